@@ -1,0 +1,108 @@
+using System.Runtime.InteropServices;
+
+namespace Llama2.Simple.Formats;
+
+/// <summary>
+/// Writes a checkpoint of any version from weights of any kind, byte for byte as llama2.c's export.py does. What needs no
+/// conversion is copied, so reading a file and writing it again gives the same bytes.
+/// </summary>
+public static class CheckpointWriter
+{
+    /// <summary>Writes header and tensors.</summary>
+    /// <param name="stream">Where to, from its present position.</param>
+    /// <param name="header">What to write; its shape must be that of the weights.</param>
+    /// <param name="weights">Where the values come from.</param>
+    /// <param name="progress">Told the bytes written so far, after each tensor.</param>
+    public static void Write(Stream stream, CheckpointHeader header, Weights weights, IProgress<long>? progress = null)
+    {
+        ArgumentNullException.ThrowIfNull(stream);
+        ArgumentNullException.ThrowIfNull(header);
+        ArgumentNullException.ThrowIfNull(weights);
+        long written = header.Bytes;
+        stream.Write(header.ToBytes());
+        foreach (TensorSpec spec in header.Tensors())
+        {
+            for (int i = 0; i < spec.Count; i++)
+            {
+                if (spec.Name == "rope_tables")
+                    WriteFloats(stream, RopeTable(header.Config, weights, i));
+                else if (Source(weights, spec.Name, i) is { } matrix)
+                    WriteMatrix(stream, spec, matrix);
+                else
+                    WriteFloats(stream, Vector(weights, spec.Name, i).Span);
+                progress?.Report(written += spec.Bytes);
+            }
+        }
+    }
+
+    private static Tensor? Source(Weights weights, string name, int layer) => name switch
+    {
+        "token_embedding_table" => weights.TokenEmbedding,
+        "wcls" => weights.Classifier,
+        "wq" => weights.Layers[layer].Wq,
+        "wk" => weights.Layers[layer].Wk,
+        "wv" => weights.Layers[layer].Wv,
+        "wo" => weights.Layers[layer].Wo,
+        "w1" => weights.Layers[layer].W1,
+        "w2" => weights.Layers[layer].W2,
+        "w3" => weights.Layers[layer].W3,
+        _ => null,
+    };
+
+    private static ReadOnlyMemory<float> Vector(Weights weights, string name, int layer) => name switch
+    {
+        "rms_att_weight" => weights.Layers[layer].RmsAtt,
+        "rms_ffn_weight" => weights.Layers[layer].RmsFfn,
+        _ => weights.RmsFinal,
+    };
+
+    private static void WriteMatrix(Stream stream, TensorSpec spec, Tensor source)
+    {
+        if (source is Q8Tensor same && same.GroupSize == spec.GroupSize)
+        {
+            stream.Write(MemoryMarshal.AsBytes(same.Values.Span));
+            WriteFloats(stream, same.Scales.Span);
+            return;
+        }
+
+        // Rows at a time, as many as fill whole groups; all int8 values precede all scales.
+        int rows = spec.GroupSize == 0 ? 1 : spec.GroupSize / Gcd(spec.Columns, spec.GroupSize);
+        float[] floats = new float[checked(rows * spec.Columns)];
+        sbyte[] values = new sbyte[spec.GroupSize == 0 ? 0 : floats.Length];
+        float[] scales = new float[spec.GroupSize == 0 ? 0 : (int)(spec.Elements / spec.GroupSize)];
+        for (int row = 0; row < spec.Rows; row += rows)
+        {
+            int count = Math.Min(rows, spec.Rows - row) * spec.Columns;
+            for (int i = 0; i < count / spec.Columns; i++)
+                source.CopyRow(row + i, floats.AsSpan(i * spec.Columns, spec.Columns));
+            if (spec.GroupSize == 0)
+            {
+                WriteFloats(stream, floats);
+                continue;
+            }
+            Quantization.QuantizeWeights(floats.AsSpan(0, count), spec.GroupSize, values, scales.AsSpan((int)((long)row * spec.Columns / spec.GroupSize)));
+            stream.Write(MemoryMarshal.AsBytes(values.AsSpan(0, count)));
+        }
+        WriteFloats(stream, scales);
+    }
+
+    /// <summary>Table 0 holds the cosines, table 1 the sines: (seq_len, head_size / 2).</summary>
+    private static ReadOnlySpan<float> RopeTable(Config config, Weights weights, int table)
+    {
+        int half = config.HeadSize / 2;
+        if (weights.RopeTables.Length == 2 * config.SeqLen * half)
+            return weights.RopeTables.Span.Slice(table * config.SeqLen * half, config.SeqLen * half);
+        float[] floats = new float[checked(config.SeqLen * half)];
+        float[] other = new float[half];
+        for (int position = 0; position < config.SeqLen; position++)
+        {
+            Span<float> wanted = floats.AsSpan(position * half, half);
+            Nn.RopeAngles(table == 0 ? wanted : other, table == 0 ? other : wanted, position);
+        }
+        return floats;
+    }
+
+    private static void WriteFloats(Stream stream, ReadOnlySpan<float> floats) => stream.Write(MemoryMarshal.AsBytes(floats));
+
+    private static int Gcd(int a, int b) => b == 0 ? a : Gcd(b, a % b);
+}

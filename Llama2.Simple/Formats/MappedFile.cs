@@ -1,0 +1,107 @@
+using System.Buffers;
+using System.IO.MemoryMappedFiles;
+using System.Runtime.CompilerServices;
+using Microsoft.Win32.SafeHandles;
+
+namespace Llama2.Simple.Formats;
+
+/// <summary>
+/// A file mapped read-only into memory. The only unsafe code of this assembly: what leaves it is
+/// <see cref="ReadOnlyMemory{T}"/>, whose use after <see cref="Dispose"/> throws instead of crashing.
+/// </summary>
+public sealed unsafe class MappedFile : IDisposable
+{
+    private readonly MemoryMappedFile _file;
+    private readonly MemoryMappedViewAccessor _view;
+    private readonly byte* _start;
+
+    private MappedFile(MemoryMappedFile file, long length)
+    {
+        _file = file;
+        Length = length;
+        _view = file.CreateViewAccessor(0, length, MemoryMappedFileAccess.Read);
+        byte* start = null;
+        Handle.AcquirePointer(ref start);
+        _start = start + _view.PointerOffset;
+    }
+
+    /// <summary>Bytes in the file when it was opened.</summary>
+    public long Length { get; }
+
+    private SafeMemoryMappedViewHandle Handle => _view.SafeMemoryMappedViewHandle;
+
+    /// <summary>Maps a file.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="error">Makes the exception from what was expected and found, where there is no such file, or it is empty or no plain file.</param>
+    public static MappedFile Open(string path, Func<string, string, Exception?, ModelFileException> error)
+    {
+        ArgumentNullException.ThrowIfNull(error);
+        if (Directory.Exists(path))
+            throw error("a file", "a folder", null);
+        try
+        {
+            using FileStream stream = new(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, bufferSize: 0);
+            if (stream.Length == 0)
+                throw error("a file with contents", "an empty file", null);
+            MemoryMappedFile file = MemoryMappedFile.CreateFromFile(stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
+            return new MappedFile(file, stream.Length);
+        }
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            throw error("a file", "nothing there", e);
+        }
+        catch (UnauthorizedAccessException e)
+        {
+            throw error("a readable file", "access denied", e);
+        }
+        catch (Exception e) when (e is IOException or NotSupportedException or ArgumentException)
+        {
+            throw error("a readable file", e.Message.ReplaceLineEndings(" "), e);
+        }
+    }
+
+    /// <summary>A part of the file as it lies there.</summary>
+    /// <param name="offset">Where it begins, in bytes; any alignment.</param>
+    /// <param name="count">Elements of <typeparamref name="T"/>.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The part is not all in the file.</exception>
+    public ReadOnlyMemory<T> Slice<T>(long offset, int count) where T : unmanaged
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(offset);
+        ArgumentOutOfRangeException.ThrowIfNegative(count);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(offset + (long)count * sizeof(T), Length, nameof(count));
+        return new Part<T>(this, offset, count).Memory;
+    }
+
+    /// <summary>Unmaps the file, once nobody has it pinned.</summary>
+    public void Dispose()
+    {
+        if (Handle.IsClosed)
+            return;
+        Handle.ReleasePointer();
+        _view.Dispose();
+        _file.Dispose();
+    }
+
+    private sealed class Part<T>(MappedFile owner, long offset, int count) : MemoryManager<T> where T : unmanaged
+    {
+        public override Span<T> GetSpan()
+        {
+            ObjectDisposedException.ThrowIf(owner.Handle.IsClosed, owner);
+            return new Span<T>(owner._start + offset, count);
+        }
+
+        public override MemoryHandle Pin(int elementIndex = 0)
+        {
+            ArgumentOutOfRangeException.ThrowIfGreaterThan((uint)elementIndex, (uint)count, nameof(elementIndex));
+            bool pinned = false;
+            owner.Handle.DangerousAddRef(ref pinned); // the mapping now outlives Dispose until Unpin
+            return new MemoryHandle(owner._start + offset + (long)elementIndex * Unsafe.SizeOf<T>(), pinnable: this);
+        }
+
+        public override void Unpin() => owner.Handle.DangerousRelease();
+
+        protected override void Dispose(bool disposing)
+        {
+        }
+    }
+}

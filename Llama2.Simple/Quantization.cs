@@ -1,0 +1,38 @@
+namespace Llama2.Simple;
+
+/// <summary>Symmetric int8 in groups: each group of floats becomes int8 values and one scale, its greatest magnitude / 127.</summary>
+public static class Quantization
+{
+    /// <summary>
+    /// runq.c's <c>quantize</c>: halves round away from zero. A group of zeros gets scale 0 and values 0; a value that is
+    /// not a number becomes 0.
+    /// </summary>
+    /// <param name="x">The floats: (n,).</param>
+    /// <param name="groupSize">Elements a group; the last group may be shorter.</param>
+    /// <param name="values">Receives the int8 values: (n,).</param>
+    /// <param name="scales">Receives the scales: (ceil(n / group_size),).</param>
+    public static void QuantizeActivations(ReadOnlySpan<float> x, int groupSize, Span<sbyte> values, Span<float> scales) =>
+        Quantize(x, groupSize, values, scales, MidpointRounding.AwayFromZero);
+
+    /// <summary>llama2.c's export.py <c>quantize_q80</c>: as <see cref="QuantizeActivations"/>, but halves round to even.</summary>
+    public static void QuantizeWeights(ReadOnlySpan<float> x, int groupSize, Span<sbyte> values, Span<float> scales) =>
+        Quantize(x, groupSize, values, scales, MidpointRounding.ToEven);
+
+    private static void Quantize(ReadOnlySpan<float> x, int groupSize, Span<sbyte> values, Span<float> scales, MidpointRounding halves)
+    {
+        for (int group = 0, start = 0; start < x.Length; group++, start += Math.Min(groupSize, x.Length - start))
+        {
+            ReadOnlySpan<float> part = x.Slice(start, Math.Min(groupSize, x.Length - start));
+            float max = 0;
+            foreach (float v in part)
+                max = MathF.Abs(v) > max ? MathF.Abs(v) : max; // NaN never is
+            float scale = max / 127;
+            scales[group] = scale;
+            for (int i = 0; i < part.Length; i++)
+                values[start + i] = ToInt8(MathF.Round(part[i] / scale, halves));
+        }
+    }
+
+    // The quotient is within +-127 but for NaN (0/0, inf/inf, NaN itself) and where a denormal scale lost its digits.
+    private static sbyte ToInt8(float rounded) => float.IsNaN(rounded) ? (sbyte)0 : (sbyte)Math.Clamp(rounded, -127f, 127f);
+}

@@ -1,0 +1,128 @@
+namespace Llama2.Simple;
+
+/// <summary>
+/// The reference: run.c's <c>forward</c> for float32 weights and runq.c's for int8 ones, bit for bit. Whoever wants to
+/// know what a Llama does reads <see cref="Forward(Row, Span{float})"/>; whoever wants it fast takes Llama2.Fast.
+/// </summary>
+public sealed class Transformer : ITransformer
+{
+    private readonly Weights _w;
+
+    // the current wave of activations
+    private readonly float[] _x;   // activation at current position (dim,)
+    private readonly float[] _xb;  // same, but inside a residual branch (dim,)
+    private readonly float[] _xb2; // an additional buffer just for convenience (dim,)
+    private readonly float[] _q;   // query (dim,)
+    private readonly float[] _hb;  // buffer for hidden dimension in the ffn (hidden_dim,)
+    private readonly float[] _hb2; // buffer for hidden dimension in the ffn (hidden_dim,)
+    private readonly float[] _cos; // RoPE's angles at this position (head_size / 2,)
+    private readonly float[] _sin; // (head_size / 2,)
+    private float[] _att = [];     // scores of one head (positions so far,)
+
+    /// <summary>Runs the weights of a checkpoint; the checkpoint must stay open for as long as it does.</summary>
+    public Transformer(Config config, Weights weights)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        ArgumentNullException.ThrowIfNull(weights);
+        (Config, _w) = (config, weights);
+        _x = new float[config.Dim];
+        _xb = new float[config.Dim];
+        _xb2 = new float[config.Dim];
+        _q = new float[config.Dim];
+        _hb = new float[config.HiddenDim];
+        _hb2 = new float[config.HiddenDim];
+        _cos = new float[config.HeadSize / 2];
+        _sin = new float[config.HeadSize / 2];
+    }
+
+    /// <inheritdoc/>
+    public Config Config { get; }
+
+    /// <inheritdoc/>
+    public void Forward(ReadOnlySpan<Row> rows, Span<float> output)
+    {
+        Rows.Prepare(Config, rows, output);
+        foreach (Row row in rows)
+        {
+            Forward(row, output);
+            output = output[Rows.OutputLength(Config, row.Want)..];
+        }
+    }
+
+    private void Forward(Row row, Span<float> output)
+    {
+        KvCache cache = row.Cache;
+        int pos = cache.Length;
+
+        // copy the token embedding into x
+        _w.TokenEmbedding.CopyRow(row.Token, _x);
+        Nn.RopeAngles(_cos, _sin, pos);
+
+        for (int l = 0; l < Config.LayerCount; l++)
+        {
+            LayerWeights w = _w.Layers[l];
+
+            // attention: qkv for this position; keys and values go straight into the cache
+            Nn.RmsNorm(_xb, _x, w.RmsAtt.Span);
+            w.Wq.Multiply(_xb, _q);
+            w.Wk.Multiply(_xb, cache.Key(l, pos));
+            w.Wv.Multiply(_xb, cache.Value(l, pos));
+            Nn.Rope(_q, _cos, _sin);
+            Nn.Rope(cache.Key(l, pos), _cos, _sin);
+            Attention(cache, l, pos);
+            w.Wo.Multiply(_xb, _xb2);
+            Nn.Add(_x, _xb2);
+
+            // ffn: in PyTorch this is self.w2(F.silu(self.w1(x)) * self.w3(x))
+            Nn.RmsNorm(_xb, _x, w.RmsFfn.Span);
+            w.W1.Multiply(_xb, _hb);
+            w.W3.Multiply(_xb, _hb2);
+            Nn.SwiGlu(_hb, _hb2);
+            w.W2.Multiply(_hb, _xb);
+            Nn.Add(_x, _xb);
+        }
+
+        Nn.RmsNorm(_x, _x, _w.RmsFinal.Span);
+        if (row.Want == Want.Logits)
+            _w.Classifier.Multiply(_x, output);
+        else if (row.Want == Want.Embedding)
+            _x.CopyTo(output);
+        cache.Advance();
+    }
+
+    /// <summary>Multihead attention of the query over all positions up to and including its own, into xb (dim,).</summary>
+    private void Attention(KvCache cache, int layer, int pos)
+    {
+        int headSize = Config.HeadSize;
+        float sqrtHeadSize = MathF.Sqrt(headSize);
+        if (_att.Length <= pos)
+            _att = new float[cache.Capacity];
+        Span<float> att = _att.AsSpan(0, pos + 1);
+        _xb.AsSpan().Clear();
+
+        for (int h = 0; h < Config.HeadCount; h++)
+        {
+            ReadOnlySpan<float> q = _q.AsSpan(h * headSize, headSize);
+            int kvHead = h / Config.KvMul * headSize; // where this head's keys and values are in kv_dim
+
+            // scores: the dot product of the query with each position's key
+            for (int t = 0; t <= pos; t++)
+                att[t] = Nn.Dot(q, cache.Key(layer, t).Slice(kvHead, headSize)) / sqrtHeadSize;
+            Nn.Softmax(att);
+
+            // weighted sum of the values
+            Span<float> xb = _xb.AsSpan(h * headSize, headSize);
+            for (int t = 0; t <= pos; t++)
+            {
+                ReadOnlySpan<float> v = cache.Value(layer, t).Slice(kvHead, headSize);
+                for (int i = 0; i < headSize; i++)
+                    xb[i] += att[t] * v[i];
+            }
+        }
+    }
+
+    /// <summary>Nothing to release: the weights belong to their checkpoint.</summary>
+    public void Dispose()
+    {
+    }
+}
