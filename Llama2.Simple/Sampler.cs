@@ -1,0 +1,130 @@
+namespace Llama2.Simple;
+
+/// <summary>
+/// Takes logits and returns a token: greedy argmax, sampling, or top-p sampling, as run.c does them. The same seed and
+/// the same logits give the same tokens.
+/// </summary>
+public sealed class Sampler
+{
+    private readonly (float Prob, int Index)[] _candidates; // for top-p: (vocab_size,)
+
+    /// <summary>A sampler in its initial state.</summary>
+    /// <param name="vocabSize">Number of logits.</param>
+    /// <param name="temperature">0 is greedy, 1 the model's own distribution; not negative.</param>
+    /// <param name="topp">Samples from the smallest set of tokens whose probability exceeds this; 0 or 1 turn that off.</param>
+    /// <param name="seed">Seed of the random numbers; not 0, from which xorshift never gets away.</param>
+    /// <exception cref="ArgumentOutOfRangeException">A parameter outside its range.</exception>
+    public Sampler(int vocabSize, float temperature, float topp, ulong seed)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(vocabSize, 1);
+        ArgumentOutOfRangeException.ThrowIfZero(seed);
+        if (!(temperature >= 0))
+            throw new ArgumentOutOfRangeException(nameof(temperature), temperature, "temperature is 0 or more");
+        if (!(topp is >= 0 and <= 1))
+            throw new ArgumentOutOfRangeException(nameof(topp), topp, "top-p is between 0 and 1");
+        (Temperature, TopP, RandomState) = (temperature, topp, seed);
+        _candidates = new (float, int)[vocabSize];
+    }
+
+    /// <summary>Divides the logits; 0 is greedy.</summary>
+    public float Temperature { get; }
+
+    /// <summary>Probability of the nucleus.</summary>
+    public float TopP { get; }
+
+    /// <summary>State of the random numbers, all that a sampler remembers between tokens.</summary>
+    public ulong RandomState { get; set; }
+
+    /// <summary>The next token.</summary>
+    /// <param name="logits">Logits: (vocab_size,). They are overwritten with probabilities unless the temperature is 0.</param>
+    public int Sample(Span<float> logits)
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual(logits.Length, _candidates.Length, nameof(logits));
+        if (Temperature == 0)
+            return ArgMax(logits);
+        for (int i = 0; i < logits.Length; i++)
+            logits[i] /= Temperature;
+        Nn.Softmax(logits);
+        float coin = NextFloat();
+        return TopP is <= 0 or >= 1 ? Multinomial(logits, coin) : Nucleus(logits, coin);
+    }
+
+    /// <summary>The index of the highest value, the first where several are equal.</summary>
+    public static int ArgMax(ReadOnlySpan<float> values)
+    {
+        int best = 0;
+        for (int i = 1; i < values.Length; i++)
+        {
+            if (values[i] > values[best])
+                best = i;
+        }
+        return best;
+    }
+
+    /// <summary>An index with its own probability; <paramref name="coin"/> is a random number in [0, 1).</summary>
+    private static int Multinomial(ReadOnlySpan<float> probabilities, float coin)
+    {
+        float cdf = 0;
+        for (int i = 0; i < probabilities.Length; i++)
+        {
+            cdf += probabilities[i];
+            if (coin < cdf)
+                return i;
+        }
+        return probabilities.Length - 1; // in case of rounding errors
+    }
+
+    /// <summary>Top-p or nucleus sampling: from the smallest set of tokens that exceed probability top-p.</summary>
+    private int Nucleus(ReadOnlySpan<float> probabilities, float coin)
+    {
+        // values smaller than (1 - topp) / (n - 1) cannot be part of the result, so they need no sorting
+        float cutoff = (1.0f - TopP) / (probabilities.Length - 1);
+        int count = 0;
+        for (int i = 0; i < probabilities.Length; i++)
+        {
+            if (probabilities[i] >= cutoff)
+                _candidates[count++] = (probabilities[i], i);
+        }
+        if (count == 0)
+            return ArgMax(probabilities); // only NaN: run.c reads before its array here
+
+        Span<(float Prob, int Index)> candidates = _candidates.AsSpan(0, count);
+        candidates.Sort(static (a, b) => a.Prob > b.Prob ? -1 : a.Prob < b.Prob ? 1 : a.Index - b.Index);
+
+        float cumulative = 0;
+        int last = count - 1; // in case of rounding errors consider all candidates
+        for (int i = 0; i < count; i++)
+        {
+            cumulative += candidates[i].Prob;
+            if (cumulative > TopP)
+            {
+                last = i;
+                break;
+            }
+        }
+
+        float r = coin * cumulative;
+        float cdf = 0;
+        for (int i = 0; i <= last; i++)
+        {
+            cdf += candidates[i].Prob;
+            if (r < cdf)
+                return candidates[i].Index;
+        }
+        return candidates[last].Index; // in case of rounding errors
+    }
+
+    /// <summary>xorshift64*: https://en.wikipedia.org/wiki/Xorshift#xorshift* (the shifts are of unsigned numbers).</summary>
+    private uint NextUInt32()
+    {
+        ulong state = RandomState;
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        RandomState = state;
+        return (uint)((state * 0x2545F4914F6CDD1Dul) >> 32);
+    }
+
+    /// <summary>A random float32 in [0, 1).</summary>
+    private float NextFloat() => (NextUInt32() >> 8) / 16777216.0f;
+}

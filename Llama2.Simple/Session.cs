@@ -1,0 +1,80 @@
+using System.Runtime.InteropServices;
+
+namespace Llama2.Simple;
+
+/// <summary>Sees the logits after one token, before temperature: (vocab_size,).</summary>
+public delegate void LogitsVisitor(ReadOnlySpan<float> logits);
+
+/// <summary>One conversation with a model: the tokens so far, their keys and values, and the logits of what comes next.</summary>
+/// <param name="transformer">The model; it may serve other sessions in turn.</param>
+/// <param name="sampler">Chooses the tokens of this session.</param>
+public sealed class Session(ITransformer transformer, Sampler sampler)
+{
+    private readonly List<int> _tokens = [];
+    private readonly float[] _logits = new float[transformer.Config.VocabSize];
+    private readonly float[] _probabilities = new float[transformer.Config.VocabSize];
+
+    /// <summary>The model.</summary>
+    public ITransformer Transformer { get; } = transformer;
+
+    /// <summary>Chooses the tokens.</summary>
+    public Sampler Sampler { get; } = sampler;
+
+    /// <summary>Keys and values of all <see cref="Tokens"/>.</summary>
+    public KvCache Cache { get; } = new(transformer.Config);
+
+    /// <summary>The tokens fed so far; <see cref="KvCache.Length"/> of them.</summary>
+    public ReadOnlySpan<int> Tokens => CollectionsMarshal.AsSpan(_tokens);
+
+    /// <summary>The logits after the last token fed: (vocab_size,).</summary>
+    public ReadOnlySpan<float> Logits => _logits;
+
+    /// <summary>The most tokens fed in one forward pass. More is faster where an implementation reads weights once a pass.</summary>
+    public int BatchSize { get; init; } = 128;
+
+    /// <summary>Sees the logits after every token fed; without it only the last token's are computed.</summary>
+    public LogitsVisitor? OnLogits { get; init; }
+
+    /// <summary>Feeds tokens; afterwards <see cref="Logits"/> are those after the last one.</summary>
+    /// <param name="tokens">The tokens, at least one.</param>
+    /// <param name="cancellation">Looked at between batches; what has been fed by then stays.</param>
+    /// <exception cref="ContextFullException">There is no room for all of them; none was fed.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">An id outside the vocabulary; its batch and those after it were not fed.</exception>
+    public void Feed(ReadOnlySpan<int> tokens, CancellationToken cancellation = default)
+    {
+        Cache.EnsureCapacity(Cache.Length + tokens.Length);
+        while (tokens.Length > 0)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            int count = OnLogits is null ? Math.Min(BatchSize, tokens.Length) : 1;
+            FeedBatch(tokens[..count], last: count == tokens.Length);
+            tokens = tokens[count..];
+        }
+    }
+
+    private void FeedBatch(ReadOnlySpan<int> tokens, bool last)
+    {
+        Span<Row> rows = tokens.Length == 1 ? [default] : new Row[tokens.Length];
+        for (int i = 0; i < rows.Length; i++)
+            rows[i] = new Row(tokens[i], Cache);
+        if (last || OnLogits is not null)
+            rows[^1] = rows[^1] with { Want = Want.Logits };
+        Transformer.Forward(rows, _logits);
+        _tokens.AddRange(tokens);
+        OnLogits?.Invoke(_logits);
+    }
+
+    /// <summary>The next token, chosen from <see cref="Logits"/>; it is not fed.</summary>
+    public int Sample()
+    {
+        _logits.CopyTo(_probabilities, 0);
+        return Sampler.Sample(_probabilities);
+    }
+
+    /// <summary>Forgets the tokens from <paramref name="length"/> on. The logits are stale until the next <see cref="Feed"/>.</summary>
+    public void Truncate(int length)
+    {
+        Cache.Truncate(length);
+        CollectionsMarshal.SetCount(_tokens, length);
+    }
+}

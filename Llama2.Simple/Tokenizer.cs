@@ -1,0 +1,186 @@
+using System.Globalization;
+using System.Text;
+
+namespace Llama2.Simple;
+
+/// <summary>
+/// The byte pair encoding (BPE) tokenizer of Llama 2, which translates text to tokens and back; run.c's <c>encode</c> and
+/// <c>decode</c>. Where run.c leaves the vocabulary, because it lacks " " or the 256 byte tokens, this one leaves out the
+/// " " before the text or takes <see cref="Unknown"/>.
+/// </summary>
+public sealed class Tokenizer
+{
+    /// <summary>Id of the unknown token.</summary>
+    public const int Unknown = 0;
+
+    /// <summary>Id of BOS, which begins a text and, in a model of stories, ends it.</summary>
+    public const int Bos = 1;
+
+    /// <summary>Id of EOS.</summary>
+    public const int Eos = 2;
+
+    private const int FirstByte = 3; // the first 3 tokens are <unk>, <s>, </s>, then come the 256 bytes
+    private const float MergeFloor = -1e10f;
+
+    private readonly (byte[] Piece, float Score)[] _vocab;
+    private readonly string[] _strings;                     // each piece, a char a byte, as keys for lookup
+    private readonly byte?[] _bytes;                        // the byte that a token such as <0x0A> stands for
+    private readonly Dictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> _ids;
+    private readonly int _longest;
+
+    /// <summary>A tokenizer of this vocabulary.</summary>
+    /// <param name="vocab">Each token's piece, in UTF-8, and its score, by id.</param>
+    public Tokenizer(IEnumerable<(byte[] Piece, float Score)> vocab)
+    {
+        _vocab = [.. vocab];
+        _strings = [.. _vocab.Select(token => Encoding.Latin1.GetString(token.Piece))];
+        _bytes = [.. _strings.Select(ParseByte)];
+        Dictionary<string, int> ids = [];
+        for (int id = 0; id < _strings.Length; id++)
+        {
+            if (id is Bos or Eos)
+                continue; // so that nothing a user types becomes one of them
+            ids.TryAdd(_strings[id], id);
+            _longest = Math.Max(_longest, _strings[id].Length);
+        }
+        _ids = ids.GetAlternateLookup<ReadOnlySpan<char>>();
+    }
+
+    /// <summary>Number of tokens.</summary>
+    public int VocabSize => _vocab.Length;
+
+    /// <summary>A token's piece as it stands in the vocabulary.</summary>
+    public ReadOnlySpan<byte> Piece(int token) => _vocab[token].Piece;
+
+    /// <summary>A token's score, by which merges are chosen.</summary>
+    public float Score(int token) => _vocab[token].Score;
+
+    /// <summary>The bytes that a token adds to a text.</summary>
+    /// <param name="previous">The token before it: after BOS a leading blank is left out, as sentencepiece does.</param>
+    /// <param name="token">The token.</param>
+    public ReadOnlySpan<byte> Decode(int previous, int token)
+    {
+        ReadOnlySpan<byte> piece = _vocab[token].Piece;
+        if (previous == Bos && piece is [(byte)' ', ..])
+            return piece[1..];
+        return _bytes[token] is { } value ? SingleBytes.AsSpan(value, 1) : piece;
+    }
+
+    /// <summary>The text of a sequence of tokens; a BOS at its beginning adds nothing.</summary>
+    public string Decode(ReadOnlySpan<int> tokens)
+    {
+        TextStream text = new();
+        StringBuilder all = new();
+        int previous = -1;
+        for (int i = 0; i < tokens.Length; i++)
+        {
+            if (i > 0 || tokens[i] != Bos)
+                all.Append(text.Append(Decode(previous, tokens[i])));
+            previous = tokens[i];
+        }
+        return all.Append(text.Flush()).ToString();
+    }
+
+    /// <summary>The tokens of a text; a lone surrogate counts as U+FFFD.</summary>
+    public int[] Encode(string text, bool bos = true, bool eos = false) => Encode(Encoding.UTF8.GetBytes(text), bos, eos);
+
+    /// <summary>
+    /// The tokens of a text in UTF-8: its codepoints, of which the pair with the best score is merged, the leftmost on
+    /// ties, until no pair is a token. A heap finds that pair where run.c scans all of them again.
+    /// </summary>
+    /// <param name="utf8">The text; bytes that are no UTF-8 are taken as run.c takes them.</param>
+    /// <param name="bos">Whether <see cref="Bos"/> goes first.</param>
+    /// <param name="eos">Whether <see cref="Eos"/> goes last.</param>
+    public int[] Encode(ReadOnlySpan<byte> utf8, bool bos = true, bool eos = false)
+    {
+        List<int> ids = [];
+        if (bos)
+            ids.Add(Bos);
+        int first = ids.Count;
+        if (utf8.Length > 0 && _ids.TryGetValue(" ", out int blank))
+            ids.Add(blank); // add_dummy_prefix is true by default
+        AddCodepoints(utf8, ids);
+        Merge(ids, first);
+        if (eos)
+            ids.Add(Eos);
+        return [.. ids];
+    }
+
+    private void AddCodepoints(ReadOnlySpan<byte> utf8, List<int> ids)
+    {
+        Span<char> codepoint = stackalloc char[4];
+        for (int i = 0, length; i < utf8.Length; i += length)
+        {
+            // a byte and the continuation bytes (10xxxxxx) behind it, four bytes at most
+            for (length = 1; length < 4 && i + length < utf8.Length && (utf8[i + length] & 0xC0) == 0x80;)
+                length++;
+            Encoding.Latin1.GetChars(utf8.Slice(i, length), codepoint);
+            if (_ids.TryGetValue(codepoint[..length], out int id))
+            {
+                ids.Add(id);
+                continue;
+            }
+            foreach (byte value in utf8.Slice(i, length)) // byte fallback
+                ids.Add(FirstByte + value < _bytes.Length && _bytes[FirstByte + value] == value ? FirstByte + value : Unknown);
+        }
+    }
+
+    /// <summary>Two neighbours that could become one token.</summary>
+    private readonly record struct Pair(int Left, int LeftId, int RightId, int Merged);
+
+    private void Merge(List<int> ids, int first)
+    {
+        const int None = -1;
+        int count = ids.Count;
+        int[] id = [.. ids];
+        int[] next = new int[count], previous = new int[count];
+        PriorityQueue<Pair, (float Score, int Left)> best = new(BestFirst);
+        char[] buffer = new char[_longest];
+
+        for (int i = first; i < count; i++)
+        {
+            previous[i] = i == first ? None : i - 1;
+            next[i] = i == count - 1 ? None : i + 1;
+            Propose(i);
+        }
+        while (best.TryDequeue(out Pair pair, out _))
+        {
+            int left = pair.Left, right = id[left] == None ? None : next[left];
+            if (right == None || id[left] != pair.LeftId || id[right] != pair.RightId)
+                continue; // one of them has become part of another token
+            id[left] = pair.Merged;
+            id[right] = None;
+            next[left] = next[right];
+            if (next[left] != None)
+                previous[next[left]] = left;
+            Propose(left);
+            if (previous[left] != None)
+                Propose(previous[left]);
+        }
+        ids.Clear();
+        ids.AddRange(id.Where(token => token != None));
+
+        void Propose(int left)
+        {
+            if (next[left] == None)
+                return;
+            string a = _strings[id[left]], b = _strings[id[next[left]]];
+            if (a.Length + b.Length > _longest)
+                return;
+            a.CopyTo(buffer);
+            b.CopyTo(buffer.AsSpan(a.Length));
+            if (_ids.TryGetValue(buffer.AsSpan(0, a.Length + b.Length), out int merged) && _vocab[merged].Score > MergeFloor)
+                best.Enqueue(new Pair(left, id[left], id[next[left]], merged), (_vocab[merged].Score, left));
+        }
+    }
+
+    private static readonly Comparer<(float Score, int Left)> BestFirst =
+        Comparer<(float Score, int Left)>.Create(static (a, b) => a.Score != b.Score ? b.Score.CompareTo(a.Score) : a.Left.CompareTo(b.Left));
+
+    private static readonly byte[] SingleBytes = [.. Enumerable.Range(0, 256).Select(value => (byte)value)];
+
+    // "careful, some tokens designate raw bytes, and look like e.g. '<0x01>'"
+    private static byte? ParseByte(string piece) =>
+        piece.Length == 6 && piece.StartsWith("<0x", StringComparison.Ordinal) && piece[5] == '>'
+        && byte.TryParse(piece.AsSpan(3, 2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out byte value) ? value : null;
+}
