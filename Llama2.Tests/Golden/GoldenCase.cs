@@ -1,0 +1,40 @@
+using System.Text.Json;
+
+namespace Llama2.Tests.Golden;
+
+/// <summary>What run.c or runq.c answered for one model, prompt and setting of the sampler; the README beside the files says how.</summary>
+internal sealed record GoldenCase(
+    string Model, string Tokenizer, string Prompt, float Temperature, float Topp, ulong Seed, int Steps, int[] PromptTokens, int[] Tokens,
+    int ForwardCalls, bool StoppedOnBos, string Text, string? TextUtf8, string LogitsSha256, string[][] LogitsHead)
+{
+    private static readonly JsonSerializerOptions Json = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
+
+    public static GoldenCase Read(string name) =>
+        JsonSerializer.Deserialize<GoldenCase>(File.ReadAllText(Files[name]), Json) ?? throw new InvalidDataException(name);
+
+    /// <summary>Bit patterns of logits at the first positions: (position, token id).</summary>
+    public float Logit(int position, int token) => BitConverter.UInt32BitsToSingle(Convert.ToUInt32(LogitsHead[position][token], 16));
+
+    /// <summary>All cases by name: the default model's, and the others where ../shared is there.</summary>
+    private static IReadOnlyDictionary<string, string> Files { get; } =
+        new[] { Repository.Golden(), Repository.Shared("golden", "public", "generate") }
+            .Where(Directory.Exists).SelectMany(folder => Directory.EnumerateFiles(folder, "*.json"))
+            .DistinctBy(Path.GetFileName).Order(StringComparer.Ordinal).ToDictionary(file => Path.GetFileNameWithoutExtension(file));
+
+    /// <summary>Rows of a theory: the name of a case, and a checkpoint that must give its answers.</summary>
+    public static TheoryData<string, string> All()
+    {
+        TheoryData<string, string> data = [];
+        foreach (string name in Files.Keys)
+        {
+            string model = Read(name).Model;
+            data.Add(name, model);
+            string v1 = model.Replace(".bin", "_v1.bin", StringComparison.Ordinal);
+            if (Repository.FindModel(v1) is not null)
+                data.Add(name, v1); // the same weights in the other format
+        }
+        if (!Repository.HasShared)
+            data.Add(new TheoryDataRow<string, string>("other models", "") { Skip = Repository.NoShared });
+        return data;
+    }
+}
