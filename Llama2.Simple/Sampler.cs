@@ -49,6 +49,13 @@ public sealed class Sampler
         return TopP is <= 0 or >= 1 ? Multinomial(logits, coin) : Nucleus(logits, coin);
     }
 
+    /// <summary>Draws as many random numbers as that many calls of <see cref="Sample"/> would.</summary>
+    public void Skip(int tokens)
+    {
+        for (int i = 0; i < tokens && Temperature != 0; i++)
+            NextUInt32();
+    }
+
     /// <summary>The index of the highest value, the first where several are equal.</summary>
     public static int ArgMax(ReadOnlySpan<float> values)
     {

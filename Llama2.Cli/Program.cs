@@ -1,0 +1,73 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using Llama2.Cli.Commands;
+using Llama2.Simple;
+using Llama2.Simple.Formats;
+
+namespace Llama2.Cli;
+
+/// <summary>
+/// The program: the commands, and the only place where errors become exit codes. 0 is success, 1 bad usage, 2 a bad or
+/// unreadable file, 3 a comparison that failed, 130 Ctrl-C.
+/// </summary>
+internal static class Program
+{
+    internal const int Success = 0, BadUsage = 1, BadFile = 2, Differs = 3, Interrupted = 130;
+
+    private static int Main(string[] args)
+    {
+        try
+        {
+            return Run(args);
+        }
+        catch (OperationCanceledException)
+        {
+            return Interrupted;
+        }
+        catch (UsageException e)
+        {
+            return Fail(e.Message, BadUsage);
+        }
+        catch (ContextFullException e)
+        {
+            return Fail(e.Message, BadUsage);
+        }
+        catch (Exception e) when (e is ModelFileException or IOException or UnauthorizedAccessException or OutOfMemoryException)
+        {
+            return Fail(e.Message, BadFile);
+        }
+    }
+
+    internal static RootCommand CreateRootCommand()
+    {
+        RootCommand root = new("Runs Llama 2 models of llama2.c's formats. Without a command it generates text, as llama2.c's run does.")
+        {
+            GenerateCommand.Create(),
+            TokenizeCommand.Create(),
+            DetokenizeCommand.Create(),
+        };
+        GenerateCommand.AddTo(root);
+        return root;
+    }
+
+    /// <summary>Parses as the program does: no bundling of one-letter options, no response files, a prompt may begin with @.</summary>
+    internal static ParseResult Parse(IReadOnlyList<string> args) =>
+        CreateRootCommand().Parse(args, new ParserConfiguration { EnablePosixBundling = false, ResponseFileTokenReplacer = null });
+
+    private static int Run(string[] args)
+    {
+        ParseResult result = Parse(args);
+        if (result.Errors.Count > 0)
+            throw new UsageException(string.Join("; ", result.Errors.Select(error => error.Message)) + " (llama2 --help lists the options)");
+        return result.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
+    }
+
+    private static int Fail(string message, int exitCode)
+    {
+        Console.Error.WriteLine("llama2: " + message.ReplaceLineEndings(" "));
+        return exitCode;
+    }
+}
+
+/// <summary>The command line asks for something that cannot be done; the message says what, in one line.</summary>
+internal sealed class UsageException(string message) : Exception(message);
