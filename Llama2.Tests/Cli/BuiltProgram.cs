@@ -1,0 +1,65 @@
+using System.Diagnostics;
+using System.Text;
+
+namespace Llama2.Tests.Cli;
+
+/// <summary>The built program run as a process, as a user would run it.</summary>
+/// <param name="ExitCode">The process's exit code.</param>
+/// <param name="Out">All of stdout.</param>
+/// <param name="Err">All of stderr.</param>
+internal sealed record BuiltProgram(int ExitCode, string Out, string Err)
+{
+    /// <summary>The program built in the same configuration as these tests.</summary>
+    public static string FilePath { get; } = System.IO.Path.Combine(Repository.Root, "Llama2.Cli", "bin", Configuration, "net10.0", "llama2.dll");
+
+    private static string Configuration => new DirectoryInfo(AppContext.BaseDirectory).Parent!.Name;
+
+    /// <summary>Runs the program to its end, without input.</summary>
+    public static BuiltProgram Run(params string[] args) => Run(new Setup(), args);
+
+    /// <summary>Runs the program to its end.</summary>
+    public static BuiltProgram Run(Setup setup, params string[] args)
+    {
+        using Process process = Start(setup, args);
+        Task<string> output = process.StandardOutput.ReadToEndAsync(), error = process.StandardError.ReadToEndAsync();
+        process.StandardInput.Write(setup.Input);
+        process.StandardInput.Close();
+        if (!process.WaitForExit(setup.Timeout))
+        {
+            process.Kill(entireProcessTree: true);
+            throw new TimeoutException($"llama2 {string.Join(' ', args)} did not end within {setup.Timeout}");
+        }
+        return new BuiltProgram(process.ExitCode, output.Result, error.Result);
+    }
+
+    /// <summary>Starts the program, its three streams in the caller's hands.</summary>
+    public static Process Start(Setup setup, params string[] args)
+    {
+        UTF8Encoding utf8 = new(encoderShouldEmitUTF8Identifier: false);
+        ProcessStartInfo start = new("dotnet", [FilePath, .. args])
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            StandardInputEncoding = utf8,
+            StandardOutputEncoding = utf8,
+            StandardErrorEncoding = utf8,
+            WorkingDirectory = setup.WorkingDirectory ?? Repository.Root,
+        };
+        foreach ((string name, string? value) in setup.Environment)
+            start.Environment[name] = value;
+        return Process.Start(start)!;
+    }
+
+    /// <summary>What a run is given besides its arguments.</summary>
+    internal sealed record Setup
+    {
+        public string Input { get; init; } = "";
+
+        public string? WorkingDirectory { get; init; }
+
+        public Dictionary<string, string?> Environment { get; init; } = [];
+
+        public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(60);
+    }
+}
