@@ -1,4 +1,6 @@
 using System.Globalization;
+using System.Text.Encodings.Web;
+using System.Text.Json;
 using FsCheck;
 using FsCheck.Fluent;
 using Microsoft.FSharp.Collections;
@@ -27,6 +29,15 @@ internal static class Property
 
     private static ulong Number(string digits) => ulong.Parse(digits, CultureInfo.InvariantCulture);
 
+    private static readonly JsonSerializerOptions Json = new()
+    {
+        IncludeFields = true,
+        IgnoreReadOnlyProperties = true, // what is derived from the input
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    };
+
+    private static string Show(object input) => JsonSerializer.Serialize(input, Json);
+
     private sealed class ThrowingRunner : IRunner
     {
         public void OnStartFixture(Type t)
@@ -48,7 +59,7 @@ internal static class Property
                 case TestResult.Failed failed:
                     string seed = $"{failed.Item6.Seed},{failed.Item6.Gamma},{failed.Item7}";
                     throw new Xunit.Sdk.XunitException(
-                        $"fails for {failed.Item3[0]}\n  shrunk {failed.Item1.NumberOfShrinks} times from {failed.Item2[0]}\n"
+                        $"fails for {Show(failed.Item3[0])}\n  shrunk {failed.Item1.NumberOfShrinks} times from {Show(failed.Item2[0])}\n"
                         + $"  replay with {ReplayVariable}={seed}\n{failed.Item4}");
                 case TestResult.Exhausted exhausted:
                     throw new Xunit.Sdk.XunitException($"too few inputs: {exhausted.Item.NumberOfTests}");
