@@ -1,0 +1,18 @@
+namespace Llama2.Fuzz;
+
+/// <summary>A file of this process, rewritten for each input: the readers under test open paths, as users do.</summary>
+internal sealed class ScratchFile
+{
+    // in memory where there is such a folder: no disk would stand tens of thousands of files a second for a night
+    private static readonly string Folder = Directory.Exists("/dev/shm") ? "/dev/shm" : System.IO.Path.GetTempPath();
+
+    public ScratchFile(string name)
+    {
+        Path = System.IO.Path.Combine(Folder, $"llama2-fuzz-{Environment.ProcessId}-{name}-{Guid.NewGuid():N}");
+        AppDomain.CurrentDomain.ProcessExit += (_, _) => File.Delete(Path);
+    }
+
+    public string Path { get; }
+
+    public void Write(ReadOnlySpan<byte> contents) => File.WriteAllBytes(Path, contents);
+}

@@ -1,0 +1,31 @@
+namespace Llama2.Fuzz;
+
+/// <summary>Tries the code under test with one input. It keeps no state, and throws where a promise was broken.</summary>
+internal delegate void TargetAction(ReadOnlySpan<byte> data);
+
+/// <summary>An input to begin with.</summary>
+internal readonly record struct Seed(string Name, byte[] Data);
+
+/// <summary>Something to fuzz.</summary>
+/// <param name="Run">A static method of a class that gives the target its name.</param>
+/// <param name="Seeds">Small inputs that are accepted, made by a program.</param>
+/// <param name="Dictionary">What no mutation would hit upon by chance, such as magic numbers.</param>
+internal sealed record Target(TargetAction Run, Func<IEnumerable<Seed>> Seeds, params byte[][] Dictionary)
+{
+    public string Name => Run.Method.DeclaringType!.Name;
+
+    public static IReadOnlyList<Target> All { get; } =
+    [
+        new(Targets.CheckpointV0.Run, Targets.CheckpointV0.Seeds),
+        new(Targets.CheckpointV1.Run, Targets.CheckpointV1.Seeds, Targets.CheckpointFile.Magic(1)),
+        new(Targets.CheckpointV2.Run, Targets.CheckpointV2.Seeds, Targets.CheckpointFile.Magic(2)),
+    ];
+
+    public static Target? Find(string name) => All.Append(Planted).FirstOrDefault(target => target.Name == name);
+
+    /// <summary>The engine's own test; see there.</summary>
+    public static Target Planted { get; } = new(Targets.Planted.Run, () => [new("seed-empty", [])]);
+}
+
+/// <summary>The code under test broke a promise without noticing it itself.</summary>
+internal sealed class BrokenPromiseException(string message) : Exception(message);

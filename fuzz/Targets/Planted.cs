@@ -1,0 +1,30 @@
+namespace Llama2.Fuzz.Targets;
+
+/// <summary>
+/// Three bugs to test the engine with, each behind conditions that chance does not meet in a lifetime: one that throws, one
+/// that kills the process, one that never ends.
+/// </summary>
+internal static class Planted
+{
+    public static void Run(ReadOnlySpan<byte> data)
+    {
+        if (data.Length < 12 || BitConverter.ToInt32(data) != data.Length)
+            return;
+        if (data[4] != 'b' || data[5] != 'u' || data[6] != 'g')
+            return;
+        if (data[7] == '1' && BitConverter.ToSingle(data[8..]) > 1e30f)
+            throw new BrokenPromiseException("found");
+        if (data[7] == '2' && data[8] == data[9])
+            OneTooFar();
+        while (data[7] == '3' && data[8] == 0)
+        {
+        }
+    }
+
+    private static unsafe void OneTooFar()
+    {
+        using GuardedMemory<float> memory = new(17);
+        fixed (float* p = memory.Memory.Span)
+            p[17] = 1;
+    }
+}
