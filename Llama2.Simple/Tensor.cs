@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Llama2.Simple;
 
 /// <summary>
@@ -35,12 +37,7 @@ public sealed class FloatTensor(int rows, int columns, ReadOnlyMemory<float> dat
     public override void CopyRow(int row, Span<float> destination) => Data.Span.Slice(row * Columns, Columns).CopyTo(destination);
 
     /// <inheritdoc/>
-    public override void Multiply(ReadOnlySpan<float> x, Span<float> xout)
-    {
-        ReadOnlySpan<float> w = Data.Span;
-        for (int i = 0; i < Rows; i++)
-            xout[i] = Nn.Dot(w.Slice(i * Columns, Columns), x);
-    }
+    public override void Multiply(ReadOnlySpan<float> x, Span<float> xout) => Nn.MatMul(xout[..Rows], x[..Columns], Data.Span);
 }
 
 /// <summary>
@@ -73,6 +70,7 @@ public sealed class Q8Tensor(int rows, int columns, int groupSize, ReadOnlyMemor
     /// runq.c's <c>matmul</c>, its activations quantised first. runq.c leaves out the elements after the last whole group
     /// of a row; here a run of equal scales ends where a group of x or of W ends, which is the same wherever runq.c is right.
     /// </remarks>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Multiply(ReadOnlySpan<float> x, Span<float> xout)
     {
         sbyte[] xq = new sbyte[Columns];

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Llama2.Simple;
 
 /// <summary>
@@ -91,10 +93,12 @@ public sealed class Transformer : ITransformer
     }
 
     /// <summary>Multihead attention of the query over all positions up to and including its own, into xb (dim,).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Attention(KvCache cache, int layer, int pos)
     {
-        int headSize = Config.HeadSize;
+        int headSize = Config.HeadSize, kvDim = Config.KvDim, kvMul = Config.KvMul;
         float sqrtHeadSize = MathF.Sqrt(headSize);
+        ReadOnlySpan<float> keys = cache.Keys(layer), values = cache.Values(layer); // (positions, kv_dim)
         if (_att.Length <= pos)
             _att = new float[cache.Capacity];
         Span<float> att = _att.AsSpan(0, pos + 1);
@@ -103,21 +107,17 @@ public sealed class Transformer : ITransformer
         for (int h = 0; h < Config.HeadCount; h++)
         {
             ReadOnlySpan<float> q = _q.AsSpan(h * headSize, headSize);
-            int kvHead = h / Config.KvMul * headSize; // where this head's keys and values are in kv_dim
+            int kvHead = h / kvMul * headSize; // where this head's keys and values begin in kv_dim
 
             // scores: the dot product of the query with each position's key
-            for (int t = 0; t <= pos; t++)
-                att[t] = Nn.Dot(q, cache.Key(layer, t).Slice(kvHead, headSize)) / sqrtHeadSize;
+            for (int t = 0; t < att.Length; t++)
+                att[t] = Nn.Dot(q, keys.Slice(t * kvDim + kvHead, headSize)) / sqrtHeadSize;
             Nn.Softmax(att);
 
             // weighted sum of the values
             Span<float> xb = _xb.AsSpan(h * headSize, headSize);
-            for (int t = 0; t <= pos; t++)
-            {
-                ReadOnlySpan<float> v = cache.Value(layer, t).Slice(kvHead, headSize);
-                for (int i = 0; i < headSize; i++)
-                    xb[i] += att[t] * v[i];
-            }
+            for (int t = 0; t < att.Length; t++)
+                Nn.AddScaled(xb, values.Slice(t * kvDim + kvHead, headSize), att[t]);
         }
     }
 
