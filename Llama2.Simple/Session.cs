@@ -8,9 +8,11 @@ public delegate void LogitsVisitor(ReadOnlySpan<float> logits);
 /// <summary>One conversation with a model: the tokens so far, their keys and values, and the logits of what comes next.</summary>
 /// <param name="transformer">The model; it may serve other sessions in turn.</param>
 /// <param name="sampler">Chooses the tokens of this session.</param>
-public sealed class Session(ITransformer transformer, Sampler sampler)
+/// <param name="cache">Keys and values of an earlier session to go on with; an empty one if null.</param>
+/// <param name="tokens">The tokens in that cache.</param>
+public sealed class Session(ITransformer transformer, Sampler sampler, KvCache? cache = null, int[]? tokens = null)
 {
-    private readonly List<int> _tokens = [];
+    private readonly List<int> _tokens = [.. Checked(cache, tokens ?? [])];
     private readonly float[] _logits = new float[transformer.Config.VocabSize];
     private readonly float[] _probabilities = new float[transformer.Config.VocabSize];
 
@@ -21,7 +23,7 @@ public sealed class Session(ITransformer transformer, Sampler sampler)
     public Sampler Sampler { get; } = sampler;
 
     /// <summary>Keys and values of all <see cref="Tokens"/>.</summary>
-    public KvCache Cache { get; } = new(transformer.Config);
+    public KvCache Cache { get; } = cache ?? new KvCache(transformer.Config);
 
     /// <summary>The tokens fed so far; <see cref="KvCache.Length"/> of them.</summary>
     public ReadOnlySpan<int> Tokens => CollectionsMarshal.AsSpan(_tokens);
@@ -31,6 +33,9 @@ public sealed class Session(ITransformer transformer, Sampler sampler)
 
     /// <summary>The most tokens fed in one forward pass. More is faster where an implementation reads weights once a pass.</summary>
     public int BatchSize { get; init; } = 128;
+
+    /// <summary>Change the logits before the sampler sees them, in this order; without any, sampling is run.c's.</summary>
+    public IReadOnlyList<LogitFilter> Filters { get; init; } = [];
 
     /// <summary>Sees the logits after every token fed; without it only the last token's are computed.</summary>
     public LogitsVisitor? OnLogits { get; init; }
@@ -52,6 +57,34 @@ public sealed class Session(ITransformer transformer, Sampler sampler)
         }
     }
 
+    /// <summary>
+    /// Feeds tokens to several sessions of one model in one forward pass, which reads the weights once for all of them.
+    /// Each session ends up as if it had been fed alone.
+    /// </summary>
+    /// <param name="parts">Different sessions, and at least one token for each.</param>
+    /// <exception cref="ContextFullException">One has no room; none was fed.</exception>
+    public static void FeedTogether(IReadOnlyList<(Session Session, int[] Tokens)> parts)
+    {
+        ArgumentNullException.ThrowIfNull(parts);
+        if (parts.Count == 0)
+            return;
+        ITransformer transformer = parts[0].Session.Transformer;
+        List<Row> rows = [];
+        foreach ((Session session, int[] tokens) in parts)
+        {
+            rows.AddRange(tokens.Select(token => new Row(token, session.Cache)));
+            rows[^1] = rows[^1] with { Want = Want.Logits };
+        }
+        int vocabSize = transformer.Config.VocabSize;
+        float[] logits = new float[checked(parts.Count * vocabSize)];
+        transformer.Forward(CollectionsMarshal.AsSpan(rows), logits);
+        for (int i = 0; i < parts.Count; i++)
+        {
+            parts[i].Session._tokens.AddRange(parts[i].Tokens);
+            logits.AsSpan(i * vocabSize, vocabSize).CopyTo(parts[i].Session._logits);
+        }
+    }
+
     private void FeedBatch(ReadOnlySpan<int> tokens, bool last)
     {
         Span<Row> rows = tokens.Length == 1 ? [default] : new Row[tokens.Length];
@@ -68,7 +101,13 @@ public sealed class Session(ITransformer transformer, Sampler sampler)
     public int Sample()
     {
         _logits.CopyTo(_probabilities, 0);
-        return Sampler.Sample(_probabilities);
+        foreach (LogitFilter filter in Filters)
+            filter(_probabilities, Tokens);
+        int next = Sampler.Sample(_probabilities);
+        // Where rounding leaves the sum of all probabilities below the coin, run.c takes the last token, which a filter may have ruled out.
+        while (Filters.Count > 0 && Sampler.Temperature != 0 && _probabilities[next] == 0 && next > 0)
+            next--;
+        return next;
     }
 
     /// <summary>Forgets the tokens from <paramref name="length"/> on. The logits are stale until the next <see cref="Feed"/>.</summary>
@@ -77,4 +116,8 @@ public sealed class Session(ITransformer transformer, Sampler sampler)
         Cache.Truncate(length);
         CollectionsMarshal.SetCount(_tokens, length);
     }
+
+    private static int[] Checked(KvCache? cache, int[] tokens) => tokens.Length == (cache?.Length ?? 0)
+        ? tokens
+        : throw new ArgumentException($"{tokens.Length} tokens for a cache of {cache?.Length ?? 0}", nameof(tokens));
 }

@@ -1,0 +1,150 @@
+using FsCheck;
+using FsCheck.Fluent;
+using Llama2.Simple;
+using Config = Llama2.Simple.Config;
+
+namespace Llama2.Tests.Simple;
+
+public sealed class LogitFiltersTests
+{
+    private const float Out = float.NegativeInfinity;
+
+    private static float[] Apply(LogitFilter filter, float[] logits, params int[] tokens)
+    {
+        float[] changed = [.. logits];
+        filter(changed, tokens);
+        return changed;
+    }
+
+    [Fact]
+    public void Top_k_keeps_the_k_highest_and_the_lowest_ids_of_equal_ones()
+    {
+        Assert.Equal([Out, 3, Out, 2, Out], Apply(LogitFilters.TopK(2), [1, 3, -1, 2, 2]));
+        Assert.Equal([0, 0, Out], Apply(LogitFilters.TopK(2), [0, 0, 0]));
+        Assert.Equal([1, 2], Apply(LogitFilters.TopK(9), [1, 2]));
+    }
+
+    [Fact]
+    public void Top_k_keeps_k_of_any_logits_and_none_that_is_lower_than_one_it_drops()
+    {
+        Gen<(float[], int)> cases = from logits in ArbMap.Default.GeneratorFor<int>().Select(i => (float)(i % 8)).NonEmptyListOf()
+                                    from k in Gen.Choose(1, logits.Count)
+                                    select (logits.ToArray(), k);
+        Prop.ForAll(cases.ToArbitrary(), c =>
+        {
+            (float[] logits, int k) = c;
+            float[] filtered = Apply(LogitFilters.TopK(k), logits);
+            int[] expected = [.. Enumerable.Range(0, logits.Length).OrderByDescending(i => logits[i]).ThenBy(i => i).Take(k).Order()];
+            Assert.Equal(expected, Enumerable.Range(0, logits.Length).Where(i => filtered[i] == logits[i]));
+        }).QuickCheckThrowOnFailure();
+    }
+
+    [Fact]
+    public void Min_p_rules_out_what_is_less_likely_than_its_fraction_of_the_best()
+    {
+        float[] logits = [MathF.Log(0.5f), MathF.Log(0.3f), MathF.Log(0.15f), MathF.Log(0.05f)];
+        Assert.Equal([logits[0], logits[1], Out, Out], Apply(LogitFilters.MinP(0.4f), logits));
+        Assert.Equal(logits, Apply(LogitFilters.MinP(0), logits));
+        Assert.Equal([logits[0], Out, Out, Out], Apply(LogitFilters.MinP(1), logits));
+    }
+
+    [Fact]
+    public void A_repeat_penalty_makes_recent_tokens_less_likely_and_counts_each_once()
+    {
+        Assert.Equal([4, 2, -6, 1], Apply(LogitFilters.RepeatPenalty(2, 3), [4, 4, -3, 1], 0, 1, 2, 1));
+        Assert.Equal([2, 2, -6, 1], Apply(LogitFilters.RepeatPenalty(2, 64), [4, 4, -3, 1], 0, 1, 2, 1));
+        Assert.Equal([4, 4], Apply(LogitFilters.RepeatPenalty(2, 0), [4, 4], 0, 1));
+    }
+
+    [Fact]
+    public void A_bias_is_added_and_may_rule_out()
+    {
+        Dictionary<int, float> bias = new() { [1] = 2.5f, [2] = Out };
+        Assert.Equal([1, 3.5f, Out], Apply(LogitFilters.Bias(bias), [1, 1, 1]));
+        Assert.Equal([1, Out, Out], Apply(LogitFilters.Without(Tokenizer.Bos, Tokenizer.Eos), [1, 1, 1]));
+    }
+
+    [Fact]
+    public void A_parameter_out_of_range_is_refused()
+    {
+        Assert.Throws<ArgumentOutOfRangeException>(() => LogitFilters.TopK(0));
+        Assert.Throws<ArgumentOutOfRangeException>(() => LogitFilters.MinP(float.NaN));
+        Assert.Throws<ArgumentOutOfRangeException>(() => LogitFilters.MinP(1.1f));
+        Assert.Throws<ArgumentOutOfRangeException>(() => LogitFilters.RepeatPenalty(0, 1));
+    }
+
+    [Fact]
+    public void A_token_that_was_ruled_out_is_never_sampled_not_even_where_rounding_leaves_a_gap()
+    {
+        using FixedLogits model = new([20, 20, 20, 20, 20, 20, 20]);
+        Session session = new(model, new Sampler(7, 1, 1, 1)) { Filters = [LogitFilters.Without(6, 5, 0)] };
+        session.Feed([1]);
+        HashSet<int> seen = [];
+        for (int i = 0; i < 2000; i++)
+            seen.Add(session.Sample());
+        Assert.Equal([1, 2, 3, 4], seen.Order());
+
+        // the greatest coin there is, and probabilities that add up to no more than it
+        const uint Coin = 0xFFFFFF;
+        LogitFilter gap = Enumerable.Range(0, 1000).Select(i => new Random(i)).Select(random => new Dictionary<int, float>
+        {
+            [0] = random.NextSingle(),
+            [1] = random.NextSingle(),
+            [2] = random.NextSingle(),
+            [5] = Out,
+            [6] = Out,
+        }).Select(LogitFilters.Bias).First(filter =>
+        {
+            float[] p = Apply(filter, new float[7]);
+            Nn.Softmax(p);
+            return p.Aggregate(0f, (cdf, value) => cdf + value) <= Coin / 16777216f;
+        });
+        using FixedLogits flat = new(new float[7]);
+        session = new(flat, new Sampler(7, 1, 1, StateBefore(Coin))) { Filters = [gap] };
+        session.Feed([1]);
+        Assert.Equal(4, session.Sample());
+    }
+
+    /// <summary>A state of the sampler from which the next coin has these upper 24 bits.</summary>
+    private static ulong StateBefore(uint coin)
+    {
+        // xorshift is invertible: undo each shift of a state whose product has these upper bits
+        ulong inverse = 0x2545F4914F6CDD1Dul;
+        for (int i = 0; i < 6; i++)
+            inverse *= 2 - 0x2545F4914F6CDD1Dul * inverse;
+        ulong after = ((ulong)coin << 40) * inverse;
+        ulong x = Undo(after, v => v >> 27);
+        x = Undo(x, v => v << 25);
+        return Undo(x, v => v >> 12);
+
+        static ulong Undo(ulong y, Func<ulong, ulong> shift)
+        {
+            ulong x = y;
+            for (int i = 0; i < 64; i++)
+                x = y ^ shift(x);
+            return x;
+        }
+    }
+}
+
+/// <summary>A model whose logits are always the same.</summary>
+internal sealed class FixedLogits(float[] logits) : ITransformer
+{
+    public Config Config { get; } = new(2, 2, 1, 1, 1, logits.Length, 64);
+
+    public void Forward(ReadOnlySpan<Row> rows, Span<float> output)
+    {
+        Rows.Prepare(Config, rows, output);
+        foreach (Row row in rows)
+        {
+            row.Cache.Advance();
+            if (row.Want == Want.Logits)
+                logits.CopyTo(output);
+            output = output[Rows.OutputLength(Config, row.Want)..];
+        }
+    }
+
+    public void Dispose()
+    {
+    }
+}

@@ -1,0 +1,85 @@
+using System.Text;
+using FsCheck;
+using FsCheck.Fluent;
+using Llama2.Simple;
+
+namespace Llama2.Tests.Simple;
+
+public sealed class StopMatcherTests
+{
+    private static (string Text, bool Stopped) Run(string[] stops, IEnumerable<byte[]> pieces)
+    {
+        StopMatcher matcher = new(stops);
+        List<byte> text = [];
+        foreach (byte[] piece in pieces)
+            text.AddRange(matcher.Append(piece));
+        text.AddRange(matcher.Flush());
+        return (Encoding.UTF8.GetString([.. text]), matcher.Stopped);
+    }
+
+    private static IEnumerable<byte[]> Bytes(string text) => Encoding.UTF8.GetBytes(text).Select(value => new[] { value });
+
+    [Theory]
+    [InlineData("one two", "one two", false, "three")]
+    [InlineData("one two three four", "one two ", true, "three", "four")]
+    [InlineData("aab", "a", true, "ab")]
+    [InlineData("abc", "a", true, "abc", "b")]
+    [InlineData("abc", "", true, "abc", "c")]
+    [InlineData("the end of it", "the ", true, "end")]
+    [InlineData("schöne Grüße!", "schöne Gr", true, "üß")]
+    [InlineData("日本語", "日", true, "本")]
+    [InlineData("half a sto", "half a sto", false, "stop")]
+    [InlineData("no stops", "no stops", false)]
+    public void A_text_ends_before_the_first_stop_string_that_is_complete(string text, string shown, bool stopped, params string[] stops)
+    {
+        Assert.Equal((shown, stopped), Run(stops, Bytes(text)));
+        Assert.Equal((shown, stopped), Run(stops, [Encoding.UTF8.GetBytes(text)]));
+    }
+
+    [Fact]
+    public void How_a_text_is_cut_into_tokens_makes_no_difference()
+    {
+        Gen<string> word = Gen.Elements('a', 'b', 'c', 'ü', '本').NonEmptyListOf().Select(chars => string.Concat(chars));
+        Gen<(string, string[], int[])> cases =
+            from text in word.Resize(40)
+            from stops in word.Resize(4).ArrayOf(3)
+            from cuts in Gen.Choose(1, 5).ArrayOf(200)
+            select (text, stops, cuts);
+        Prop.ForAll(cases.ToArbitrary(), c =>
+        {
+            (string text, string[] stops, int[] cuts) = c;
+            byte[] bytes = Encoding.UTF8.GetBytes(text);
+            List<byte[]> pieces = [];
+            for (int i = 0; i < bytes.Length; i += cuts[pieces.Count - 1])
+                pieces.Add(bytes[i..Math.Min(bytes.Length, i + cuts[pieces.Count])]);
+            Assert.Equal(Naive(bytes, stops), Run(stops, pieces));
+        }).QuickCheckThrowOnFailure();
+    }
+
+    /// <summary>The shortest beginning of the text that ends with a stop string, without the longest one it ends with.</summary>
+    private static (string, bool) Naive(byte[] bytes, string[] stops)
+    {
+        for (int end = 1; end <= bytes.Length; end++)
+        {
+            byte[][] found = [.. stops.Select(Encoding.UTF8.GetBytes).Where(stop => bytes.AsSpan(0, end).EndsWith(stop))];
+            if (found.Length > 0)
+                return (Encoding.UTF8.GetString(bytes, 0, end - found.Max(stop => stop.Length)), true);
+        }
+        return (Encoding.UTF8.GetString(bytes), false);
+    }
+
+    [Fact]
+    public void What_cannot_begin_a_stop_string_comes_out_at_once()
+    {
+        StopMatcher matcher = new(["stop"]);
+        Assert.Equal("say "u8.ToArray(), matcher.Append("say s"u8));
+        Assert.Equal([], matcher.Append("to"u8));
+        Assert.Equal("store"u8.ToArray(), matcher.Append("re"u8));
+        Assert.Equal([], matcher.Append("stop"u8));
+        Assert.Equal([], matcher.Append("and on"u8));
+        Assert.True(matcher.Stopped);
+    }
+
+    [Fact]
+    public void An_empty_stop_string_is_refused() => Assert.Throws<ArgumentException>(() => new StopMatcher(["a", ""]));
+}
