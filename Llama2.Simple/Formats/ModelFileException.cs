@@ -20,3 +20,7 @@ public sealed class CheckpointException(string path, string field, string expect
 /// <summary>A tokenizer that cannot be used.</summary>
 public sealed class TokenizerException(string path, string field, string expected, string found, Exception? inner = null)
     : ModelFileException(path, field, expected, found, inner);
+
+/// <summary>A saved session that cannot be used, or not with this model.</summary>
+public sealed class SessionException(string path, string field, string expected, string found, Exception? inner = null)
+    : ModelFileException(path, field, expected, found, inner);
