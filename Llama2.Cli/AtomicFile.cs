@@ -27,7 +27,7 @@ internal static class AtomicFile
                 WriteBeside(target, write);
             }
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (OutputException.IsOfDisk(e))
         {
             throw new OutputException(path, e);
         }
@@ -71,8 +71,12 @@ internal static class AtomicFile
 /// <summary>A file that cannot be written. The message is one line that names the file and says why.</summary>
 internal sealed class OutputException(string path, Exception inner) : IOException($"{path}: cannot be written: {Reason(inner)}", inner)
 {
+    /// <summary>Whether the runtime throws this when a disk, a folder or a device refuses to be written.</summary>
+    public static bool IsOfDisk(Exception e) => e is IOException or UnauthorizedAccessException
+        or ArgumentOutOfRangeException { ParamName: "value" }; // EFBIG: a file larger than its limit
+
     // The runtime's messages also name a file, here that of a temporary one.
     private static string Reason(Exception inner) => inner is DirectoryNotFoundException
         ? "there is no such folder"
-        : (inner.InnerException?.Message ?? inner.Message).Split(" : '")[0].ReplaceLineEndings(" ");
+        : (inner.InnerException?.Message ?? inner.Message).Split(" : '")[0].Split(" (Parameter")[0].ReplaceLineEndings(" ");
 }

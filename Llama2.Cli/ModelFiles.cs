@@ -41,7 +41,7 @@ internal static class ModelFiles
 
     /// <summary>
     /// The tokenizer of a checkpoint: the one named, else tokenizer.bin beside the checkpoint, in the working directory or
-    /// in weights/; the model that ships has its own.
+    /// in weights/; the model that ships and stories260K have their own.
     /// </summary>
     /// <exception cref="TokenizerException">There is none, or it is of another size than the checkpoint's vocabulary.</exception>
     public static Tokenizer OpenTokenizer(string? path, string checkpoint, int vocabSize) =>
@@ -54,9 +54,13 @@ internal static class ModelFiles
     private static string FindTokenizer(string checkpoint)
     {
         string beside = Path.GetDirectoryName(checkpoint) is { Length: > 0 } folder ? folder : ".";
-        string[] places = IsDefault(checkpoint)
-            ? [Path.Combine(beside, DefaultTokenizer), .. WeightsFolders.Select(weights => Path.Combine(weights, DefaultTokenizer))]
-            : [Path.Combine(beside, TokenizerName), TokenizerName, .. WeightsFolders.Select(weights => Path.Combine(weights, TokenizerName))];
+        string[] names = Path.GetFileName(checkpoint) switch
+        {
+            DefaultModel + ".bin" => [DefaultTokenizer],
+            "stories260K.bin" => ["tok512.bin", TokenizerName],
+            _ => [TokenizerName],
+        };
+        string[] places = [.. names.SelectMany(name => (string[])[Path.Combine(beside, name), name, .. WeightsFolders.Select(weights => Path.Combine(weights, name))])];
         return places.FirstOrDefault(File.Exists)
             ?? throw new TokenizerException(places[0], "file", "a tokenizer for this checkpoint (-z FILE names one)",
                 "nothing there, nor at " + string.Join(", ", places.Skip(1).Distinct()));

@@ -45,6 +45,7 @@ internal static class Program
             GenerateCommand.Create(),
             TokenizeCommand.Create(),
             DetokenizeCommand.Create(),
+            PullCommand.Create(),
         };
         GenerateCommand.AddTo(root);
         return root;

@@ -36,7 +36,8 @@ internal sealed record BuiltProgram(int ExitCode, string Out, string Err)
     public static Process Start(Setup setup, params string[] args)
     {
         UTF8Encoding utf8 = new(encoderShouldEmitUTF8Identifier: false);
-        ProcessStartInfo start = new("dotnet", [FilePath, .. args])
+        string[] command = [.. setup.Under, "dotnet", FilePath, .. args];
+        ProcessStartInfo start = new(command[0], command[1..])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
@@ -51,12 +52,22 @@ internal sealed record BuiltProgram(int ExitCode, string Out, string Err)
         return Process.Start(start)!;
     }
 
+    /// <summary>Presses Ctrl-C.</summary>
+    public static void Interrupt(Process process) => Process.Start("kill", ["-INT", $"{process.Id}"]).WaitForExit();
+
+    /// <summary>A shell that lets what runs under it write files of so many kilobytes and no more: a full disk, without one.</summary>
+    public static string[] FullDisk(int kilobytes) =>
+        ["bash", "-c", $"trap '' XFSZ; export DOTNET_EnableWriteXorExecute=0; ulimit -f {kilobytes}; exec \"$@\"", "bash"];
+
     /// <summary>What a run is given besides its arguments.</summary>
     internal sealed record Setup
     {
         public string Input { get; init; } = "";
 
         public string? WorkingDirectory { get; init; }
+
+        /// <summary>A command that runs the command that follows it.</summary>
+        public string[] Under { get; init; } = [];
 
         public Dictionary<string, string?> Environment { get; init; } = [];
 

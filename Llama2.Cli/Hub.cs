@@ -1,0 +1,57 @@
+namespace Llama2.Cli;
+
+/// <summary>A file to download: where it is, what it is called here, and what is known of its contents.</summary>
+/// <param name="Uri">Where it is.</param>
+/// <param name="Name">Its name in the folder of models.</param>
+/// <param name="Length">Its bytes, if they are known.</param>
+/// <param name="Checksum">Its SHA-256 or SHA-1 in hexadecimal, if one is known.</param>
+internal sealed record RemoteFile(Uri Uri, string Name, long? Length = null, string? Checksum = null);
+
+/// <summary>The models and tokenizers that llama2.c's author publishes, and where.</summary>
+internal static class Hub
+{
+    /// <summary>Names a mirror that holds the same paths as the two sites.</summary>
+    public const string MirrorVariable = "LLAMA2_HUB";
+
+    private const string Models = "karpathy/tinyllamas/resolve/main/";
+    private const string Tokenizers = "karpathy/llama2.c/raw/master/";
+
+    /// <summary>What <see cref="FilesOf"/> knows.</summary>
+    public static readonly string[] Names = [.. ModelFiles.KnownModels, "tokenizer"];
+
+    /// <summary>A model and its tokenizer, or the tokenizer of Llama 2, or the one file of a URL.</summary>
+    /// <exception cref="UsageException">No such name, and no URL that names a file.</exception>
+    public static RemoteFile[] FilesOf(string nameOrUrl) => nameOrUrl switch
+    {
+        "tokenizer" => [Tokenizer],
+        "stories260K" => [
+            Model("stories260K/stories260K.bin", 1_056_540, "b0a507e7ad0f626624f17112325e66691f9076d622e1d3274d103d00299f2696"),
+            Model("stories260K/tok512.bin", 6_227, "037cb335abb25d1fa9e8ecae30ed2a3a8ace9302862ebcdc05d51a6bbb10c312")],
+        "stories15M" => [Model("stories15M.bin", 60_816_028, "cd590644d963867a2b6e5a1107f51fad663c41d79c149fbecbbb1f95fa81f49a"), Tokenizer],
+        "stories42M" => [Model("stories42M.bin", 167_020_572), Tokenizer],
+        "stories110M" => [Model("stories110M.bin", 438_381_596, "ccc55bc06f7d69ef4e090ee3092dca749a88834d"), Tokenizer],
+        _ => [FromUrl(nameOrUrl)],
+    };
+
+    private static RemoteFile Tokenizer => File("https://github.com/", Tokenizers + "tokenizer.bin", 433_869, "50a52ef822ee9e83de5ce9d0be0a025a773d019437f58b5ff9dcafb063ece361");
+
+    private static RemoteFile Model(string path, long length, string? checksum = null) => File("https://huggingface.co/", Models + path, length, checksum);
+
+    private static RemoteFile File(string site, string path, long length, string? checksum)
+    {
+        string root = Environment.GetEnvironmentVariable(MirrorVariable) is { Length: > 0 } mirror ? mirror.TrimEnd('/') + "/" : site;
+        return Uri.TryCreate(root + path, UriKind.Absolute, out Uri? uri) && IsHttp(uri)
+            ? new RemoteFile(uri, path[(path.LastIndexOf('/') + 1)..], length, checksum)
+            : throw new UsageException($"{MirrorVariable}: expected an http or https URL, found {root}");
+    }
+
+    private static RemoteFile FromUrl(string url) =>
+        Uri.TryCreate(url, UriKind.Absolute, out Uri? uri) && IsHttp(uri) && Uri.UnescapeDataString(uri.Segments[^1]) is var name && IsFileName(name)
+            ? new RemoteFile(uri, name)
+            : throw new UsageException($"pull: expected one of {string.Join(", ", Names)}, or the http or https URL of a file, found {url}");
+
+    private static bool IsHttp(Uri uri) => uri.Scheme == Uri.UriSchemeHttp || uri.Scheme == Uri.UriSchemeHttps;
+
+    // A server must not choose a place outside the folder, by "%2F" or "..".
+    private static bool IsFileName(string name) => name is not ("" or "." or "..") && name.AsSpan().IndexOfAny('/', '\\', '\0') < 0;
+}

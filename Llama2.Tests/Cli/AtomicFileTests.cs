@@ -1,0 +1,101 @@
+using Llama2.Cli;
+
+namespace Llama2.Tests.Cli;
+
+/// <summary>A file is there when it is complete, or stays as it was.</summary>
+public sealed class AtomicFileTests : IDisposable
+{
+    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("llama2-");
+
+    private string Target => Path.Combine(_folder.FullName, "file");
+
+    [Fact]
+    public void What_was_there_is_replaced_when_all_is_written()
+    {
+        File.WriteAllText(Target, "before");
+        AtomicFile.Write(Target, stream =>
+        {
+            stream.Write("after"u8);
+            Assert.Equal("before", File.ReadAllText(Target));
+        });
+        Assert.Equal("after", File.ReadAllText(Target));
+        Assert.Single(_folder.GetFiles());
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void An_error_half_way_leaves_what_was_there(bool existed)
+    {
+        if (existed)
+            File.WriteAllText(Target, "before");
+        Assert.Throws<OperationCanceledException>(() => AtomicFile.Write(Target, stream =>
+        {
+            stream.Write("after"u8);
+            throw new OperationCanceledException();
+        }));
+        Assert.Equal(existed ? ["file"] : [], _folder.GetFiles().Select(file => file.Name));
+        if (existed)
+            Assert.Equal("before", File.ReadAllText(Target));
+    }
+
+    [Fact]
+    public void A_link_stays_a_link()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "links need rights there");
+        string folder = _folder.CreateSubdirectory("folder").FullName;
+        File.WriteAllText(Path.Combine(folder, "real"), "before");
+        File.CreateSymbolicLink(Target, Path.Combine("folder", "real"));
+        AtomicFile.Write(Target, stream => stream.Write("after"u8));
+        Assert.Equal("after", File.ReadAllText(Path.Combine(folder, "real")));
+        Assert.NotNull(new FileInfo(Target).LinkTarget);
+    }
+
+    [Fact]
+    public void One_place_under_two_names_is_the_same()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "links need rights there");
+        string folder = _folder.CreateSubdirectory("folder").FullName;
+        File.CreateSymbolicLink(Path.Combine(_folder.FullName, "other"), folder);
+        File.CreateSymbolicLink(Target, Path.Combine("other", "real"));
+        Assert.True(AtomicFile.IsSame(Path.Combine(folder, "real"), Path.Combine(folder, "..", "other", "real")));
+        Assert.True(AtomicFile.IsSame(Path.Combine(folder, "real"), Target));
+        Assert.False(AtomicFile.IsSame(Path.Combine(folder, "real"), Path.Combine(folder, "unreal")));
+    }
+
+    [Fact]
+    public void A_loop_of_links_is_an_error_in_one_line()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "links need rights there");
+        File.CreateSymbolicLink(Target, Target);
+        AssertRefused(Target, "too many levels of symbolic links");
+    }
+
+    [Fact]
+    public void What_cannot_be_written_is_an_error_in_one_line()
+    {
+        AssertRefused(Path.Combine(Target, "no", "such"), "there is no such folder");
+        if (OperatingSystem.IsLinux())
+        {
+            AssertRefused("/dev/full", "No space left on device");
+            AssertRefused(_folder.FullName, "Is a directory");
+        }
+        Assert.Empty(_folder.GetFiles());
+    }
+
+    [Fact]
+    public void A_device_is_written_and_stays_a_device()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "needs /dev/null");
+        AtomicFile.Write("/dev/null", stream => stream.Write("after"u8));
+        Assert.Equal("", File.ReadAllText("/dev/null"));
+    }
+
+    private static void AssertRefused(string path, string reason)
+    {
+        OutputException e = Assert.Throws<OutputException>(() => AtomicFile.Write(path, stream => stream.Write("after"u8)));
+        Assert.Equal($"{path}: cannot be written: {reason}", e.Message);
+    }
+
+    public void Dispose() => _folder.Delete(recursive: true);
+}
