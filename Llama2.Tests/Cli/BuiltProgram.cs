@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Text;
 
 namespace Llama2.Tests.Cli;
@@ -7,7 +8,9 @@ namespace Llama2.Tests.Cli;
 /// <param name="ExitCode">The process's exit code.</param>
 /// <param name="Out">All of stdout.</param>
 /// <param name="Err">All of stderr.</param>
-internal sealed record BuiltProgram(int ExitCode, string Out, string Err)
+/// <param name="Elapsed">From start to end.</param>
+/// <param name="PeakBytes">The most physical memory it had while somebody looked, which is each millisecond; 0 where /proc does not tell.</param>
+internal sealed record BuiltProgram(int ExitCode, string Out, string Err, TimeSpan Elapsed, long PeakBytes)
 {
     /// <summary>The program built in the same configuration as these tests.</summary>
     public static string FilePath { get; } = System.IO.Path.Combine(Repository.Root, "Llama2.Cli", "bin", Configuration, "net10.0", "llama2.dll");
@@ -20,16 +23,34 @@ internal sealed record BuiltProgram(int ExitCode, string Out, string Err)
     /// <summary>Runs the program to its end.</summary>
     public static BuiltProgram Run(Setup setup, params string[] args)
     {
+        long started = Stopwatch.GetTimestamp(), peak = 0;
         using Process process = Start(setup, args);
         Task<string> output = process.StandardOutput.ReadToEndAsync(), error = process.StandardError.ReadToEndAsync();
         process.StandardInput.Write(setup.Input);
         process.StandardInput.Close();
-        if (!process.WaitForExit(setup.Timeout))
+        while (!process.WaitForExit(TimeSpan.FromMilliseconds(1)))
         {
+            peak = Math.Max(peak, PeakOf(process));
+            if (Stopwatch.GetElapsedTime(started) < setup.Timeout)
+                continue;
             process.Kill(entireProcessTree: true);
             throw new TimeoutException($"llama2 {string.Join(' ', args)} did not end within {setup.Timeout}");
         }
-        return new BuiltProgram(process.ExitCode, output.Result, error.Result);
+        TimeSpan elapsed = Stopwatch.GetElapsedTime(started);
+        return new BuiltProgram(process.ExitCode, output.Result, error.Result, elapsed, peak);
+    }
+
+    private static long PeakOf(Process process)
+    {
+        try
+        {
+            string? line = File.ReadLines($"/proc/{process.Id}/status").FirstOrDefault(line => line.StartsWith("VmHWM:", StringComparison.Ordinal));
+            return line is null ? 0 : 1024 * long.Parse(line["VmHWM:".Length..^"kB".Length], CultureInfo.InvariantCulture);
+        }
+        catch (IOException) // it has just ended, or this is not Linux
+        {
+            return 0;
+        }
     }
 
     /// <summary>Starts the program, its three streams in the caller's hands.</summary>
