@@ -1,0 +1,87 @@
+using System.Security.Cryptography;
+using Llama2.Cli;
+using Llama2.Cli.Bench;
+using Llama2.Simple;
+using Llama2.Simple.Formats;
+
+namespace Llama2.Tests.Bench;
+
+public sealed class ShapeTests
+{
+    [Fact]
+    public void Known_shapes_are_those_of_the_published_files()
+    {
+        Assert.Equal(new Config(768, 2048, 12, 12, 12, 32000, 1024), Shape.Parse("stories110M").Header.Config);
+        Assert.Equal(60_816_028, Shape.Parse("stories15M").Header.FileLength); // as published
+        Assert.Equal(new Config(8, 16, 2, 2, 1, 300, 32), Shape.Parse("8,16,2,2,1,300,32").Header.Config);
+    }
+
+    [Theory]
+    [InlineData("stories1T")]
+    [InlineData("")]
+    [InlineData("8,16,2,2,1,300")]
+    [InlineData("8,16,2,2,1,300,32,1")]
+    [InlineData("8,16,2,2,1,300,x")]
+    [InlineData("8,16,2,2,1,300,-1")]
+    [InlineData("0,16,2,2,1,300,32")]
+    [InlineData("8,16,2,0,1,300,32")]
+    [InlineData("8,16,2,3,1,300,32")]
+    [InlineData("8,16,2,4,3,300,32")]
+    [InlineData("8,16,2,4,0,300,32")]
+    [InlineData("2147483646,2147483646,2147483646,1,1,2147483646,2147483646")]
+    [InlineData("8,16,2,2,1,300,99999999999")]
+    public void An_impossible_shape_is_bad_usage(string text) =>
+        Assert.Contains("--shape", Assert.Throws<UsageException>(() => Shape.Parse(text)).Message, StringComparison.Ordinal);
+
+    [Fact]
+    public void The_same_shape_gives_the_same_bytes_everywhere()
+    {
+        Shape shape = Shape.Parse("8,16,2,2,1,300,32");
+        byte[] first = Bytes(shape);
+        Assert.Equal(first, Bytes(shape));
+        Assert.Equal("771d0abb8c825ba6f975643d5148848503b8465f36bcf77d433b162f9d38bf31", Convert.ToHexStringLower(SHA256.HashData(first)));
+    }
+
+    [Fact]
+    public void It_is_a_checkpoint_whose_logits_are_numbers()
+    {
+        Shape shape = Shape.Parse("64,96,3,4,2,300,32");
+        using TemporaryFile file = new(Bytes(shape));
+        using Checkpoint checkpoint = Checkpoint.Open(file.Path);
+        using Transformer transformer = new(checkpoint.Config, checkpoint.Weights);
+        float[] logits = new float[300];
+        KvCache cache = new(checkpoint.Config);
+        for (int token = 1; token < 9; token++)
+            transformer.Forward([new Row(token, cache, Want.Logits)], logits);
+        Assert.All(logits, logit => Assert.InRange(MathF.Abs(logit), float.Epsilon, 100));
+        Assert.True(logits.Distinct().Count() > 290);
+    }
+
+    [Theory]
+    [InlineData(4)]
+    [InlineData(300)]
+    [InlineData(32000)]
+    public void Its_tokenizer_is_one(int vocabSize)
+    {
+        using MemoryStream stream = new();
+        Shape.WriteTokenizer(stream, vocabSize);
+        IReadOnlyList<(byte[] Piece, float Score)> vocab = TokenizerFile.Parse(stream.ToArray(), "", vocabSize);
+        if (vocabSize > 400)
+            Assert.Equal(1 + PeerInputs.Prompt.Length + 1, new Tokenizer(vocab).Encode(PeerInputs.Prompt).Length); // BOS, the dummy blank, a token a letter
+    }
+
+    [Fact]
+    public void Ctrl_C_stops_it()
+    {
+        using CancellationTokenSource source = new();
+        source.Cancel();
+        Assert.Throws<OperationCanceledException>(() => Shape.Parse("stories110M").Write(Stream.Null, source.Token));
+    }
+
+    private static byte[] Bytes(Shape shape)
+    {
+        using MemoryStream stream = new();
+        shape.Write(stream, CancellationToken.None);
+        return stream.ToArray();
+    }
+}
