@@ -51,7 +51,7 @@ internal static class ModelFiles
     public static Tokenizer OpenTokenizer(string? path) =>
         TokenizerFile.Open(path ?? Path.Combine(AppContext.BaseDirectory, "weights", DefaultTokenizer));
 
-    private static string FindTokenizer(string checkpoint)
+    internal static string FindTokenizer(string checkpoint)
     {
         string beside = Path.GetDirectoryName(checkpoint) is { Length: > 0 } folder ? folder : ".";
         string[] names = Path.GetFileName(checkpoint) switch
