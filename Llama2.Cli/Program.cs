@@ -46,6 +46,7 @@ internal static class Program
             TokenizeCommand.Create(),
             DetokenizeCommand.Create(),
             PullCommand.Create(),
+            BenchCommand.Create(),
         };
         GenerateCommand.AddTo(root);
         return root;

@@ -1,0 +1,151 @@
+using System.Reflection;
+using Llama2.Simple;
+using Llama2.Simple.Formats;
+
+namespace Llama2.Cli.Bench;
+
+/// <summary>What to measure.</summary>
+internal sealed record BenchOptions
+{
+    /// <summary>Models by name or path, and shapes.</summary>
+    public required IReadOnlyList<(string Text, bool IsShape)> Models { get; init; }
+
+    public required IReadOnlyList<int> Threads { get; init; }
+
+    /// <summary>Tokens of a sample, or null for what suits the model.</summary>
+    public int? Steps { get; init; }
+
+    public bool Quick { get; init; }
+
+    public bool Kernels { get; init; }
+
+    public IReadOnlyList<Peer> Peers { get; init; } = [];
+
+    /// <summary>Tokenizer for the peers, or null for the model's own.</summary>
+    public string? Tokenizer { get; init; }
+
+    /// <summary>The arguments of the command.</summary>
+    public string Command { get; init; } = "";
+}
+
+/// <summary>Measures models, one after the other. One that fails does not keep the others from being measured.</summary>
+/// <param name="options">What to measure.</param>
+/// <param name="progress">Told what goes on and what goes wrong, a line each.</param>
+/// <param name="cancellation">Stops at the next token.</param>
+internal sealed class BenchRun(BenchOptions options, Action<string> progress, CancellationToken cancellation)
+{
+    /// <summary>Models with more parameters are measured on fewer tokens, so that the reference does not take all day.</summary>
+    private const long Large = 50_000_000;
+
+    private readonly Dictionary<(long Bytes, int Threads), double> _bandwidths = [];
+    private readonly Dictionary<(bool Int8, int Threads), double> _peaks = [];
+
+    /// <summary>0, or the exit code that the first error asks for.</summary>
+    public int ExitCode { get; private set; }
+
+    public BenchReport Run()
+    {
+        List<BenchModel> models = [];
+        List<BenchRow> rows = [];
+        foreach ((string text, bool isShape) in options.Models)
+        {
+            string name = isShape ? text + " (random weights)" : Path.GetFileName(text);
+            if (models.Any(model => model.Name == name))
+                name = text;
+            try
+            {
+                progress($"{name}: {(isShape ? "making weights" : "opening")}");
+                using ModelUnderTest model = new(name, isShape ? null : ModelFiles.FindCheckpoint(text), isShape ? Shape.Parse(text) : null, options.Tokenizer, cancellation);
+                int tokens = Tokens(model);
+                models.Add(new BenchModel(name, Work.Parameters(model.Given.Header), tokens));
+                rows.AddRange(Measure(model, tokens));
+            }
+            catch (Exception e) when (e is UsageException or ModelFileException or IOException or UnauthorizedAccessException or OutOfMemoryException)
+            {
+                Failed(e.Message, e is UsageException ? Program.BadUsage : Program.BadFile);
+                models.Add(new BenchModel(name, 0, 0, e.Message));
+            }
+        }
+        return new BenchReport(BenchReport.CurrentSchema, DateTimeOffset.UtcNow, Version, options.Command, Sampling.Machine(), models, rows, []);
+    }
+
+    /// <summary>Version and commit of this program.</summary>
+    public static string Version =>
+        typeof(BenchRun).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
+
+    private void Failed(string message, int exitCode)
+    {
+        progress(message);
+        ExitCode = ExitCode == 0 ? exitCode : ExitCode;
+    }
+
+    private int Tokens(ModelUnderTest model)
+    {
+        int tokens = options.Steps ?? (Work.Parameters(model.Given.Header) <= Large ? 256 : options.Quick ? 16 : 64);
+        return Math.Clamp(tokens, 1, model.Config.SeqLen);
+    }
+
+    private List<BenchRow> Measure(ModelUnderTest model, int tokens)
+    {
+        Effort effort = options.Quick ? Effort.Quick : Effort.Full;
+        List<(Scenario Scenario, CheckpointHeader Header)> scenarios = [];
+        foreach (Candidate candidate in Candidates(model))
+        {
+            foreach (Phase phase in Enum.GetValues<Phase>())
+            {
+                RowKey key = new(model.Name, candidate.Implementation, candidate.Weights, candidate.Kernel, candidate.Threads, phase);
+                IReadOnlyList<PeerTurn> peers = phase == Phase.Decode ? PeersFor(model, candidate, tokens) : [];
+                scenarios.Add((new Scenario(key, tokens, candidate.BatchSize, Announced(key, candidate.Create), peers, effort, cancellation), candidate.Checkpoint.Header));
+            }
+        }
+        IReadOnlyList<IReadOnlyList<double>> samples = Sampling.Run([.. scenarios.Select(pair => pair.Scenario)], model.Folder);
+        cancellation.ThrowIfCancellationRequested();
+        return [.. scenarios.Select((pair, i) => ToRow(pair.Scenario, pair.Header, tokens, samples[i]))];
+    }
+
+    private Func<ITransformer> Announced(RowKey key, Func<ITransformer> create) => () =>
+    {
+        progress(key.ToString());
+        return create();
+    };
+
+    private BenchRow ToRow(Scenario scenario, CheckpointHeader header, int tokens, IReadOnlyList<double> samples)
+    {
+        RowKey key = scenario.Key;
+        if (scenario.Error is { } error)
+            Failed($"{key}: {error.Message}", Program.BadFile);
+        foreach (PeerSamples peer in scenario.Peers)
+        {
+            if (peer.Error is not null)
+                Failed(peer.Error, Program.BadUsage);
+        }
+        if (Statistics.Spread(samples) > Statistics.Noisy)
+            progress($"{key}: too noisy to tell: the samples spread over {Statistics.Spread(samples):P0} of their median");
+        return new BenchRow(
+            key,
+            key.Phase == Phase.Decode ? Work.DecodeBytes(header, tokens) : Work.PrefillOperations(header, tokens),
+            key.Phase == Phase.Decode ? Bandwidth(Work.WeightBytes(header), key.Threads) : Peak(header.Version == 2, key.Threads),
+            samples, scenario.Peers, scenario.Error?.Message);
+    }
+
+    private double Bandwidth(long bytes, int threads) => _bandwidths.TryGetValue((bytes, threads), out double known)
+        ? known
+        : _bandwidths[(bytes, threads)] = Limits.ReadBandwidth(bytes, threads);
+
+    private double Peak(bool int8, int threads) => _peaks.TryGetValue((int8, threads), out double known)
+        ? known
+        : _peaks[(int8, threads)] = int8 ? Limits.Int8Peak(threads) : Limits.FmaPeak(threads);
+
+    private IReadOnlyList<PeerTurn> PeersFor(ModelUnderTest model, Candidate candidate, int tokens) => options.Peers.Count == 0 ? [] :
+        [.. options.Peers.Select(peer => new PeerTurn(peer, new PeerInputs(
+            Path.GetFullPath(model.Given.Path), model.TokenizerPath(), tokens, candidate.Implementation == "simple" ? options.Threads.Max() : candidate.Threads)))];
+
+    private sealed record Candidate(string Implementation, string Weights, string? Kernel, int Threads, int BatchSize, Checkpoint Checkpoint, Func<ITransformer> Create);
+
+    private static IEnumerable<Candidate> Candidates(ModelUnderTest model)
+    {
+        Checkpoint given = model.Given;
+        yield return new Candidate("simple", given.Header.Version == 2 ? "int8" : "float32", null, 1, Implementations.BatchSize("simple"), given,
+            () => new Transformer(given.Config, given.Weights));
+    }
+}

@@ -1,0 +1,122 @@
+using System.Diagnostics;
+using System.Globalization;
+using Llama2.Cli.Bench;
+using Llama2.Tests.Cli;
+
+namespace Llama2.Tests.Bench;
+
+/// <summary>`llama2 bench` as a user runs it, on shapes that take no time.</summary>
+public sealed class BenchProgramTests : IDisposable
+{
+    private const string Tiny = "16,32,1,2,1,300,32";
+
+    private readonly TestFolder _temporary = new(), _folder = new();
+
+    // Where the program may leave nothing.
+    private BuiltProgram.Setup Setup => new()
+    {
+        Environment = { ["TMPDIR"] = _temporary.Path, ["TMP"] = _temporary.Path, ["TEMP"] = _temporary.Path },
+        WorkingDirectory = _folder.Path,
+        Timeout = TimeSpan.FromSeconds(120),
+    };
+
+    private BuiltProgram Bench(params string[] args) => BuiltProgram.Run(Setup, ["bench", "--quick", .. args]);
+
+    [Fact]
+    public void All_outputs_are_of_one_run()
+    {
+        string json = _folder.File("new.json"), svg = _folder.File("chart.svg"), readme = _folder.File("README.md");
+        File.WriteAllText(readme, $"before\n{ReadmeTable.Begin} -->\n{ReadmeTable.End}\nafter\n");
+        BuiltProgram program = Bench("--shape", Tiny, "--markdown", "--json", json, "--svg", svg, "--readme", readme);
+        Assert.Equal("", string.Join('\n', program.Err.Split('\n').Where(line => line.Contains("fail", StringComparison.OrdinalIgnoreCase))));
+        Assert.Equal(0, program.ExitCode);
+
+        BenchReport report = BenchReport.Read(json);
+        Assert.All(report.Rows, row => Assert.Equal(Effort.Quick.Samples, row.Samples.Count));
+        Assert.Equal(BenchTable.Of(report).Sum(table => table.Rows.Count), report.Rows.Count);
+        Assert.Equal(string.Join('\n', BenchTable.Of(report).Select(BenchTable.Markdown)), program.Out);
+        Assert.Equal(BenchChart.Svg(report), File.ReadAllText(svg));
+        Assert.Equal($"before\n{ReadmeTable.Write(report, "chart.svg")}\nafter\n", File.ReadAllText(readme));
+        Assert.Equal($"--quick --shape {Tiny} --markdown --json {json} --svg {svg} --readme {readme}", report.Command);
+        AssertNothingLeft();
+    }
+
+    [Fact]
+    public void A_regression_exits_with_3()
+    {
+        string old = _folder.File("old.json"), faster = _folder.File("faster.json");
+        Assert.Equal(0, Bench("--shape", Tiny, "--json", old).ExitCode);
+        BenchReport report = BenchReport.Read(old);
+        File.WriteAllText(faster, (report with { Rows = [.. report.Rows.Select(row => row with { Samples = [.. row.Samples.Select(rate => rate * 100)] })] }).ToJson());
+        BuiltProgram program = Bench("--shape", Tiny, "--compare", faster, "--tolerance", "50");
+        Assert.Contains("slower by", program.Out, StringComparison.Ordinal);
+        Assert.Equal(3, program.ExitCode);
+    }
+
+    [Fact]
+    public void What_is_wrong_is_said_and_the_rest_is_measured()
+    {
+        string other = _folder.File("other.json");
+        File.WriteAllText(other, "{\"schema\": 0}");
+        BuiltProgram program = Bench("no-such-model", "--shape", "unknown", "--shape", Tiny, "--peer", "liar=no-such-program {model}", "--compare", other);
+        Assert.Contains("--shape unknown: expected stories15M", program.Err, StringComparison.Ordinal);
+        Assert.Contains("no-such-model: file: expected a file, found nothing there", program.Err, StringComparison.Ordinal);
+        Assert.Contains("liar: ", program.Err, StringComparison.Ordinal);
+        Assert.Contains("expected schema 1, found 0", program.Err, StringComparison.Ordinal);
+        Assert.Contains($"{Tiny} (random weights), prefill of 32 tokens", program.Out, StringComparison.Ordinal);
+        Assert.DoesNotContain("   at ", program.Err, StringComparison.Ordinal);
+        Assert.Equal(2, program.ExitCode);
+        AssertNothingLeft();
+    }
+
+    [Theory]
+    [InlineData("--peer", "nothing")]
+    [InlineData("--threads", "0")]
+    [InlineData("--threads", "1,x")]
+    [InlineData("--steps", "0")]
+    [InlineData("--peer-timeout", "-1")]
+    [InlineData("--tolerance", "-1")]
+    [InlineData("--shape", "unknown")]
+    public void Bad_usage_exits_with_1(string option, string value)
+    {
+        BuiltProgram program = Bench(option, value);
+        Assert.Equal(1, program.ExitCode);
+        Assert.Contains(option, program.Err, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_readme_without_markers_is_refused_before_anything_is_measured()
+    {
+        File.WriteAllText(_folder.File("README.md"), "no markers");
+        BuiltProgram program = Bench("--readme", "README.md");
+        Assert.Equal(1, program.ExitCode);
+        Assert.StartsWith("llama2: --readme README.md: there is no <!-- bench:begin", program.Err, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("making weights")] // while it writes a checkpoint
+    [InlineData("simple, 1 thread, decode")] // while it measures
+    public void Ctrl_C_leaves_nothing_behind(string when)
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux() || OperatingSystem.IsMacOS(), "sends SIGINT with kill");
+        using Process process = BuiltProgram.Start(Setup, "bench", "--shape", "stories42M");
+        process.StandardInput.Close();
+        while (process.StandardError.ReadLine() is { } line && !line.Contains(when, StringComparison.Ordinal))
+        {
+        }
+        Thread.Sleep(200);
+        Process.Start("kill", ["-INT", process.Id.ToString(CultureInfo.InvariantCulture)])!.WaitForExit();
+        Assert.True(process.WaitForExit(TimeSpan.FromSeconds(20)));
+        Assert.Equal(130, process.ExitCode);
+        AssertNothingLeft();
+    }
+
+    private void AssertNothingLeft() =>
+        Assert.DoesNotContain(Directory.EnumerateFileSystemEntries(_temporary.Path), entry => Path.GetFileName(entry).StartsWith("llama2", StringComparison.Ordinal));
+
+    public void Dispose()
+    {
+        _temporary.Dispose();
+        _folder.Dispose();
+    }
+}
