@@ -47,6 +47,7 @@ internal static class Program
             DetokenizeCommand.Create(),
             PullCommand.Create(),
             BenchCommand.Create(),
+            QuantizeCommand.Create(),
         };
         GenerateCommand.AddTo(root);
         return root;

@@ -116,6 +116,30 @@ public sealed class Weights
 
     /// <summary>Whether the classifier is the embedding table.</summary>
     public bool IsClassifierShared => ReferenceEquals(TokenEmbedding, Classifier);
+
+    /// <summary>The matrix of this name in run.c, or null if what has the name is a vector.</summary>
+    public Tensor? Matrix(string name, int layer = 0) => name switch
+    {
+        "token_embedding_table" => TokenEmbedding,
+        "wcls" => Classifier,
+        "wq" => Layers[layer].Wq,
+        "wk" => Layers[layer].Wk,
+        "wv" => Layers[layer].Wv,
+        "wo" => Layers[layer].Wo,
+        "w1" => Layers[layer].W1,
+        "w2" => Layers[layer].W2,
+        "w3" => Layers[layer].W3,
+        _ => null,
+    };
+
+    /// <summary>The vector of this name in run.c: (dim,).</summary>
+    public ReadOnlyMemory<float> Vector(string name, int layer = 0) => name switch
+    {
+        "rms_att_weight" => Layers[layer].RmsAtt,
+        "rms_ffn_weight" => Layers[layer].RmsFfn,
+        "rms_final_weight" => RmsFinal,
+        _ => throw new ArgumentOutOfRangeException(nameof(name), name, "no vector has this name"),
+    };
 }
 
 /// <summary>The weights of one layer. Note dim == n_heads * head_size.</summary>

@@ -4,7 +4,8 @@ namespace Llama2.Simple.Formats;
 
 /// <summary>
 /// Writes a checkpoint of any version from weights of any kind, byte for byte as llama2.c's export.py does. What needs no
-/// conversion is copied, so reading a file and writing it again gives the same bytes.
+/// conversion is copied, so reading a file and writing it again gives the same bytes. Only the sines and cosines that a v0
+/// file holds for no reader can differ in their last bit where they must be computed: PyTorch's functions are not the C library's.
 /// </summary>
 public static class CheckpointWriter
 {
@@ -26,35 +27,14 @@ public static class CheckpointWriter
             {
                 if (spec.Name == "rope_tables")
                     WriteFloats(stream, RopeTable(header.Config, weights, i));
-                else if (Source(weights, spec.Name, i) is { } matrix)
+                else if (weights.Matrix(spec.Name, i) is { } matrix)
                     WriteMatrix(stream, spec, matrix);
                 else
-                    WriteFloats(stream, Vector(weights, spec.Name, i).Span);
+                    WriteFloats(stream, weights.Vector(spec.Name, i).Span);
                 progress?.Report(written += spec.Bytes);
             }
         }
     }
-
-    private static Tensor? Source(Weights weights, string name, int layer) => name switch
-    {
-        "token_embedding_table" => weights.TokenEmbedding,
-        "wcls" => weights.Classifier,
-        "wq" => weights.Layers[layer].Wq,
-        "wk" => weights.Layers[layer].Wk,
-        "wv" => weights.Layers[layer].Wv,
-        "wo" => weights.Layers[layer].Wo,
-        "w1" => weights.Layers[layer].W1,
-        "w2" => weights.Layers[layer].W2,
-        "w3" => weights.Layers[layer].W3,
-        _ => null,
-    };
-
-    private static ReadOnlyMemory<float> Vector(Weights weights, string name, int layer) => name switch
-    {
-        "rms_att_weight" => weights.Layers[layer].RmsAtt,
-        "rms_ffn_weight" => weights.Layers[layer].RmsFfn,
-        _ => weights.RmsFinal,
-    };
 
     private static void WriteMatrix(Stream stream, TensorSpec spec, Tensor source)
     {
