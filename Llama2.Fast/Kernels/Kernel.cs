@@ -1,0 +1,52 @@
+using Llama2.Simple;
+
+namespace Llama2.Fast.Kernels;
+
+/// <summary>A way to compute on this kind of machine; all of them give the same bits.</summary>
+internal abstract class Kernel(string name, bool isSupported)
+{
+    /// <summary>Forces one, by its name.</summary>
+    public const string Variable = "LLAMA2_KERNEL";
+
+    public string Name { get; } = name;
+
+    private bool IsSupported { get; } = isSupported;
+
+    /// <summary>
+    /// Those this machine can run, the fastest first. 512 bits before 256 before 128, since decode waits for memory either
+    /// way and prefill does twice the work an instruction. int8 has no 512-bit dot product in .NET, so its 256-bit ones
+    /// serve both; VNNI does in one instruction what AVX2 does in three.
+    /// </summary>
+    public static IReadOnlyList<Kernel> Available { get; } = [.. new Kernel[]
+    {
+        new Kernel<Lanes512, Int8Vnni>("avx512-vnni"),
+        new Kernel<Lanes512, Int8Avx2>("avx512"),
+        new Kernel<Lanes256, Int8Vnni>("avx2-vnni"),
+        new Kernel<Lanes256, Int8Avx2>("avx2"),
+        new Kernel<Lanes128, Int8By128>("128"),
+        new Kernel<LanesScalar, Int8Scalar>("scalar"),
+    }.Where(kernel => kernel.IsSupported)];
+
+    /// <summary>The kernel of that name, or of the environment's choice, or the fastest.</summary>
+    /// <exception cref="ArgumentException">The machine has no such kernel.</exception>
+    public static Kernel Find(string? name)
+    {
+        name ??= Environment.GetEnvironmentVariable(Variable);
+        if (string.IsNullOrEmpty(name))
+            return Available[0];
+        return Available.FirstOrDefault(kernel => kernel.Name == name)
+            ?? throw new ArgumentException($"no kernel \"{name}\" on this machine, only {string.Join(", ", Available.Select(kernel => kernel.Name))} ({Variable})", nameof(name));
+    }
+
+    /// <summary>A transformer's innards that compute this way.</summary>
+    public abstract ForwardPass CreatePass(Config config, Weights weights, int threads);
+}
+
+/// <summary>A kernel made of lanes and int8 products.</summary>
+internal sealed class Kernel<TLanes, TInt8>(string name) : Kernel(name, TLanes.IsSupported && TInt8.IsSupported)
+    where TLanes : struct, ILanes<TLanes>
+    where TInt8 : struct, IInt8
+{
+    public override ForwardPass CreatePass(Config config, Weights weights, int threads) =>
+        new ForwardPass<TLanes, TInt8>(config, weights, threads);
+}

@@ -1,0 +1,122 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
+namespace Llama2.Fast.Kernels;
+
+/// <summary>Arm's AdvSimd, and any x86: sixteen floats in four registers. Nothing here belongs to one architecture.</summary>
+internal readonly unsafe struct Lanes128(Vector128<float> a, Vector128<float> b, Vector128<float> c, Vector128<float> d) : ILanes<Lanes128>
+{
+    private readonly Vector128<float> _a = a; // lanes 0-3
+    private readonly Vector128<float> _b = b; // lanes 4-7
+    private readonly Vector128<float> _c = c; // lanes 8-11
+    private readonly Vector128<float> _d = d; // lanes 12-15
+
+    public static bool IsSupported => Vector128.IsHardwareAccelerated;
+
+    public static bool HasRoomFor24 => false;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 Load(float* p) => new(Vector128.Load(p), Vector128.Load(p + 4), Vector128.Load(p + 8), Vector128.Load(p + 12));
+
+    public static Lanes128 LoadPartial(float* p, int count, float rest)
+    {
+        float* full = stackalloc float[ILanes<Lanes128>.Count];
+        for (int l = 0; l < ILanes<Lanes128>.Count; l++)
+            full[l] = l < count ? p[l] : rest;
+        return Load(full);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(float* p, Lanes128 v)
+    {
+        v._a.Store(p);
+        v._b.Store(p + 4);
+        v._c.Store(p + 8);
+        v._d.Store(p + 12);
+    }
+
+    public static void StorePartial(float* p, Lanes128 v, int count)
+    {
+        float* full = stackalloc float[ILanes<Lanes128>.Count];
+        Store(full, v);
+        for (int l = 0; l < count; l++)
+            p[l] = full[l];
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreInt8(sbyte* p, Lanes128 v)
+    {
+        Vector128<short> lower = Vector128.Narrow(Vector128.ConvertToInt32(v._a), Vector128.ConvertToInt32(v._b));
+        Vector128<short> upper = Vector128.Narrow(Vector128.ConvertToInt32(v._c), Vector128.ConvertToInt32(v._d));
+        Vector128.Narrow(lower, upper).Store(p);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 Create(float value)
+    {
+        Vector128<float> v = Vector128.Create(value);
+        return new(v, v, v, v);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 operator +(Lanes128 a, Lanes128 b) => new(a._a + b._a, a._b + b._b, a._c + b._c, a._d + b._d);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 operator -(Lanes128 a, Lanes128 b) => new(a._a - b._a, a._b - b._b, a._c - b._c, a._d - b._d);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 operator *(Lanes128 a, Lanes128 b) => new(a._a * b._a, a._b * b._b, a._c * b._c, a._d * b._d);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 operator /(Lanes128 a, Lanes128 b) => new(a._a / b._a, a._b / b._b, a._c / b._c, a._d / b._d);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 FusedMultiplyAdd(Lanes128 a, Lanes128 b, Lanes128 c) => new(
+        Vector128.FusedMultiplyAdd(a._a, b._a, c._a),
+        Vector128.FusedMultiplyAdd(a._b, b._b, c._b),
+        Vector128.FusedMultiplyAdd(a._c, b._c, c._c),
+        Vector128.FusedMultiplyAdd(a._d, b._d, c._d));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 Max(Lanes128 a, Lanes128 b) => new(Max(a._a, b._a), Max(a._b, b._b), Max(a._c, b._c), Max(a._d, b._d));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 Min(Lanes128 a, Lanes128 b) => new(Min(a._a, b._a), Min(a._b, b._b), Min(a._c, b._c), Min(a._d, b._d));
+
+    // Arm's own maximum answers NaN where x86's answers b, so it is spelt out.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> Max(Vector128<float> a, Vector128<float> b) => Vector128.ConditionalSelect(Vector128.GreaterThan(a, b), a, b);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> Min(Vector128<float> a, Vector128<float> b) => Vector128.ConditionalSelect(Vector128.LessThan(a, b), a, b);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float Greatest(Lanes128 a) => Tree.Greatest(Max(Max(a._a, a._b), Max(a._c, a._d)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 Abs(Lanes128 a) => new(Vector128.Abs(a._a), Vector128.Abs(a._b), Vector128.Abs(a._c), Vector128.Abs(a._d));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 Truncate(Lanes128 a) =>
+        new(Vector128.Truncate(a._a), Vector128.Truncate(a._b), Vector128.Truncate(a._c), Vector128.Truncate(a._d));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 CopySign(Lanes128 a, Lanes128 sign) => new(
+        Vector128.CopySign(a._a, sign._a), Vector128.CopySign(a._b, sign._b), Vector128.CopySign(a._c, sign._c), Vector128.CopySign(a._d, sign._d));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 PowerOfTwo(Lanes128 n) => new(PowerOfTwo(n._a), PowerOfTwo(n._b), PowerOfTwo(n._c), PowerOfTwo(n._d));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> PowerOfTwo(Vector128<float> n) =>
+        ((n + Vector128.Create(Exponent.Whole)).AsInt32() + Vector128.Create(Exponent.Bias) << Exponent.Shift).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float Sum(Lanes128 a) => Tree.Sum(Fold(a));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> Sum(Lanes128 a, Lanes128 b, Lanes128 c, Lanes128 d) => Tree.Sum(Fold(a), Fold(b), Fold(c), Fold(d));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> Fold(Lanes128 a) => a._a + a._c + (a._b + a._d);
+}

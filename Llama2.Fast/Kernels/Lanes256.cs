@@ -1,0 +1,111 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+
+namespace Llama2.Fast.Kernels;
+
+/// <summary>AVX2 and FMA: sixteen floats in two registers.</summary>
+internal readonly unsafe struct Lanes256(Vector256<float> lo, Vector256<float> hi) : ILanes<Lanes256>
+{
+    private readonly Vector256<float> _lo = lo; // lanes 0-7
+    private readonly Vector256<float> _hi = hi; // lanes 8-15
+
+    public static bool IsSupported => Avx2.IsSupported && Fma.IsSupported;
+
+    public static bool HasRoomFor24 => false;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 Load(float* p) => new(Vector256.Load(p), Vector256.Load(p + 8));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 LoadPartial(float* p, int count, float rest) => new(Partial(p, count, rest), Partial(p + 8, count - 8, rest));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> Partial(float* p, int count, float rest)
+    {
+        Vector256<float> mask = First(count);
+        return Vector256.ConditionalSelect(mask, Avx.MaskLoad(p, mask), Vector256.Create(rest));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(float* p, Lanes256 v)
+    {
+        v._lo.Store(p);
+        v._hi.Store(p + 8);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StorePartial(float* p, Lanes256 v, int count)
+    {
+        Avx.MaskStore(p, First(count), v._lo);
+        Avx.MaskStore(p + 8, First(count - 8), v._hi);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> First(int count) => Vector256.LessThan(Vector256<int>.Indices, Vector256.Create(count)).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreInt8(sbyte* p, Lanes256 v)
+    {
+        Vector256<short> words = Vector256.Narrow(Vector256.ConvertToInt32(v._lo), Vector256.ConvertToInt32(v._hi));
+        Vector128.Narrow(words.GetLower(), words.GetUpper()).Store(p);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 Create(float value) => new(Vector256.Create(value), Vector256.Create(value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 operator +(Lanes256 a, Lanes256 b) => new(a._lo + b._lo, a._hi + b._hi);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 operator -(Lanes256 a, Lanes256 b) => new(a._lo - b._lo, a._hi - b._hi);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 operator *(Lanes256 a, Lanes256 b) => new(a._lo * b._lo, a._hi * b._hi);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 operator /(Lanes256 a, Lanes256 b) => new(a._lo / b._lo, a._hi / b._hi);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 FusedMultiplyAdd(Lanes256 a, Lanes256 b, Lanes256 c) =>
+        new(Vector256.FusedMultiplyAdd(a._lo, b._lo, c._lo), Vector256.FusedMultiplyAdd(a._hi, b._hi, c._hi));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 Max(Lanes256 a, Lanes256 b) => new(Avx.Max(a._lo, b._lo), Avx.Max(a._hi, b._hi));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 Min(Lanes256 a, Lanes256 b) => new(Avx.Min(a._lo, b._lo), Avx.Min(a._hi, b._hi));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float Greatest(Lanes256 a) => Tree.Greatest(Avx.Max(a._lo, a._hi));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 Abs(Lanes256 a) => new(Vector256.Abs(a._lo), Vector256.Abs(a._hi));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 Truncate(Lanes256 a) => new(Vector256.Truncate(a._lo), Vector256.Truncate(a._hi));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 CopySign(Lanes256 a, Lanes256 sign) =>
+        new(Vector256.CopySign(a._lo, sign._lo), Vector256.CopySign(a._hi, sign._hi));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 PowerOfTwo(Lanes256 n) => new(PowerOfTwo(n._lo), PowerOfTwo(n._hi));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> PowerOfTwo(Vector256<float> n) =>
+        ((n + Vector256.Create(Exponent.Whole)).AsInt32() + Vector256.Create(Exponent.Bias) << Exponent.Shift).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float Sum(Lanes256 a) => Tree.Sum(Fold(a));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> Sum(Lanes256 a, Lanes256 b, Lanes256 c, Lanes256 d) => Tree.Sum(Fold(a), Fold(b), Fold(c), Fold(d));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> Fold(Lanes256 a)
+    {
+        Vector256<float> eight = a._lo + a._hi;
+        return eight.GetLower() + eight.GetUpper();
+    }
+}

@@ -1,0 +1,63 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.Arm;
+using System.Runtime.Intrinsics.X86;
+
+namespace Llama2.Fast.Kernels;
+
+/// <summary>What is left to do when sixteen lanes have become a few: the halving tree's last two steps, and the greatest.</summary>
+internal static class Tree
+{
+    /// <summary>(v0 + v2) + (v1 + v3).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float Sum(Vector128<float> v)
+    {
+        v += Vector128.Shuffle(v, Vector128.Create(2, 3, 0, 1));
+        return v[0] + v[1];
+    }
+
+    /// <summary>The sums of four.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> Sum(Vector128<float> a, Vector128<float> b, Vector128<float> c, Vector128<float> d)
+    {
+        Vector128<float> ab02 = Low(a, b), ab13 = High(a, b), cd02 = Low(c, d), cd13 = High(c, d);
+        return Even(ab02, ab13, cd02, cd13);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float Greatest(Vector256<float> v) => Greatest(Vector128.Max(v.GetLower(), v.GetUpper()));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float Greatest(Vector128<float> v)
+    {
+        v = Vector128.Max(v, Vector128.Shuffle(v, Vector128.Create(2, 3, 0, 1)));
+        return MathF.Max(v[0], v[1]);
+    }
+
+    // a0 a1 b0 b1
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> Low(Vector128<float> a, Vector128<float> b) => Vector128.Create(a.GetLower(), b.GetLower());
+
+    // a2 a3 b2 b3
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> High(Vector128<float> a, Vector128<float> b) => Vector128.Create(a.GetUpper(), b.GetUpper());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> Even(Vector128<float> abLow, Vector128<float> abHigh, Vector128<float> cdLow, Vector128<float> cdHigh)
+    {
+        Vector128<float> ab = abLow + abHigh, cd = cdLow + cdHigh; // a02 a13 b02 b13, c02 c13 d02 d13
+        if (Sse.IsSupported)
+            return Sse.Shuffle(ab, cd, 0b10_00_10_00) + Sse.Shuffle(ab, cd, 0b11_01_11_01);
+        if (AdvSimd.Arm64.IsSupported)
+            return AdvSimd.Arm64.AddPairwise(ab, cd);
+        return Vector128.Create(ab[0] + ab[1], ab[2] + ab[3], cd[0] + cd[1], cd[2] + cd[3]);
+    }
+}
+
+/// <summary>How a float's exponent is made: adding <see cref="Whole"/> leaves a whole number in the lowest bits.</summary>
+internal static class Exponent
+{
+    public const float Whole = 12582912; // 1.5 * 2^23
+    public const int Bias = 127;
+    public const int Shift = 23;
+}

@@ -1,0 +1,210 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using Llama2.Fast.Kernels;
+
+namespace Llama2.Fast;
+
+/// <summary>
+/// W (rows, n) @ x (tokens, n) -> o (tokens, rows) in float32. Each of the rows * tokens dot products has sixteen lanes of
+/// its own: lane l takes the elements j with j mod 16 = l in increasing j by fused multiply-add from +0, then the halving
+/// tree. Tiles of rows and tokens only share what they load.
+/// </summary>
+internal static unsafe class MatMul<TLanes> where TLanes : struct, ILanes<TLanes>
+{
+    private const int Lanes = ILanes<TLanes>.Count;
+
+    // Weights of one pass over the tokens; they stay in the second cache while the tokens come and go.
+    private const int BlockFloats = 48 * 1024;
+
+    /// <summary>o[t * oStride + i] = (add ? o[t * oStride + i] : 0) + sum of w[i * wStride + j] * x[t * xStride + j].</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Multiply(float* w, nint wStride, int rows, float* x, nint xStride, int tokens, int n, float* o, nint oStride, bool add)
+    {
+        if (tokens == 1)
+        {
+            Pass(w, wStride, rows, x, xStride, tokens, n, o, oStride, add);
+            return;
+        }
+        int block = Math.Max(8, BlockFloats / n & ~7);
+        for (int i = 0; i < rows; i += block)
+        {
+            int count = Math.Min(block, rows - i);
+            int tile = TLanes.HasRoomFor24 ? 6 : 3;
+            int t = 0;
+            for (; t + tile <= tokens; t += tile)
+                Pass(w + i * wStride, wStride, count, x + t * xStride, xStride, tile, n, o + t * oStride + i, oStride, add);
+            for (; t < tokens; t++)
+                Pass(w + i * wStride, wStride, count, x + t * xStride, xStride, 1, n, o + t * oStride + i, oStride, add);
+        }
+    }
+
+    // All rows of a block for 6, 3 or 1 tokens.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Pass(float* w, nint wStride, int rows, float* x, nint xStride, int tokens, int n, float* o, nint oStride, bool add)
+    {
+        int i = 0;
+        if (TLanes.HasRoomFor24 && tokens == 6)
+        {
+            for (; i + 4 <= rows; i += 4)
+                Tile4x6(w + i * wStride, wStride, x, xStride, n, o + i, oStride, add);
+        }
+        else if (tokens == 3)
+        {
+            for (; i + 2 <= rows; i += 2)
+                Tile2x3(w + i * wStride, wStride, x, xStride, n, o + i, oStride, add);
+        }
+        else if (tokens == 1)
+        {
+            i = Tile4x1(w, wStride, rows, x, n, o, add);
+        }
+        for (; i < rows; i++)
+        {
+            for (int t = 0; t < tokens; t++)
+            {
+                float* to = o + t * oStride + i;
+                float dot = Dot(w + i * wStride, x + t * xStride, n);
+                *to = add ? *to + dot : dot;
+            }
+        }
+    }
+
+    /// <summary>One dot product in the canonical order.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static float Dot(float* w, float* x, int n)
+    {
+        TLanes sum = TLanes.Create(0);
+        int j = 0;
+        for (; j + Lanes <= n; j += Lanes)
+            sum = TLanes.FusedMultiplyAdd(TLanes.Load(w + j), TLanes.Load(x + j), sum);
+        if (j < n)
+            sum = TLanes.FusedMultiplyAdd(Weights(w + j, n - j), Values(x + j, n - j), sum);
+        return TLanes.Sum(sum);
+    }
+
+    // The lanes beyond a row's end get -0 * 0, the one product that leaves any sum as it is, even -0.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TLanes Weights(float* w, int count) => TLanes.LoadPartial(w, count, -0f);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TLanes Values(float* x, int count) => TLanes.LoadPartial(x, count, 0f);
+
+    // Decode: the memory is the limit, so the next rows are called for while these are used.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static int Tile4x1(float* w, nint wStride, int rows, float* x, int n, float* o, bool add)
+    {
+        int i = 0;
+        for (; i + 4 <= rows; i += 4, w += 4 * wStride)
+        {
+            TLanes a = TLanes.Create(0), b = a, c = a, d = a;
+            int j = 0;
+            for (; j + Lanes <= n; j += Lanes)
+            {
+                TLanes v = TLanes.Load(x + j);
+                a = TLanes.FusedMultiplyAdd(TLanes.Load(w + j), v, a);
+                b = TLanes.FusedMultiplyAdd(TLanes.Load(w + wStride + j), v, b);
+                c = TLanes.FusedMultiplyAdd(TLanes.Load(w + 2 * wStride + j), v, c);
+                d = TLanes.FusedMultiplyAdd(TLanes.Load(w + 3 * wStride + j), v, d);
+                if (Sse.IsSupported)
+                {
+                    Sse.Prefetch0(w + 4 * wStride + j);
+                    Sse.Prefetch0(w + 5 * wStride + j);
+                    Sse.Prefetch0(w + 6 * wStride + j);
+                    Sse.Prefetch0(w + 7 * wStride + j);
+                }
+            }
+            if (j < n)
+            {
+                TLanes v = Values(x + j, n - j);
+                a = TLanes.FusedMultiplyAdd(Weights(w + j, n - j), v, a);
+                b = TLanes.FusedMultiplyAdd(Weights(w + wStride + j, n - j), v, b);
+                c = TLanes.FusedMultiplyAdd(Weights(w + 2 * wStride + j, n - j), v, c);
+                d = TLanes.FusedMultiplyAdd(Weights(w + 3 * wStride + j, n - j), v, d);
+            }
+            Write(o + i, TLanes.Sum(a, b, c, d), add);
+        }
+        return i;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Write(float* o, Vector128<float> dots, bool add) => (add ? Vector128.Load(o) + dots : dots).Store(o);
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Tile2x3(float* w, nint wStride, float* x, nint xStride, int n, float* o, nint oStride, bool add)
+    {
+        TLanes a0 = TLanes.Create(0), a1 = a0, a2 = a0, b0 = a0, b1 = a0, b2 = a0;
+        int j = 0;
+        for (; j < n; j += Lanes)
+        {
+            bool whole = j + Lanes <= n;
+            TLanes a = whole ? TLanes.Load(w + j) : Weights(w + j, n - j);
+            TLanes b = whole ? TLanes.Load(w + wStride + j) : Weights(w + wStride + j, n - j);
+            TLanes v = whole ? TLanes.Load(x + j) : Values(x + j, n - j);
+            a0 = TLanes.FusedMultiplyAdd(a, v, a0);
+            b0 = TLanes.FusedMultiplyAdd(b, v, b0);
+            v = whole ? TLanes.Load(x + xStride + j) : Values(x + xStride + j, n - j);
+            a1 = TLanes.FusedMultiplyAdd(a, v, a1);
+            b1 = TLanes.FusedMultiplyAdd(b, v, b1);
+            v = whole ? TLanes.Load(x + 2 * xStride + j) : Values(x + 2 * xStride + j, n - j);
+            a2 = TLanes.FusedMultiplyAdd(a, v, a2);
+            b2 = TLanes.FusedMultiplyAdd(b, v, b2);
+        }
+        Vector128<float> first = TLanes.Sum(a0, b0, a1, b1), last = TLanes.Sum(a2, b2, a2, b2);
+        Write(o, first[0], first[1], add);
+        Write(o + oStride, first[2], first[3], add);
+        Write(o + 2 * oStride, last[0], last[1], add);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Write(float* o, float a, float b, bool add)
+    {
+        o[0] = add ? o[0] + a : a;
+        o[1] = add ? o[1] + b : b;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Tile4x6(float* w, nint wStride, float* x, nint xStride, int n, float* o, nint oStride, bool add)
+    {
+        float* w1 = w + wStride, w2 = w1 + wStride, w3 = w2 + wStride;
+        float* x1 = x + xStride, x2 = x1 + xStride, x3 = x2 + xStride, x4 = x3 + xStride, x5 = x4 + xStride;
+        TLanes a0 = TLanes.Create(0), b0 = a0, c0 = a0, d0 = a0, a1 = a0, b1 = a0, c1 = a0, d1 = a0, a2 = a0, b2 = a0, c2 = a0, d2 = a0;
+        TLanes a3 = a0, b3 = a0, c3 = a0, d3 = a0, a4 = a0, b4 = a0, c4 = a0, d4 = a0, a5 = a0, b5 = a0, c5 = a0, d5 = a0;
+        int j = 0;
+        for (; j + Lanes <= n; j += Lanes)
+        {
+            TLanes a = TLanes.Load(w + j), b = TLanes.Load(w1 + j), c = TLanes.Load(w2 + j), d = TLanes.Load(w3 + j);
+            Column(a, b, c, d, TLanes.Load(x + j), ref a0, ref b0, ref c0, ref d0);
+            Column(a, b, c, d, TLanes.Load(x1 + j), ref a1, ref b1, ref c1, ref d1);
+            Column(a, b, c, d, TLanes.Load(x2 + j), ref a2, ref b2, ref c2, ref d2);
+            Column(a, b, c, d, TLanes.Load(x3 + j), ref a3, ref b3, ref c3, ref d3);
+            Column(a, b, c, d, TLanes.Load(x4 + j), ref a4, ref b4, ref c4, ref d4);
+            Column(a, b, c, d, TLanes.Load(x5 + j), ref a5, ref b5, ref c5, ref d5);
+        }
+        if (j < n)
+        {
+            int rest = n - j;
+            TLanes a = Weights(w + j, rest), b = Weights(w1 + j, rest), c = Weights(w2 + j, rest), d = Weights(w3 + j, rest);
+            Column(a, b, c, d, Values(x + j, rest), ref a0, ref b0, ref c0, ref d0);
+            Column(a, b, c, d, Values(x1 + j, rest), ref a1, ref b1, ref c1, ref d1);
+            Column(a, b, c, d, Values(x2 + j, rest), ref a2, ref b2, ref c2, ref d2);
+            Column(a, b, c, d, Values(x3 + j, rest), ref a3, ref b3, ref c3, ref d3);
+            Column(a, b, c, d, Values(x4 + j, rest), ref a4, ref b4, ref c4, ref d4);
+            Column(a, b, c, d, Values(x5 + j, rest), ref a5, ref b5, ref c5, ref d5);
+        }
+        Write(o, TLanes.Sum(a0, b0, c0, d0), add);
+        Write(o + oStride, TLanes.Sum(a1, b1, c1, d1), add);
+        Write(o + 2 * oStride, TLanes.Sum(a2, b2, c2, d2), add);
+        Write(o + 3 * oStride, TLanes.Sum(a3, b3, c3, d3), add);
+        Write(o + 4 * oStride, TLanes.Sum(a4, b4, c4, d4), add);
+        Write(o + 5 * oStride, TLanes.Sum(a5, b5, c5, d5), add);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Column(TLanes wa, TLanes wb, TLanes wc, TLanes wd, TLanes x, ref TLanes a, ref TLanes b, ref TLanes c, ref TLanes d)
+    {
+        a = TLanes.FusedMultiplyAdd(wa, x, a);
+        b = TLanes.FusedMultiplyAdd(wb, x, b);
+        c = TLanes.FusedMultiplyAdd(wc, x, c);
+        d = TLanes.FusedMultiplyAdd(wd, x, d);
+    }
+}

@@ -1,0 +1,43 @@
+using System.Runtime.InteropServices;
+
+namespace Llama2.Fast;
+
+/// <summary>Memory outside the managed heap, aligned to a cache line. It starts out as zeros and only grows.</summary>
+internal sealed unsafe class NativeBuffer<T> : IDisposable where T : unmanaged
+{
+    private const int Alignment = 64;
+
+    private long _count;
+
+    /// <summary>Where it is now.</summary>
+    public T* Pointer { get; private set; }
+
+    /// <summary>Makes it hold at least <paramref name="count"/> elements; what was in it is lost if it grows.</summary>
+    public T* EnsureCount(long count)
+    {
+        if (count > _count)
+        {
+            Free();
+            nuint bytes = checked((nuint)count * (nuint)sizeof(T));
+            Pointer = (T*)NativeMemory.AlignedAlloc(bytes, Alignment);
+            NativeMemory.Clear(Pointer, bytes);
+            _count = count;
+        }
+        return Pointer;
+    }
+
+    private void Free()
+    {
+        NativeMemory.AlignedFree(Pointer);
+        Pointer = null;
+        _count = 0;
+    }
+
+    public void Dispose()
+    {
+        Free();
+        GC.SuppressFinalize(this);
+    }
+
+    ~NativeBuffer() => Free();
+}
