@@ -82,7 +82,7 @@ public sealed class Tokenizer
     }
 
     /// <summary>The tokens of a text; a lone surrogate counts as U+FFFD.</summary>
-    public int[] Encode(string text, bool bos = true, bool eos = false) => Encode(Encoding.UTF8.GetBytes(text), bos, eos);
+    public int[] Encode(string text, bool bos = true, bool eos = false, bool blank = true) => Encode(Encoding.UTF8.GetBytes(text), bos, eos, blank);
 
     /// <summary>
     /// The tokens of a text in UTF-8: its codepoints, of which the pair with the best score is merged, the leftmost on
@@ -91,14 +91,15 @@ public sealed class Tokenizer
     /// <param name="utf8">The text; bytes that are no UTF-8 are taken as run.c takes them.</param>
     /// <param name="bos">Whether <see cref="Bos"/> goes first.</param>
     /// <param name="eos">Whether <see cref="Eos"/> goes last.</param>
-    public int[] Encode(ReadOnlySpan<byte> utf8, bool bos = true, bool eos = false)
+    /// <param name="blank">Whether a text gets a " " before it, as run.c always does; not where it goes on from other tokens.</param>
+    public int[] Encode(ReadOnlySpan<byte> utf8, bool bos = true, bool eos = false, bool blank = true)
     {
         List<int> ids = [];
         if (bos)
             ids.Add(Bos);
         int first = ids.Count;
-        if (utf8.Length > 0 && _ids.TryGetValue(" ", out int blank))
-            ids.Add(blank); // add_dummy_prefix is true by default
+        if (blank && utf8.Length > 0 && _ids.TryGetValue(" ", out int space))
+            ids.Add(space); // add_dummy_prefix is true by default
         AddCodepoints(utf8, ids);
         Merge(ids, first);
         if (eos)
@@ -120,10 +121,21 @@ public sealed class Tokenizer
                 ids.Add(id);
                 continue;
             }
-            foreach (byte value in utf8.Slice(i, length)) // byte fallback
-                ids.Add(FirstByte + value < _bytes.Length && _bytes[FirstByte + value] == value ? FirstByte + value : Unknown);
+            ids.AddRange(EncodeBytes(utf8.Slice(i, length))); // byte fallback
         }
     }
+
+    /// <summary>The byte tokens of a text, which never become part of a piece; <see cref="Unknown"/> where the vocabulary has none.</summary>
+    public int[] EncodeBytes(ReadOnlySpan<byte> utf8)
+    {
+        int[] ids = new int[utf8.Length];
+        for (int i = 0; i < ids.Length; i++)
+            ids[i] = FirstByte + utf8[i] < _bytes.Length && _bytes[FirstByte + utf8[i]] == utf8[i] ? FirstByte + utf8[i] : Unknown;
+        return ids;
+    }
+
+    /// <summary>The token whose piece this is, if there is one; <see cref="Bos"/> and <see cref="Eos"/> are not found.</summary>
+    public int? Find(string piece) => _ids.TryGetValue(Encoding.Latin1.GetString(Encoding.UTF8.GetBytes(piece)), out int id) ? id : null;
 
     /// <summary>Two neighbours that could become one token.</summary>
     private readonly record struct Pair(int Left, int LeftId, int RightId, int Merged);
