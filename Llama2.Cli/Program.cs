@@ -49,8 +49,22 @@ internal static class Program
             BenchCommand.Create(),
             QuantizeCommand.Create(),
         };
+        foreach (Command command in root.Subcommands)
+            command.Validators.Add(RefuseWhatIsBefore);
         GenerateCommand.AddTo(root);
         return root;
+    }
+
+    /// <summary>An option or a checkpoint in front of a command is one of the program without a command, and would mean nothing.</summary>
+    private static void RefuseWhatIsBefore(CommandResult command)
+    {
+        foreach (SymbolResult before in ((CommandResult)command.Parent!).Children)
+        {
+            if (before is OptionResult { Implicit: false, Option.Action: null } option)
+                command.AddError($"{option.IdentifierToken} belongs behind {command.Command.Name}");
+            else if (before is ArgumentResult { Tokens: [var token, ..] })
+                command.AddError($"{token.Value} belongs behind {command.Command.Name}");
+        }
     }
 
     /// <summary>Parses as the program does: no bundling of one-letter options, no response files, a prompt may begin with @.</summary>
