@@ -19,6 +19,11 @@ internal sealed record Target(TargetAction Run, Func<IEnumerable<Seed>> Seeds, p
         new(Targets.CheckpointV0.Run, Targets.CheckpointV0.Seeds),
         new(Targets.CheckpointV1.Run, Targets.CheckpointV1.Seeds, Targets.CheckpointFile.Magic(1)),
         new(Targets.CheckpointV2.Run, Targets.CheckpointV2.Seeds, Targets.CheckpointFile.Magic(2)),
+        new(Targets.TokenizerFile.Run, Targets.TokenizerFile.Seeds, [.. "<0x41>"u8], [.. "\n</s>\n"u8]),
+        new(Targets.Encode.Run, Targets.Encode.Seeds, [.. "<0x41>"u8], [.. "\n<s>\n"u8], [.. "😀"u8]),
+        new(Targets.TextStream.Run, Targets.TextStream.Seeds, [.. "😀"u8], [.. "€"u8], [0xed, 0xa0, 0x80]),
+        new(Targets.Sampler.Run, Targets.Sampler.Seeds),
+        new(Targets.Options.Run, Targets.Options.Seeds, Targets.Options.Words()),
     ];
 
     public static Target? Find(string name) => All.Append(Planted).FirstOrDefault(target => target.Name == name);

@@ -1,6 +1,7 @@
 using System.Text;
 using FsCheck;
 using FsCheck.Fluent;
+using Llama2.Fuzz;
 using Llama2.Simple;
 using Llama2.Simple.Formats;
 

@@ -15,8 +15,7 @@ internal static partial class Finding
         IEnumerable<string> frames = new StackTrace(e).GetFrames()
             .Select(frame => frame.GetMethod())
             .OfType<MethodBase>()
-            .Where(method => method.DeclaringType?.FullName?.StartsWith("Llama2.", StringComparison.Ordinal) == true)
-            .Select(method => $"{method.DeclaringType!.Name}.{method.Name}");
+            .Select(method => $"{method.DeclaringType?.FullName}.{method.Name}");
         return Name("crash-" + e.GetType().Name, frames);
     }
 
@@ -46,14 +45,18 @@ internal static partial class Finding
 
     private static string Name(string kind, IEnumerable<string> frames)
     {
-        string[] top = [.. frames.Take(Frames)];
+        string[] top = [.. frames.Where(IsTried).Take(Frames).Select(frame => string.Join('.', frame.Split('.')[^2..]))];
         uint hash = 2166136261;
         foreach (char c in string.Join(' ', top))
             hash = (hash ^ c) * 16777619;
         return Unsafe().Replace($"{kind}-{top.FirstOrDefault("unknown")}-{hash:x8}", "_");
     }
 
-    [GeneratedRegex(@"at Llama2\.(?:\w+\.)*?((?:[\w<>`]+\.)?[\w<>|`]+)[\[(]")]
+    // the same input fails in the fuzzer and in a replay
+    private static bool IsTried(string method) => method.StartsWith("Llama2.", StringComparison.Ordinal)
+        && (!method.StartsWith("Llama2.Fuzz.", StringComparison.Ordinal) || method.StartsWith(typeof(Targets.Planted).Namespace!, StringComparison.Ordinal));
+
+    [GeneratedRegex(@"\bat (Llama2\.[\w.<>|`+]+)[\[(]")]
     private static partial Regex Frame();
 
     [GeneratedRegex(@"[^\w.\-]")]

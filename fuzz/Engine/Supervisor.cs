@@ -33,10 +33,7 @@ internal static class Supervisor
             if (worker.ExitCode == 0)
                 break;
             if (worker.ExitCode == Worker.TimedOut)
-            {
-                Console.WriteLine($"{options.Target.Name}: an input took longer than a second");
                 continue;
-            }
             if (recorder.Executions == 0)
                 throw new InvalidOperationException($"the worker does not start: {error}");
             string name = Finding.Name(error, worker.ExitCode);

@@ -20,9 +20,10 @@ internal sealed class Worker : IDisposable
     private readonly FlightRecorder _recorder;
     private readonly Corpus _corpus;
     private readonly Mutator _mutator;
-    private readonly Stopwatch _clock = Stopwatch.StartNew();
+    private readonly Stopwatch _clock = new();
     private readonly long _executionsBefore; // by workers that died
-    private volatile bool _running;
+    private readonly Thread _watcher;
+    private volatile bool _running, _ended;
 
     public Worker(FuzzOptions options)
     {
@@ -34,12 +35,14 @@ internal sealed class Worker : IDisposable
         Random random = new(options.RandomSeed);
         _corpus = new Corpus(random);
         _mutator = new Mutator(random, options.Target.Dictionary, FuzzOptions.MaxLength);
+        _watcher = new Thread(WatchTime) { IsBackground = true };
     }
 
     /// <summary>Fuzzes until the time is over.</summary>
     public void Run()
     {
-        new Thread(WatchTime) { IsBackground = true }.Start();
+        _clock.Start();
+        _watcher.Start();
         foreach (byte[] data in Corpus.Read(_options.SeedFolder, _options.CorpusFolder).Where(d => d.Length <= FuzzOptions.MaxLength))
             Try(data, keepAlways: true);
         if (_corpus.Count == 0)
@@ -124,7 +127,7 @@ internal sealed class Worker : IDisposable
     {
         long seen = -1;
         TimeSpan processor = default, wall = default;
-        while (true)
+        while (!_ended)
         {
             Thread.Sleep(50);
             long now = _recorder.Executions;
@@ -135,11 +138,19 @@ internal sealed class Worker : IDisposable
             }
             if (Environment.CpuUsage.TotalTime - processor < Timeout && _clock.Elapsed - wall < Deadlock)
                 continue;
-            if (Finding.Save(_options.FindingsFolder, Finding.TimeoutName(_edges.Fingerprint(oftenness: false)), _recorder.Input))
+            string name = Finding.TimeoutName(_edges.Fingerprint(oftenness: false));
+            if (Finding.Save(_options.FindingsFolder, name, _recorder.Input))
+            {
                 _recorder.Findings++;
+                Console.WriteLine($"{_options.Target.Name}: found {name}: more than a second");
+            }
             Environment.Exit(TimedOut);
         }
     }
-
-    public void Dispose() => _recorder.Dispose();
+    public void Dispose()
+    {
+        _ended = true;
+        _watcher.Join();
+        _recorder.Dispose();
+    }
 }

@@ -14,9 +14,9 @@ internal static class Planted
             return;
         if (data[7] == '1' && BitConverter.ToSingle(data[8..]) > 1e30f)
             throw new BrokenPromiseException("found");
-        if (data[7] == '2' && data[8] == data[9])
+        if (data[7] == '2' && BitConverter.ToInt32(data[8..]) == int.MaxValue)
             OneTooFar();
-        while (data[7] == '3' && data[8] == 0)
+        while (data[7] == '3' && BitConverter.ToInt32(data[8..]) == -1)
         {
         }
     }

@@ -1,7 +1,7 @@
 using System.Text;
 using Llama2.Simple;
 
-namespace Llama2.Tests;
+namespace Llama2.Fuzz;
 
 /// <summary>
 /// The encoder as run.c's algorithm says it, without any of the cleverness of <see cref="Tokenizer"/>: every

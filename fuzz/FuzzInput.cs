@@ -1,0 +1,75 @@
+using System.Runtime.InteropServices;
+
+namespace Llama2.Fuzz;
+
+/// <summary>Reads decisions from an input's bytes, first to last; where they are used up, all are zero.</summary>
+internal ref struct FuzzInput(ReadOnlySpan<byte> data)
+{
+    // what kernels go wrong on: signs, denormals, the ends of the range, halves, what is no number
+    private static readonly float[] Nasty =
+    [
+        0f, -0f, 1f, -1f, 0.5f, 0.49999997f, 2.5f, -127.5f, 16777216f, 1e-9f, 1e9f, 1e-20f, 1e20f, float.Epsilon, -float.Epsilon,
+        1.17549435e-38f, 1.1754942e-38f, 1e-38f, float.MaxValue, float.MinValue, 88.7f, -103.97f,
+        float.PositiveInfinity, float.NegativeInfinity, float.NaN,
+    ];
+
+    private ReadOnlySpan<byte> _data = data;
+
+    /// <summary>What has not been read.</summary>
+    public readonly ReadOnlySpan<byte> Rest => _data;
+
+    public int Byte()
+    {
+        if (_data.IsEmpty)
+            return 0;
+        byte value = _data[0];
+        _data = _data[1..];
+        return value;
+    }
+
+    /// <summary>A number from <paramref name="least"/> to <paramref name="most"/>, at most 65,536 of them.</summary>
+    public int Between(int least, int most)
+    {
+        int range = most - least + 1;
+        return least + ((range <= 256 ? Byte() : Byte() + (Byte() << 8)) % range);
+    }
+
+    public bool Bool() => (Byte() & 1) != 0;
+
+    /// <summary>The next bytes, as many as there are.</summary>
+    public ReadOnlySpan<byte> Bytes(int count)
+    {
+        ReadOnlySpan<byte> bytes = _data[..Math.Min(count, _data.Length)];
+        _data = _data[bytes.Length..];
+        return bytes;
+    }
+
+    public T Value<T>() where T : unmanaged
+    {
+        Span<T> value = stackalloc T[1];
+        Bytes(Marshal.SizeOf<T>()).CopyTo(MemoryMarshal.AsBytes(value));
+        return value[0];
+    }
+
+    /// <summary>Floats of a kind the next byte chooses: small ones, of any bits, or small ones with nasty ones among them.</summary>
+    /// <param name="finite">Without infinities and NaN.</param>
+    public void Fill(Span<float> floats, bool finite = false)
+    {
+        int kind = Byte();
+        ReadOnlySpan<byte> bytes = kind % 4 == 0 ? Bytes(4 * floats.Length) : Bytes(floats.Length);
+        for (int i = 0; i < floats.Length; i++)
+        {
+            // what is used up begins again, a little different
+            int b = bytes.IsEmpty ? i * 37 : bytes[i % bytes.Length] + (i / bytes.Length);
+            floats[i] = (kind % 4) switch
+            {
+                0 when i < bytes.Length / 4 => MemoryMarshal.Read<float>(bytes[(4 * i)..]),
+                1 when b % 8 == 7 => Nasty[(b >> 3) % Nasty.Length],
+                2 => (sbyte)b * MathF.Pow(2, (kind >> 2) - 40),
+                _ => (sbyte)b / 64f,
+            };
+            if (finite && !float.IsFinite(floats[i]))
+                floats[i] = 0;
+        }
+    }
+}

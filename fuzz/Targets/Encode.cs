@@ -1,0 +1,70 @@
+using System.Text;
+using Llama2.Simple;
+
+namespace Llama2.Fuzz.Targets;
+
+/// <summary>
+/// A vocabulary and a text, any of both: the tokens are those of the naive algorithm, none is BOS or EOS, and decoding
+/// them gives the text back wherever the vocabulary can express it.
+/// </summary>
+internal static class Encode
+{
+    private const int LongestText = 256; // the naive algorithm is cubic
+
+    public static void Run(ReadOnlySpan<byte> data)
+    {
+        FuzzInput input = new(data);
+        bool hasBlank = input.Bool(), hasBytes = input.Bool();
+        List<(byte[] Piece, float Score)> vocab = [("<unk>"u8.ToArray(), 0), ("\n<s>\n"u8.ToArray(), 0), ("\n</s>\n"u8.ToArray(), 0)];
+        if (hasBytes)
+            vocab.AddRange(Enumerable.Range(0, 256).Select(b => (Encoding.ASCII.GetBytes($"<0x{b:X2}>"), 0f)));
+        if (hasBlank)
+            vocab.Add(([(byte)' '], -1));
+        bool odd = false; // a piece that looks like a byte's
+        for (int pieces = input.Between(0, 60); pieces > 0; pieces--)
+        {
+            int length = input.Between(0, 7);
+            float score = length == 7 ? input.Value<float>() : -input.Between(0, 9);
+            byte[] piece = input.Bytes(length).ToArray();
+            odd |= piece.AsSpan().IndexOf("<0"u8) >= 0;
+            vocab.Add((piece, score));
+        }
+        ReadOnlySpan<byte> text = input.Bytes(LongestText);
+
+        Tokenizer tokenizer = new(vocab);
+        int[] ids = tokenizer.Encode(text, bos: true, eos: true);
+        int[] naive = [.. new NaiveTokenizer(tokenizer).Encode(text), Tokenizer.Eos];
+        if (!ids.AsSpan().SequenceEqual(naive))
+            throw new BrokenPromiseException($"encoded as {string.Join(' ', ids)}, naively as {string.Join(' ', naive)}");
+        if (ids[1..^1].Any(id => id is < 0 or Tokenizer.Bos or Tokenizer.Eos || id >= vocab.Count))
+            throw new BrokenPromiseException($"BOS, EOS or no token in {string.Join(' ', ids)}");
+        if (hasBlank && hasBytes && !odd && text.IndexOf("<0"u8) < 0 && !text.SequenceEqual(Decode(tokenizer, ids)))
+            throw new BrokenPromiseException("decoding does not give the text back");
+    }
+
+    private static byte[] Decode(Tokenizer tokenizer, int[] ids)
+    {
+        List<byte> bytes = [];
+        for (int i = 1; i < ids.Length - 1; i++)
+            bytes.AddRange(tokenizer.Decode(ids[i - 1], ids[i]));
+        return [.. bytes];
+    }
+
+    public static IEnumerable<Seed> Seeds() =>
+    [
+        new("seed-merges", Make(blank: true, bytes: true, "abbcab ababcabc", "a", "b", "c", "ab", "bc", "abc", " a", "ba")),
+        new("seed-no-bytes", Make(blank: false, bytes: false, "xay é", "a", "x", "é")),
+        new("seed-same-piece-twice", Make(blank: true, bytes: false, "aaaaaa", "a", "a", "aa", "aaa")),
+    ];
+
+    private static byte[] Make(bool blank, bool bytes, string text, params string[] pieces)
+    {
+        List<byte> data = [(byte)(blank ? 1 : 0), (byte)(bytes ? 1 : 0), (byte)pieces.Length];
+        foreach (string piece in pieces)
+        {
+            byte[] utf8 = Encoding.UTF8.GetBytes(piece);
+            data.AddRange([(byte)utf8.Length, (byte)piece.Length, .. utf8]);
+        }
+        return [.. data, .. Encoding.UTF8.GetBytes(text)];
+    }
+}

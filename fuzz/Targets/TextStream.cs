@@ -1,0 +1,38 @@
+using System.Text;
+
+namespace Llama2.Fuzz.Targets;
+
+/// <summary>Bytes cut anywhere give the text that they give in one piece, and no piece goes to a terminal that may not.</summary>
+internal static class TextStream
+{
+    public static void Run(ReadOnlySpan<byte> data)
+    {
+        FuzzInput input = new(data);
+        ReadOnlySpan<byte> cuts = input.Bytes(data.Length / 4);
+        ReadOnlySpan<byte> bytes = input.Rest;
+        string expected = Encoding.UTF8.GetString(bytes);
+
+        Simple.TextStream stream = new();
+        StringBuilder text = new();
+        for (int i = 0; !bytes.IsEmpty; i++)
+        {
+            ReadOnlySpan<byte> piece = bytes[..Math.Min(i < cuts.Length ? cuts[i] % 8 : bytes.Length, bytes.Length)];
+            bytes = bytes[piece.Length..];
+            text.Append(stream.Append(piece));
+            bool control = piece.Length == 1 && char.IsControl((char)piece[0]) && !char.IsWhiteSpace((char)piece[0]) && piece[0] < 0x80;
+            if (Simple.TextStream.IsSafe(piece) == control)
+                throw new BrokenPromiseException($"IsSafe is wrong for {Convert.ToHexString(piece)}");
+        }
+        text.Append(stream.Flush());
+        if (text.ToString() != expected)
+            throw new BrokenPromiseException($"\"{text}\" instead of \"{expected}\"");
+        if (stream.Flush().Length > 0 || stream.Append("a"u8) != "a")
+            throw new BrokenPromiseException("a flush left something behind");
+    }
+
+    public static IEnumerable<Seed> Seeds() =>
+    [
+        new("seed-one-by-one", [1, 1, 1, 1, 1, .. "aé€😀 ende"u8]),
+        new("seed-broken", [2, 3, 1, 0xc3, 0xe2, 0x82, 0xf0, 0x9f, 0x98, 0x41, 0x80, 0xff]),
+    ];
+}

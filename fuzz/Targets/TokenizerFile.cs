@@ -1,0 +1,93 @@
+using System.Buffers.Binary;
+using System.Text;
+using Llama2.Simple;
+using Llama2.Simple.Formats;
+
+namespace Llama2.Fuzz.Targets;
+
+/// <summary>
+/// Any file is a tokenizer exactly if the format's description says so, or one line says what is wrong with it. One that was
+/// accepted holds the file's pieces and scores, and encodes and decodes anything.
+/// </summary>
+internal static class TokenizerFile
+{
+    private static readonly ScratchFile Scratch = new("tokenizer");
+
+    public static void Run(ReadOnlySpan<byte> data)
+    {
+        Scratch.Write(data);
+        List<(byte[] Piece, float Score)>? expected = Expected(data);
+        Tokenizer? tokenizer = Open(vocabSize: 0);
+        if (tokenizer is null != expected is null)
+            throw new BrokenPromiseException(expected is null ? "accepted a bad file" : "refused a good file");
+        if (tokenizer is null)
+            return;
+
+        if (tokenizer.VocabSize != expected!.Count || Open(expected.Count) is null || Open(expected.Count + 1) is not null)
+            throw new BrokenPromiseException("another number of tokens");
+        for (int id = 0; id < expected.Count; id++)
+        {
+            if (!tokenizer.Piece(id).SequenceEqual(expected[id].Piece) || !tokenizer.Score(id).Equals(expected[id].Score))
+                throw new BrokenPromiseException($"token {id} is not what the file says");
+        }
+        int[] ids = tokenizer.Encode(data);
+        if (ids.Any(id => (uint)id >= (uint)expected.Count))
+            throw new BrokenPromiseException("an id outside the vocabulary");
+        tokenizer.Decode(ids);
+    }
+
+    private static Tokenizer? Open(int vocabSize)
+    {
+        try
+        {
+            return Simple.Formats.TokenizerFile.Open(Scratch.Path, vocabSize);
+        }
+        catch (TokenizerException e)
+        {
+            if (e.Message.Contains('\n', StringComparison.Ordinal) || !e.Message.StartsWith(Scratch.Path, StringComparison.Ordinal))
+                throw new BrokenPromiseException($"not one line that names the file: {e.Message}");
+            return null;
+        }
+    }
+
+    private static List<(byte[] Piece, float Score)>? Expected(ReadOnlySpan<byte> data)
+    {
+        if (data.Length < 4)
+            return null;
+        uint longest = BinaryPrimitives.ReadUInt32LittleEndian(data);
+        List<(byte[], float)> tokens = [];
+        long at = 4;
+        while (at < data.Length)
+        {
+            if (at + 8 > data.Length)
+                return null;
+            uint length = BinaryPrimitives.ReadUInt32LittleEndian(data[((int)at + 4)..]);
+            if (length > longest || at + 8 + length > data.Length)
+                return null;
+            tokens.Add((data.Slice((int)at + 8, (int)length).ToArray(), BinaryPrimitives.ReadSingleLittleEndian(data[(int)at..])));
+            at += 8 + length;
+        }
+        return tokens.Count < 3 ? null : tokens;
+    }
+
+    public static IEnumerable<Seed> Seeds() =>
+    [
+        new("seed-letters", Make([("<unk>", 0), ("\n<s>\n", 0), ("\n</s>\n", 0), (" ", -1), ("a", -2), ("b", -3), ("ab", -4), (" ab", -5), ("é", -6)])),
+        new("seed-bytes", Make([("<unk>", 0), ("\n<s>\n", 0), ("\n</s>\n", 0), .. Enumerable.Range(0, 40).Select(b => ($"<0x{b:X2}>", 0f)), (" ", -1)])),
+        new("seed-empty-pieces", Make([("", 0), ("", 0), ("", 0)])),
+    ];
+
+    private static byte[] Make((string Piece, float Score)[] tokens)
+    {
+        MemoryStream file = new();
+        using BinaryWriter writer = new(file);
+        writer.Write(tokens.Max(token => Encoding.UTF8.GetByteCount(token.Piece)));
+        foreach ((string piece, float score) in tokens)
+        {
+            writer.Write(score);
+            writer.Write(Encoding.UTF8.GetByteCount(piece));
+            writer.Write(Encoding.UTF8.GetBytes(piece));
+        }
+        return file.ToArray();
+    }
+}
