@@ -1,20 +1,67 @@
+using System.CommandLine;
+using Llama2.Cli.Commands;
+using Llama2.Fast;
 using Llama2.Simple;
 using Llama2.Simple.Formats;
 
 namespace Llama2.Cli;
 
-/// <summary>The implementations of the model that --impl swaps.</summary>
-internal static class Implementations
+/// <summary>The implementations of the model, and the options that choose among them.</summary>
+internal sealed class Implementations
 {
-    public static readonly string[] Names = ["simple"];
+    public static readonly string[] Names = ["fast", "simple"];
 
     public static string Default => Names[0];
 
-    public static ITransformer Create(string name, Checkpoint checkpoint) => name switch
+    private readonly Option<string> _name = new("--impl") { Description = "implementation: " + string.Join(" or ", Names), HelpName = "name", DefaultValueFactory = _ => Default };
+
+    private readonly Option<int> _threads = new("--threads") { Description = $"threads of fast; default: one for each core, here {FastTransformer.DefaultThreads}", HelpName = "int" };
+
+    private readonly Option<string?> _quantize = new("--quantize") { Description = "q8_0: a float32 checkpoint becomes int8 as it is loaded", HelpName = "type" };
+
+    public Implementations()
     {
-        "simple" => new Transformer(checkpoint.Config, checkpoint.Weights),
-        _ => throw new UsageException($"--impl: no implementation is called {name}"),
-    };
+        _name.AcceptOnlyFromAmong(Names);
+        _quantize.AcceptOnlyFromAmong("q8_0");
+        _threads.Validators.Add(result =>
+        {
+            if (result.Tokens.Count > 0 && result.GetValueOrDefault<int>() is < 1 or > 1024)
+                result.AddError($"--threads: expected 1 to 1024, found {result.Tokens[0].Value}");
+        });
+    }
+
+    public void AddTo(Command command)
+    {
+        foreach (Option option in (Option[])[_name, _threads, _quantize])
+            command.Add(option);
+    }
+
+    /// <summary>The name of what was chosen.</summary>
+    public string NameIn(ParseResult result) => result.GetValue(_name)!;
+
+    /// <summary>What was chosen, to run a checkpoint with.</summary>
+    public ITransformer Create(ParseResult result, Checkpoint checkpoint)
+    {
+        Weights weights = checkpoint.Weights;
+        int threads = result.GetValue(_threads);
+        if (result.GetValue(_quantize) is not null && checkpoint.Header.Version < 2)
+            weights = WeightQuantizer.Quantize(weights, QuantizeCommand.GroupSize(checkpoint.Config), threads);
+        return Create(NameIn(result), checkpoint.Config, weights, threads);
+    }
+
+    public static ITransformer Create(string name, Config config, Weights weights, int threads = 0)
+    {
+        if (name == "simple")
+            return new Transformer(config, weights);
+        try
+        {
+            return new FastTransformer(config, weights, threads);
+        }
+        catch (ArgumentException e) when (e.ParamName == "kernel")
+        {
+            throw new UsageException(e.Message.Replace(" (Parameter 'kernel')", "", StringComparison.Ordinal));
+        }
+    }
 
     /// <summary>Tokens of a prompt a forward pass: simple gains nothing by more, and Ctrl-C is heard between passes.</summary>
     public static int BatchSize(string name) => name == "simple" ? 1 : 128;

@@ -279,7 +279,7 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
     private void Quantize(Activations x, int row, int n)
     {
         if (_int8 is not null)
-            Nn<TLanes>.Quantize(x[row], n, _int8.GroupSize, _int8.Values(row), _int8.Scales(row));
+            Nn<TLanes>.Quantize(x[row], n, _int8.GroupSize, _int8.Values(row), _int8.Scales(row), halvesToEven: false);
     }
 
     // Keys and values go into the caches.

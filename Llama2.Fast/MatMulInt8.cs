@@ -5,8 +5,8 @@ using Llama2.Fast.Kernels;
 namespace Llama2.Fast;
 
 /// <summary>
-/// W (rows, n) @ x (tokens, n) -> o (tokens, rows) of int8 in groups. A dot product goes through its groups in order and
-/// takes from each the exact int32 sum, as a float, by fused multiply-add with the product of both scales, from +0.
+/// W (rows, n) @ x (tokens, n) -> o (tokens, rows) of int8 in groups, bit for bit Simple's: a dot product goes through its
+/// groups in order and adds of each the exact int32 sum, as a float, times the weights' scale, times the activations'.
 /// </summary>
 internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8
 {
@@ -55,7 +55,7 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8
         {
             Vector128<float> dots = Vector128.ConvertToSingle(TInt8.Dot(values, n, x, groupSize));
             Vector128<float> scale = Vector128.Create(scales[0], scales[groups], scales[2 * (nint)groups], scales[3 * (nint)groups]);
-            sum = Vector128.FusedMultiplyAdd(dots, scale * Vector128.Create(xScales[g]), sum);
+            sum += dots * scale * Vector128.Create(xScales[g]);
         }
         (add ? Vector128.Load(o) + sum : sum).Store(o);
     }
@@ -72,7 +72,7 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8
         {
             int count = (int)Math.Min(w.Columns - j, Math.Min(left, xLeft));
             int dot = Int8Scalar.Dot(w.Values + start + j, x + j, count);
-            sum = MathF.FusedMultiplyAdd(dot, w.Scales[group] * *xScales, sum);
+            sum += dot * w.Scales[group] * *xScales;
             j += count;
             if ((left -= count) == 0)
                 (group, left) = (group + 1, w.GroupSize);

@@ -91,14 +91,15 @@ internal static unsafe class Nn<TLanes> where TLanes : struct, ILanes<TLanes>
         return e * TLanes.PowerOfTwo(half) * TLanes.PowerOfTwo(k - half);
     }
 
-    /// <summary>Quantises x in groups, halves away from zero: bit for bit Simple's <c>QuantizeActivations</c>.</summary>
+    /// <summary>Quantises x in groups: bit for bit Simple's <c>QuantizeActivations</c>, or its <c>QuantizeWeights</c>.</summary>
     /// <param name="x">The floats.</param>
     /// <param name="n">How many.</param>
     /// <param name="groupSize">Elements a group; the last may be shorter.</param>
     /// <param name="values">Receives the int8 values.</param>
     /// <param name="scales">Receives a scale for each group.</param>
+    /// <param name="halvesToEven">Whether halves round to even, or else away from zero.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Quantize(float* x, int n, int groupSize, sbyte* values, float* scales)
+    public static void Quantize(float* x, int n, int groupSize, sbyte* values, float* scales, bool halvesToEven)
     {
         sbyte* rest = stackalloc sbyte[Lanes];
         for (int start = 0; start < n; start += groupSize, scales++)
@@ -108,10 +109,10 @@ internal static unsafe class Nn<TLanes> where TLanes : struct, ILanes<TLanes>
             TLanes scale = TLanes.Create(*scales);
             int j = 0;
             for (; j + Lanes <= count; j += Lanes)
-                TLanes.StoreInt8(values + start + j, ToInt8(TLanes.Load(x + start + j) / scale));
+                TLanes.StoreInt8(values + start + j, ToInt8(TLanes.Load(x + start + j) / scale, halvesToEven));
             if (j < count)
             {
-                TLanes.StoreInt8(rest, ToInt8(TLanes.LoadPartial(x + start + j, count - j, 0) / scale));
+                TLanes.StoreInt8(rest, ToInt8(TLanes.LoadPartial(x + start + j, count - j, 0) / scale, halvesToEven));
                 for (int l = 0; j + l < count; l++)
                     values[start + j + l] = rest[l];
             }
@@ -132,12 +133,12 @@ internal static unsafe class Nn<TLanes> where TLanes : struct, ILanes<TLanes>
         return TLanes.Greatest(lanes);
     }
 
-    // Adding 0.5 would round 0.49999997 up, as its sum with 0.5 is not a float; the greatest float below 0.5 does right by
-    // every magnitude that occurs. A quotient beyond 127 comes from a denormal scale that lost its digits.
+    // A quotient beyond 127 comes from a denormal scale that lost its digits. Away from zero: adding 0.5 would round
+    // 0.49999997 up, as its sum with 0.5 is not a float; the greatest float below 0.5 does right by every magnitude here.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static TLanes ToInt8(TLanes quotient)
+    private static TLanes ToInt8(TLanes quotient, bool halvesToEven)
     {
-        TLanes rounded = TLanes.Truncate(quotient + TLanes.CopySign(TLanes.Create(0.49999997f), quotient));
-        return TLanes.Max(TLanes.Create(-127), TLanes.Min(TLanes.Create(127), rounded));
+        TLanes x = TLanes.Max(TLanes.Create(-127), TLanes.Min(TLanes.Create(127), quotient)), whole = TLanes.Create(Exponent.Whole);
+        return halvesToEven ? x + whole - whole : TLanes.Truncate(x + TLanes.CopySign(TLanes.Create(0.49999997f), x));
     }
 }

@@ -28,8 +28,8 @@ internal static class GenerateCommand
         using Checkpoint checkpoint = Checkpoint.Open(path);
         Config config = checkpoint.Config;
         Tokenizer tokenizer = ModelFiles.OpenTokenizer(result.GetValue(options.Tokenizer), path, config.VocabSize);
-        string implementation = result.GetValue(options.Implementation)!;
-        using ITransformer transformer = Implementations.Create(implementation, checkpoint);
+        string implementation = options.Implementations.NameIn(result);
+        using ITransformer transformer = options.Implementations.Create(result, checkpoint);
         Sampler sampler = new(config.VocabSize, result.GetValue(options.Temperature), result.GetValue(options.TopP), options.SeedOf(result));
         using FileStream? logits = result.GetValue(options.Logits) is { } file ? new FileStream(file, FileMode.Append) : null;
         Session session = new(transformer, sampler)

@@ -41,7 +41,7 @@ internal sealed class GenerateOptions
 
     public Option<string?> System { get; } = new("--system", "-y") { Description = "system prompt in chat mode", HelpName = "string" };
 
-    public Option<string> Implementation { get; } = new("--impl") { Description = "implementation: " + string.Join(" or ", Implementations.Names), HelpName = "name", DefaultValueFactory = _ => Implementations.Default };
+    public Implementations Implementations { get; } = new();
 
     public Option<string?> Logits { get; } = new("--logits") { Description = "append the logits of every forward pass to a file: float32, little-endian", HelpName = "file" };
 
@@ -50,7 +50,6 @@ internal sealed class GenerateOptions
     public GenerateOptions()
     {
         Mode.AcceptOnlyFromAmong("generate", "chat");
-        Implementation.AcceptOnlyFromAmong(Implementations.Names);
         Checkpoint.Validators.Add(result =>
         {
             if (result.Tokens is [{ Value: ['-', _, ..] option }])
@@ -61,8 +60,9 @@ internal sealed class GenerateOptions
     public void AddTo(Command command)
     {
         command.Add(Checkpoint);
-        foreach (Option option in (Option[])[CheckpointOption, Temperature, TopP, Seed, Steps, Prompt, Tokenizer, Mode, System, Implementation, Logits, Silent])
+        foreach (Option option in (Option[])[CheckpointOption, Temperature, TopP, Seed, Steps, Prompt, Tokenizer, Mode, System, Logits, Silent])
             command.Add(option);
+        Implementations.AddTo(command);
     }
 
     /// <summary>The checkpoint named in either way.</summary>

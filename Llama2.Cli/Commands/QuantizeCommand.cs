@@ -40,12 +40,15 @@ internal static class QuantizeCommand
             throw new UsageException($"--version {target} does not hold {type}");
         if (target < 2 && group is not null)
             throw new UsageException("--group: f32 has no groups");
-        int size = target < 2 ? 0 : group ?? Enumerable.Range(1, LargestGroup).Last(g => source.Config.Dim % g == 0 && source.Config.HiddenDim % g == 0);
+        int size = target < 2 ? 0 : group ?? GroupSize(source.Config);
         CheckpointHeader header = source with { Version = target, GroupSize = size };
         if (target == 2 && (size < 1 || header.Tensors().Any(tensor => tensor.GroupSize > 0 && tensor.Elements % size != 0)))
             throw new UsageException($"--group {size} does not divide the tensors (dim {source.Config.Dim}, hidden_dim {source.Config.HiddenDim})");
         return header;
     }
+
+    /// <summary>The largest group size, up to export.py's, that divides the rows of every matrix.</summary>
+    internal static int GroupSize(Config config) => Enumerable.Range(1, LargestGroup).Last(g => config.Dim % g == 0 && config.HiddenDim % g == 0);
 
     private static int Run(Checkpoint checkpoint, CheckpointHeader header, string path)
     {
@@ -101,7 +104,8 @@ internal static class QuantizeCommand
     private static (int Agreeing, int Steps) GreedyAgreement(Checkpoint original, Checkpoint copy, CancellationToken cancellation)
     {
         int steps = Math.Min(StepsToCompare, original.Config.SeqLen), agreeing = 0;
-        using ITransformer a = Implementations.Create(Implementations.Default, original), b = Implementations.Create(Implementations.Default, copy);
+        using ITransformer a = Implementations.Create(Implementations.Default, original.Config, original.Weights),
+            b = Implementations.Create(Implementations.Default, copy.Config, copy.Weights);
         Session first = new(a, Greedy()), second = new(b, Greedy());
         int token = Math.Min(Tokenizer.Bos, original.Config.VocabSize - 1);
         for (int step = 0; step < steps; step++)

@@ -29,17 +29,20 @@ internal abstract class Kernel(string name, bool isSupported)
 
     /// <summary>The kernel of that name, or of the environment's choice, or the fastest.</summary>
     /// <exception cref="ArgumentException">The machine has no such kernel.</exception>
-    public static Kernel Find(string? name)
+    public static Kernel Find(string? kernel)
     {
-        name ??= Environment.GetEnvironmentVariable(Variable);
-        if (string.IsNullOrEmpty(name))
+        kernel ??= Environment.GetEnvironmentVariable(Variable);
+        if (string.IsNullOrEmpty(kernel))
             return Available[0];
-        return Available.FirstOrDefault(kernel => kernel.Name == name)
-            ?? throw new ArgumentException($"no kernel \"{name}\" on this machine, only {string.Join(", ", Available.Select(kernel => kernel.Name))} ({Variable})", nameof(name));
+        return Available.FirstOrDefault(available => available.Name == kernel) ?? throw new ArgumentException(
+            $"{Variable}: this machine has no kernel {kernel}, but {string.Join(", ", Available.Select(available => available.Name))}", nameof(kernel));
     }
 
     /// <summary>A transformer's innards that compute this way.</summary>
     public abstract ForwardPass CreatePass(Config config, Weights weights, int threads);
+
+    /// <summary>Quantises n floats in groups, halves to even.</summary>
+    public abstract unsafe void QuantizeWeights(float* x, int n, int groupSize, sbyte* values, float* scales);
 }
 
 /// <summary>A kernel made of lanes and int8 products.</summary>
@@ -49,4 +52,7 @@ internal sealed class Kernel<TLanes, TInt8>(string name) : Kernel(name, TLanes.I
 {
     public override ForwardPass CreatePass(Config config, Weights weights, int threads) =>
         new ForwardPass<TLanes, TInt8>(config, weights, threads);
+
+    public override unsafe void QuantizeWeights(float* x, int n, int groupSize, sbyte* values, float* scales) =>
+        Nn<TLanes>.Quantize(x, n, groupSize, values, scales, halvesToEven: true);
 }

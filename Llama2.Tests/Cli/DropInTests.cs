@@ -19,7 +19,7 @@ public sealed class DropInTests
         string logits = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
         try
         {
-            BuiltProgram program = BuiltProgram.Run([.. Arguments(golden), "--logits", logits]);
+            BuiltProgram program = BuiltProgram.Run([.. Arguments(golden), "--logits", logits, "--impl", "simple"]);
             AssertPrints(golden, program);
             Assert.Equal(golden.ForwardCalls * 512L * sizeof(float), new FileInfo(logits).Length);
             if (Glibc.IsMathF)
@@ -40,7 +40,9 @@ public sealed class DropInTests
     {
         Repository.SkipWithoutShared();
         GoldenCase golden = GoldenCase.Read(name);
-        AssertPrints(golden, BuiltProgram.Run(Arguments(golden)));
+        AssertPrints(golden, BuiltProgram.Run([.. Arguments(golden), "--impl", "simple"]));
+        if (!golden.Model.Contains("_q80", StringComparison.Ordinal)) // an activation on the edge of two int8 values may fall to the other side
+            AssertPrints(golden, BuiltProgram.Run([.. Arguments(golden), "--impl", "fast"]));
     }
 
     [Theory]
