@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Help;
 using System.CommandLine.Parsing;
 using Llama2.Cli.Commands;
 using Llama2.Simple;
@@ -40,7 +41,7 @@ internal static class Program
 
     internal static RootCommand CreateRootCommand()
     {
-        RootCommand root = new("Runs Llama 2 models of llama2.c's formats. Without a command it generates text, as llama2.c's run does.")
+        RootCommand root = new("Runs Llama 2 models of llama2.c's formats. Without a command it generates text, as llama2.c's run does")
         {
             GenerateCommand.Create(),
             TokenizeCommand.Create(),
@@ -48,10 +49,13 @@ internal static class Program
             PullCommand.Create(),
             BenchCommand.Create(),
             QuantizeCommand.Create(),
+            InspectCommand.Create(),
+            CompletionCommand.Create(),
         };
         foreach (Command command in root.Subcommands)
             command.Validators.Add(RefuseWhatIsBefore);
         GenerateCommand.AddTo(root);
+        root.Options.OfType<HelpOption>().Single().Action = new HelpText();
         return root;
     }
 

@@ -31,6 +31,12 @@ public sealed class FastTransformer : ITransformer
     /// <summary>The kernels this machine can run, the preferred one first.</summary>
     public static IReadOnlyList<string> KernelNames { get; } = [.. Kernel.Available.Select(kernel => kernel.Name)];
 
+    /// <summary>All kernels there are, for any machine, in the same order.</summary>
+    public static IReadOnlyList<string> AllKernelNames { get; } = [.. Kernel.All.Select(kernel => kernel.Name)];
+
+    /// <summary>The environment variable that forces a kernel.</summary>
+    public const string KernelVariable = Kernel.Variable;
+
     /// <summary>Physical cores that the process may use.</summary>
     public static int DefaultThreads => Cores.Available;
 

@@ -13,19 +13,22 @@ internal abstract class Kernel(string name, bool isSupported)
     private bool IsSupported { get; } = isSupported;
 
     /// <summary>
-    /// Those this machine can run, the fastest first. 512 bits before 256 before 128, since decode waits for memory either
+    /// All there are, the fastest first. 512 bits before 256 before 128, since decode waits for memory either
     /// way and prefill does twice the work an instruction. int8 has no 512-bit dot product in .NET, so its 256-bit ones
     /// serve both; VNNI does in one instruction what AVX2 does in three.
     /// </summary>
-    public static IReadOnlyList<Kernel> Available { get; } = [.. new Kernel[]
-    {
+    public static IReadOnlyList<Kernel> All { get; } =
+    [
         new Kernel<Lanes512, Int8Vnni>("avx512-vnni"),
         new Kernel<Lanes512, Int8Avx2>("avx512"),
         new Kernel<Lanes256, Int8Vnni>("avx2-vnni"),
         new Kernel<Lanes256, Int8Avx2>("avx2"),
         new Kernel<Lanes128, Int8By128>("128"),
         new Kernel<LanesScalar, Int8Scalar>("scalar"),
-    }.Where(kernel => kernel.IsSupported)];
+    ];
+
+    /// <summary>Those this machine can run.</summary>
+    public static IReadOnlyList<Kernel> Available { get; } = [.. All.Where(kernel => kernel.IsSupported)];
 
     /// <summary>The kernel of that name, or of the environment's choice, or the fastest.</summary>
     /// <exception cref="ArgumentException">The machine has no such kernel.</exception>
