@@ -23,6 +23,9 @@ internal sealed record Target(TargetAction Run, Func<IEnumerable<Seed>> Seeds, p
         new(Targets.Encode.Run, Targets.Encode.Seeds, [.. "<0x41>"u8], [.. "\n<s>\n"u8], [.. "😀"u8]),
         new(Targets.TextStream.Run, Targets.TextStream.Seeds, [.. "😀"u8], [.. "€"u8], [0xed, 0xa0, 0x80]),
         new(Targets.Sampler.Run, Targets.Sampler.Seeds),
+        new(Targets.MatMul.Run, Targets.MatMul.Seeds),
+        new(Targets.Quantize.Run, Targets.Quantize.Seeds),
+        new(Targets.Forward.Run, Targets.Forward.Seeds),
         new(Targets.Options.Run, Targets.Options.Seeds, Targets.Options.Words()),
     ];
 
