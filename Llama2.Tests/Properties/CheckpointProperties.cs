@@ -33,11 +33,11 @@ public sealed class CheckpointProperties
         Weights actual = checkpoint.Weights;
         Assert.Equal(expected.IsClassifierShared, actual.IsClassifierShared);
         AssertSame(Tensors(expected), Tensors(actual));
-        AssertSameBits(expected.RmsFinal.Span, actual.RmsFinal.Span);
+        Logits.AssertSameBits(expected.RmsFinal.Span, actual.RmsFinal.Span);
         foreach ((LayerWeights e, LayerWeights a) in expected.Layers.Zip(actual.Layers))
         {
-            AssertSameBits(e.RmsAtt.Span, a.RmsAtt.Span);
-            AssertSameBits(e.RmsFfn.Span, a.RmsFfn.Span);
+            Logits.AssertSameBits(e.RmsAtt.Span, a.RmsAtt.Span);
+            Logits.AssertSameBits(e.RmsFfn.Span, a.RmsFfn.Span);
         }
     });
 
@@ -71,12 +71,10 @@ public sealed class CheckpointProperties
             {
                 e.CopyRow(row, x);
                 a.CopyRow(row, y);
-                AssertSameBits(x, y);
+                Logits.AssertSameBits(x, y);
             }
         }
     }
-
-    private static void AssertSameBits(ReadOnlySpan<float> expected, ReadOnlySpan<float> actual) => Logits.AssertSameBits(expected, actual);
 
     private static IEnumerable<Tensor> Tensors(Weights w) =>
         [w.TokenEmbedding, w.Classifier, .. w.Layers.SelectMany(l => new[] { l.Wq, l.Wk, l.Wv, l.Wo, l.W1, l.W2, l.W3 })];

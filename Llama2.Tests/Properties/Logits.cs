@@ -18,13 +18,13 @@ internal static class Logits
     }
 
     /// <summary>The same bits, but that any NaN equals any NaN.</summary>
-    public static void AssertSameBits(ReadOnlySpan<float> expected, ReadOnlySpan<float> actual)
+    public static void AssertSameBits(ReadOnlySpan<float> expected, ReadOnlySpan<float> actual, string what = "")
     {
         Assert.Equal(expected.Length, actual.Length);
         for (int i = 0; i < expected.Length; i++)
         {
             if (BitConverter.SingleToInt32Bits(expected[i]) != BitConverter.SingleToInt32Bits(actual[i]) && !(float.IsNaN(expected[i]) && float.IsNaN(actual[i])))
-                Assert.Fail($"element {i} of {expected.Length}: expected {expected[i]:R}, found {actual[i]:R}");
+                Assert.Fail($"{what} element {i} of {expected.Length}: expected {expected[i]:R}, found {actual[i]:R}");
         }
     }
 }

@@ -1,0 +1,71 @@
+using FsCheck;
+using FsCheck.Fluent;
+using Llama2.Fast;
+using Llama2.Simple;
+using Llama2.Simple.Formats;
+
+namespace Llama2.Tests.Properties;
+
+/// <summary>What holds for sessions of every model, however they sample.</summary>
+public sealed class SessionProperties
+{
+    private sealed record Saving(ModelShape Model, int[] Prompt, int Before, int After, float Temperature, float TopP, int Seed, bool IsFast)
+    {
+        public static readonly Gen<Saving> Any =
+            from model in ModelShape.Generator(Palettes.Tame)
+            where model.SeqLen > 4
+            from prompt in Gen.Choose(0, 1_000_000).NonEmptyListOf().Resize(12)
+            from before in Gen.Choose(1, 8)
+            from after in Gen.Choose(1, 8)
+            from temperature in Gen.Elements(0f, 0.8f, 1f, 5f)
+            from topp in Gen.Elements(0f, 0.5f, 0.9f)
+            from seed in Gen.Choose(1, int.MaxValue)
+            from isFast in Gen.Elements(false, true)
+            select new Saving(model, [.. prompt.Take(model.SeqLen - 2)], before, after, temperature, topp, seed, isFast);
+
+        public IEnumerable<Saving> Shrink() =>
+        [
+            .. Shrinking.Shorter(Prompt).Where(x => x.Length > 0).Select(x => this with { Prompt = x }),
+            .. Shrinking.Towards(1, Before).Select(x => this with { Before = x }),
+            .. Shrinking.Towards(1, After).Select(x => this with { After = x }),
+            .. Model.Shrink().Where(x => x.SeqLen >= Prompt.Length + 2).Select(x => this with { Model = x }),
+        ];
+    }
+
+    [Fact]
+    public void A_session_saved_and_restored_goes_on_with_the_same_bits() => Property.Holds(Saving.Any, x => x.Shrink(), x =>
+    {
+        Weights weights = x.Model.CreateWeights();
+        using ITransformer transformer = x.IsFast ? new FastTransformer(x.Model.Config, weights) : new Transformer(x.Model.Config, weights);
+        string implementation = x.IsFast ? "fast" : "simple";
+        byte[] fingerprint = new byte[32];
+        int room = x.Model.SeqLen - x.Prompt.Length;
+
+        Session session = new(transformer, new Sampler(x.Model.Vocab, x.Temperature, x.TopP, (ulong)x.Seed));
+        session.Feed([.. x.Prompt.Select(token => token % x.Model.Vocab)], TestContext.Current.CancellationToken);
+        Continue(session, Math.Min(x.Before, room - 1));
+
+        using MemoryStream stream = new();
+        SessionFile.Write(stream, new SavedSession([.. session.Tokens], session.Cache, x.Temperature, x.TopP, session.Sampler.RandomState, 0), x.Model.Config, fingerprint, implementation);
+        using TemporaryFile file = new(stream.ToArray());
+        SavedSession saved = SessionFile.Read(file.Path, x.Model.Config, fingerprint, implementation);
+        Session restored = new(transformer, new Sampler(x.Model.Vocab, saved.Temperature, saved.TopP, 1) { RandomState = saved.RandomState }, saved.Cache, saved.Tokens[..^1]);
+        restored.Feed(saved.Tokens.AsSpan()[^1..], TestContext.Current.CancellationToken);
+
+        Logits.AssertSameBits(session.Logits, restored.Logits);
+        int after = Math.Min(x.After, x.Model.SeqLen - session.Cache.Length);
+        Assert.Equal(Continue(session, after), Continue(restored, after));
+        Logits.AssertSameBits(session.Logits, restored.Logits);
+    }, tests: 60);
+
+    private static List<int> Continue(Session session, int tokens)
+    {
+        List<int> sampled = [];
+        for (int i = 0; i < tokens; i++)
+        {
+            sampled.Add(session.Sample());
+            session.Feed([sampled[^1]], TestContext.Current.CancellationToken);
+        }
+        return sampled;
+    }
+}
