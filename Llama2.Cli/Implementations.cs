@@ -39,15 +39,13 @@ internal sealed class Implementations
     /// <summary>The name of what was chosen.</summary>
     public string NameIn(ParseResult result) => result.GetValue(_name)!;
 
-    /// <summary>What was chosen, to run a checkpoint with.</summary>
-    public ITransformer Create(ParseResult result, Checkpoint checkpoint)
-    {
-        Weights weights = checkpoint.Weights;
-        int threads = result.GetValue(_threads);
-        if (result.GetValue(_quantize) is not null && checkpoint.Header.Version < 2)
-            weights = WeightQuantizer.Quantize(weights, QuantizeCommand.GroupSize(checkpoint.Config), threads);
-        return Create(NameIn(result), checkpoint.Config, weights, threads);
-    }
+    /// <summary>The weights to run: the checkpoint's, or int8 ones made of them.</summary>
+    public Weights WeightsOf(ParseResult result, Checkpoint checkpoint) => result.GetValue(_quantize) is not null && checkpoint.Header.Version < 2
+        ? WeightQuantizer.Quantize(checkpoint.Weights, QuantizeCommand.GroupSize(checkpoint.Config), result.GetValue(_threads))
+        : checkpoint.Weights;
+
+    /// <summary>What was chosen, to run weights with.</summary>
+    public ITransformer Create(ParseResult result, Config config, Weights weights) => Create(NameIn(result), config, weights, result.GetValue(_threads));
 
     public static ITransformer Create(string name, Config config, Weights weights, int threads = 0)
     {

@@ -92,10 +92,8 @@ public sealed class Conversation(Session session, Tokenizer tokenizer, ChatTempl
             yield break;
         _turns.Add(new Turn(Session.Tokens.Length - prompt.Length, Session.Tokens.Length, user, Ended: false));
 
-        StopMatcher matcher = new(Stops.Concat(Template.Stops));
-        TextStream text = new();
+        StoppableText text = new(tokenizer, prompt[^1], Stops.Concat(Template.Stops));
         List<int> begins = []; // where the bytes of each token of the answer begin
-        int said = 0, shown = 0, previous = prompt[^1];
         for (End = AnswerEnd.Limit; AnswerTokens < MaxAnswer; AnswerTokens++)
         {
             int next = Session.Sample();
@@ -110,24 +108,21 @@ public sealed class Conversation(Session session, Tokenizer tokenizer, ChatTempl
                 break;
             }
             Session.Feed([next], CancellationToken.None); // what is shown is remembered
-            byte[] piece = TextStream.IsSafe(tokenizer.Decode(previous, next)) ? tokenizer.Decode(previous, next).ToArray() : [];
-            byte[] certain = matcher.Append(piece);
-            begins.Add(said);
-            (said, shown, previous) = (said + piece.Length, shown + certain.Length, next);
-            if (text.Append(certain) is { Length: > 0 } more)
+            begins.Add(text.BytesSaid);
+            if (text.Append(next) is { Length: > 0 } more)
                 yield return more;
-            if (matcher.Stopped || cancellation.IsCancellationRequested)
+            if (text.Stopped || cancellation.IsCancellationRequested)
             {
-                End = matcher.Stopped ? AnswerEnd.Model : AnswerEnd.Cancelled;
+                End = text.Stopped ? AnswerEnd.Model : AnswerEnd.Cancelled;
                 AnswerTokens++;
                 break;
             }
         }
-        if (text.Append(matcher.Flush()) + text.Flush() is { Length: > 0 } rest)
+        if (text.Flush() is { Length: > 0 } rest)
             yield return rest;
         Turn last = _turns[^1];
-        if (matcher.Stopped)
-            Session.Truncate(last.Answer + begins.Count(begin => begin < shown));
+        if (text.Stopped)
+            Session.Truncate(last.Answer + begins.Count(begin => begin < text.BytesShown));
         _turns[^1] = last with { Ended = End == AnswerEnd.Model };
     }
 

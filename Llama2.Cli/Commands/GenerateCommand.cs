@@ -1,13 +1,23 @@
 using System.CommandLine;
+using System.Diagnostics;
 using System.Runtime.InteropServices;
+using System.Text;
 using Llama2.Simple;
 using Llama2.Simple.Formats;
 
 namespace Llama2.Cli.Commands;
 
 /// <summary>Generates text as llama2.c's run does; also what the program does without a command.</summary>
-internal static class GenerateCommand
+internal sealed class GenerateCommand
 {
+    private readonly GenerateOptions _options = new();
+    private readonly SamplingOptions _sampling = new();
+    private readonly SessionOptions _sessions = new();
+    private readonly Option<string?> _promptFile = new("--prompt-file") { Description = "input prompt from a file, or - for stdin, less its last newline", HelpName = "file" };
+    private readonly Option<bool> _json = new("--json") { Description = "print one JSON object with the text and why it ended" };
+    private readonly Option<int?> _logProbs = new("--logprobs") { Description = "with --json: before that, one for each token with the N likeliest", HelpName = "N" };
+    private readonly Option<string?> _batch = new("--batch") { Description = "a prompt a line, {\"prompt\": TEXT}; prints a line of JSON for each, computed several at a time", HelpName = "file.jsonl" };
+
     public static Command Create()
     {
         Command command = new("generate", "Generates text from a prompt; the same as no command");
@@ -17,70 +27,122 @@ internal static class GenerateCommand
 
     public static void AddTo(Command command)
     {
-        GenerateOptions options = new();
-        options.AddTo(command);
-        command.SetAction(result => Run(options, result));
+        GenerateCommand generate = new();
+        generate._options.AddTo(command);
+        foreach (Option option in (Option[])[generate._promptFile, generate._json, generate._logProbs, generate._batch])
+            command.Add(option);
+        generate._sampling.AddTo(command);
+        generate._sessions.AddTo(command);
+        command.SetAction(generate.Run);
     }
 
-    private static int Run(GenerateOptions options, ParseResult result)
+    private int Run(ParseResult result)
     {
-        string path = options.FindCheckpoint(result);
-        using Checkpoint checkpoint = Checkpoint.Open(path);
-        Config config = checkpoint.Config;
-        Tokenizer tokenizer = ModelFiles.OpenTokenizer(result.GetValue(options.Tokenizer), path, config.VocabSize);
-        string implementation = options.Implementations.NameIn(result);
-        using ITransformer transformer = options.Implementations.Create(result, checkpoint);
-        Sampler sampler = new(config.VocabSize, result.GetValue(options.Temperature), result.GetValue(options.TopP), options.SeedOf(result));
-        using FileStream? logits = result.GetValue(options.Logits) is { } file ? new FileStream(file, FileMode.Append) : null;
-        Session session = new(transformer, sampler)
-        {
-            BatchSize = Implementations.BatchSize(implementation),
-            OnLogits = logits is null ? null : values => logits.Write(MemoryMarshal.AsBytes(values)),
-        };
-
-        bool silent = result.GetValue(options.Silent);
-        if (!silent)
-            Console.Error.WriteLine(Describe(checkpoint, implementation));
-        int steps = options.StepsFor(result, path, config.SeqLen);
+        Refuse(result);
+        using LoadedModel model = new(_options, result);
+        int steps = _options.StepsFor(result, model.Path, model.Config.SeqLen);
         using Interrupt interrupt = new();
-        if (result.GetValue(options.Mode) == "chat")
-            return new RunChat(session, tokenizer, steps, interrupt.Token).Run(result.GetValue(options.System), result.GetValue(options.Prompt));
+        if (result.GetValue(_batch) is { } batch)
+            return new BatchRun(model, () => NewSession(result, model), _sampling.Stops(result), steps, interrupt.Token).Run(batch);
+
+        using FileStream? logits = result.GetValue(_options.Logits) is { } file ? new FileStream(file, FileMode.Append) : null;
+        LogitsVisitor? onLogits = logits is null ? null : values => logits.Write(MemoryMarshal.AsBytes(values));
+        if (result.GetValue(_options.Mode) == "chat")
+            return new RunChat(NewSession(result, model, onLogits: onLogits), model.Tokenizer, steps, interrupt.Token).Run(result.GetValue(_options.System), result.GetValue(_options.Prompt));
+        return Generate(result, model, steps, onLogits, interrupt.Token);
+    }
+
+    private int Generate(ParseResult result, LoadedModel model, int steps, LogitsVisitor? onLogits, CancellationToken cancellation)
+    {
+        string? load = _sessions.LoadPath(result), save = _sessions.SavePath(result);
+        SessionStore store = new(model);
+        string? given = Prompt(result);
+        int[] prompt = model.Tokenizer.Encode(given ?? "");
+        Session session;
+        int shown = 0; // tokens of the prompt that an earlier run has printed
+        double seconds = 0;
+        if (load is null)
+        {
+            session = NewSession(result, model, onLogits: onLogits);
+        }
+        else
+        {
+            long started = Stopwatch.GetTimestamp();
+            SavedSession saved = store.Load(load);
+            int loaded = saved.Cache.Length;
+            if (given is null)
+            {
+                if (loaded == model.Config.SeqLen)
+                    throw new ContextFullException(loaded);
+                (prompt, shown, steps) = (saved.Tokens, loaded, Math.Min(model.Config.SeqLen, loaded + steps));
+            }
+            else
+            {
+                loaded = Math.Min(prompt.AsSpan().CommonPrefixLength(saved.Tokens), Math.Min(loaded, Math.Min(prompt.Length, steps) - 1));
+                saved.Cache.Truncate(loaded);
+            }
+            seconds = saved.Cache.Length == 0 ? 0 : saved.Seconds * loaded / (saved.Tokens.Length - 1);
+            session = NewSession(result, model, saved with { Tokens = prompt[..loaded] }, goOn: shown > 0, onLogits);
+            if (!result.GetValue(_options.Silent))
+                ReportLoaded(load, loaded, prompt.Length, Stopwatch.GetElapsedTime(started).TotalSeconds, seconds);
+        }
 
         Generator generator = new(session);
-        Print(generator.Generate(tokenizer.Encode(result.GetValue(options.Prompt) ?? ""), steps, interrupt.Token), tokenizer);
-        if (!silent)
-            Report(generator, session);
-        return interrupt.Token.IsCancellationRequested ? Program.Interrupted : Program.Success;
+        TextPrinter printer = new(model.Tokenizer, session, generator, _sampling.Stops(result), result.GetValue(_json), result.GetValue(_logProbs) ?? 0);
+        printer.Print(generator.Generate(prompt, steps, cancellation), prompt, shown, cancellation);
+        if (!result.GetValue(_options.Silent))
+            Report(generator);
+        if (save is not null && session.Tokens.Length + (generator.Pending is null ? 0 : 1) > 0)
+            store.Save(save, session, generator.Pending, seconds + (generator.PromptTime + generator.GenerationTime).TotalSeconds);
+        return cancellation.IsCancellationRequested ? Program.Interrupted : Program.Success;
     }
 
-    private static void Print(IEnumerable<int> tokens, Tokenizer tokenizer)
+    /// <summary>A session with the sampling that was asked for: a new one, or one with a saved one's cache and, to go on with it, its sampler.</summary>
+    private Session NewSession(ParseResult result, LoadedModel model, SavedSession? saved = null, bool goOn = false, LogitsVisitor? onLogits = null)
     {
-        TextStream text = new();
-        int previous = Tokenizer.Bos;
-        foreach (int token in tokens)
+        Sampler sampler = _options.CreateSampler(result, model.Config.VocabSize, goOn ? saved : null);
+        return new Session(model.Transformer, sampler, saved?.Cache, saved?.Tokens)
         {
-            ReadOnlySpan<byte> piece = tokenizer.Decode(previous, token);
-            if (TextStream.IsSafe(piece))
-                Output.Write(text.Append(piece));
-            previous = token;
-        }
-        Output.WriteLine(text.Flush());
+            BatchSize = Implementations.BatchSize(model.Implementation),
+            Filters = _sampling.Filters(result, model.Config.VocabSize),
+            OnLogits = onLogits,
+        };
     }
 
-    /// <summary>The model in one line.</summary>
-    private static string Describe(Checkpoint checkpoint, string implementation)
+    private string? Prompt(ParseResult result)
     {
-        Config c = checkpoint.Config;
-        string format = checkpoint.Header.Version == 2 ? $"v2 int8 (group {checkpoint.Header.GroupSize})" : $"v{checkpoint.Header.Version} float32";
-        return $"{Path.GetFileName(checkpoint.Path)}: dim {c.Dim}, hidden {c.HiddenDim}, layers {c.LayerCount}, heads {c.HeadCount}, kv heads {c.KvHeadCount}, vocab {c.VocabSize}, context {c.SeqLen}, {format}, {implementation}";
+        if (result.GetValue(_promptFile) is not { } path)
+            return result.GetValue(_options.Prompt);
+        using Stream stream = path == "-" ? Console.OpenStandardInput() : File.OpenRead(path);
+        string text = new StreamReader(stream, Encoding.UTF8).ReadToEnd();
+        return text.EndsWith("\r\n", StringComparison.Ordinal) ? text[..^2] : text.EndsWith('\n') ? text[..^1] : text;
     }
 
-    private static void Report(Generator generator, Session session)
+    /// <summary>Refuses options that contradict each other, so that none is silently ignored.</summary>
+    private void Refuse(ParseResult result)
+    {
+        bool chat = result.GetValue(_options.Mode) == "chat", batch = result.GetValue(_batch) is not null, file = result.GetValue(_promptFile) is not null;
+        if (result.GetValue(_options.Prompt) is not null && file)
+            throw new UsageException("--prompt and --prompt-file: only one of them");
+        if (result.GetValue(_logProbs) is { } n && (n < 0 || !result.GetValue(_json)))
+            throw new UsageException("--logprobs: expected 0 or more, with --json");
+        bool own = result.GetValue(_json) || _sessions.IsUsed(result) || file;
+        if (batch && (own || chat || result.GetValue(_options.Prompt) is not null || result.GetValue(_options.Logits) is not null))
+            throw new UsageException("--batch brings its prompts and prints JSON: it goes without --prompt, --prompt-file, --json, --logits, sessions and -m chat");
+        if (chat && (own || _sampling.Stops(result).Length > 0))
+            throw new UsageException("-m chat is run.c's chat, which goes without --json, --prompt-file, --stop and sessions; llama2 chat has more");
+    }
+
+    private static void ReportLoaded(string path, int loaded, int tokens, double took, double computed) =>
+        Console.Error.WriteLine($"session: {loaded} of {tokens} tokens from {path} in {1000 * took:F1} ms; computing them took {1000 * computed:F1} ms, "
+            + $"{1000 * Math.Max(0, computed - took):F1} ms saved");
+
+    private static void Report(Generator generator)
     {
         Console.Error.WriteLine($"prompt: {generator.PromptTokens} tokens, {PerSecond(generator.PromptTokens, generator.PromptTime)} tok/s; "
             + $"generation: {generator.GeneratedTokens} tokens, {PerSecond(generator.GeneratedTokens - 1, generator.GenerationTime)} tok/s; "
             + $"time to first token: {generator.TimeToFirstToken.TotalMilliseconds:F1} ms");
-        if (session.Tokens.Length > 1)
+        if (generator.FedTokens > 1)
             Console.Error.WriteLine($"achieved tok/s: {generator.AchievedTokensPerSecond:F6}");
     }
 

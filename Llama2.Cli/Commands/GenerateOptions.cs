@@ -1,6 +1,8 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
+using Llama2.Simple;
+using Llama2.Simple.Formats;
 
 namespace Llama2.Cli.Commands;
 
@@ -63,6 +65,17 @@ internal sealed class GenerateOptions
         foreach (Option option in (Option[])[CheckpointOption, Temperature, TopP, Seed, Steps, Prompt, Tokenizer, Mode, System, Logits, Silent])
             command.Add(option);
         Implementations.AddTo(command);
+    }
+
+    /// <summary>Whether an option was written, rather than left at its default.</summary>
+    public static bool IsGiven(ParseResult result, Option option) => result.GetResult(option) is { Implicit: false };
+
+    /// <summary>The sampler of a new session, or of a saved one to go on with; then only what was written on the command line replaces what was saved.</summary>
+    public Sampler CreateSampler(ParseResult result, int vocabSize, SavedSession? saved)
+    {
+        float temperature = saved is null || IsGiven(result, Temperature) ? result.GetValue(Temperature) : saved.Temperature;
+        float topp = saved is null || IsGiven(result, TopP) ? result.GetValue(TopP) : saved.TopP;
+        return new Sampler(vocabSize, temperature, topp, saved is null || IsGiven(result, Seed) ? SeedOf(result) : saved.RandomState);
     }
 
     /// <summary>The checkpoint named in either way.</summary>
