@@ -44,6 +44,7 @@ internal static class Program
         RootCommand root = new("Runs Llama 2 models of llama2.c's formats. Without a command it generates text, as llama2.c's run does")
         {
             GenerateCommand.Create(),
+            ChatCommand.Create(),
             TokenizeCommand.Create(),
             DetokenizeCommand.Create(),
             PullCommand.Create(),
