@@ -88,14 +88,14 @@ internal sealed class BenchRun(BenchOptions options, Action<string> progress, Ca
     private List<BenchRow> Measure(ModelUnderTest model, int tokens)
     {
         Effort effort = options.Quick ? Effort.Quick : Effort.Full;
-        List<(Scenario Scenario, CheckpointHeader Header)> scenarios = [];
+        List<(ForwardScenario Scenario, CheckpointHeader Header)> scenarios = [];
         foreach (Candidate candidate in Candidates(model))
         {
             foreach (Phase phase in Enum.GetValues<Phase>())
             {
                 RowKey key = new(model.Name, candidate.Implementation, candidate.Weights, candidate.Kernel, candidate.Threads, phase);
                 IReadOnlyList<PeerTurn> peers = phase == Phase.Decode ? PeersFor(model, candidate, tokens) : [];
-                scenarios.Add((new Scenario(key, tokens, candidate.BatchSize, Announced(key, candidate.Create), peers, effort, cancellation), candidate.Checkpoint.Header));
+                scenarios.Add((new ForwardScenario(key, tokens, candidate.BatchSize, Announced(key, candidate.Create), peers, effort, cancellation), candidate.Checkpoint.Header));
             }
         }
         IReadOnlyList<IReadOnlyList<double>> samples = Sampling.Run([.. scenarios.Select(pair => pair.Scenario)], model.Folder);
@@ -109,7 +109,7 @@ internal sealed class BenchRun(BenchOptions options, Action<string> progress, Ca
         return create();
     };
 
-    private BenchRow ToRow(Scenario scenario, CheckpointHeader header, int tokens, IReadOnlyList<double> samples)
+    private BenchRow ToRow(ForwardScenario scenario, CheckpointHeader header, int tokens, IReadOnlyList<double> samples)
     {
         RowKey key = scenario.Key;
         if (scenario.Error is { } error)

@@ -19,7 +19,7 @@ internal static class Sampling
     /// <summary>Runs scenarios one after the other.</summary>
     /// <param name="scenarios">What to measure.</param>
     /// <param name="folder">Where the library may leave its files.</param>
-    /// <returns>For each scenario tok/s of each of its samples; none for one that failed.</returns>
+    /// <returns>For each scenario work a second of each of its samples; none for one that failed.</returns>
     public static IReadOnlyList<IReadOnlyList<double>> Run(IReadOnlyList<Scenario> scenarios, string folder)
     {
         ImmutableConfig config = ImmutableConfigBuilder.Create(ManualConfig.CreateEmpty()
@@ -37,7 +37,7 @@ internal static class Sampling
         return [.. scenarios.Select((scenario, i) => scenario.Error is null
             ? summary.Reports.Single(report => report.BenchmarkCase == cases[i]).AllMeasurements
                 .Where(measurement => measurement is { IterationMode: IterationMode.Workload, IterationStage: IterationStage.Actual })
-                .Select(measurement => scenario.TokensPerSample / measurement.Nanoseconds * 1e9).ToArray()
+                .Select(measurement => scenario.Work * scenario.Repeats / measurement.Nanoseconds * 1e9).ToArray()
             : [])];
     }
 

@@ -13,67 +13,61 @@ internal sealed record Effort(int Samples, TimeSpan SampleTime, TimeSpan WarmUp)
     public static readonly Effort Full = new(7, TimeSpan.FromMilliseconds(600), TimeSpan.FromMilliseconds(1000));
 }
 
-/// <summary>A peer that is run in turn with a scenario.</summary>
-internal sealed record PeerTurn(Peer Peer, PeerInputs Inputs);
-
 /// <summary>
-/// One row to be: a model, an implementation, a number of threads and a phase. BenchmarkDotNet calls <see cref="SetUp"/>,
-/// then for each sample <see cref="BeforeSample"/> and <see cref="Sample"/>, then <see cref="CleanUp"/>. None of these
-/// throws, since the runner would not live through it: the first error ends the work and is the result.
+/// Work to be measured. BenchmarkDotNet calls <see cref="SetUp"/>, then for each sample <see cref="BeforeSample"/> and
+/// <see cref="Sample"/>, then <see cref="CleanUp"/>. None of these throws, since the runner would not live through it:
+/// the first error ends the work and is the result.
 /// </summary>
-internal sealed class Scenario(RowKey key, int tokens, int batchSize, Func<ITransformer> create, IReadOnlyList<PeerTurn> peers, Effort effort, CancellationToken cancellation)
+internal abstract class Scenario(Effort effort)
 {
-    private readonly List<double>[] _peerSamples = [.. peers.Select(_ => new List<double>())];
-    private readonly PeerException?[] _peerErrors = new PeerException?[peers.Count];
-    private ITransformer? _transformer;
-    private Session? _session;
-    private int[] _prompt = []; // (tokens,)
-
-    public RowKey Key { get; } = key;
-
     public Effort Effort { get; } = effort;
 
     /// <summary>How often a sample repeats its work.</summary>
     public int Repeats { get; private set; } = 1;
 
-    /// <summary>Tokens that a sample computes.</summary>
-    public long TokensPerSample => (long)tokens * Repeats;
-
     /// <summary>What went wrong, or null.</summary>
     public Exception? Error { get; private set; }
 
-    public IReadOnlyList<PeerSamples> Peers =>
-        [.. peers.Select((turn, i) => new PeerSamples(turn.Peer.Name, turn.Inputs.Threads, _peerSamples[i], _peerErrors[i]?.Message))];
+    /// <summary>What <see cref="RunOnce"/> gets done, in the unit that a rate is to have a second.</summary>
+    public abstract double Work { get; }
 
     public void SetUp() => Try(() =>
     {
-        _transformer = create();
-        _session = new Session(_transformer, new Sampler(_transformer.Config.VocabSize, temperature: 0, topp: 0, seed: 1)) { BatchSize = batchSize };
-        _prompt = [.. Enumerable.Range(0, tokens).Select(i => i == 0 ? Tokenizer.Bos : (int)(i * 7919L % _transformer.Config.VocabSize))];
+        Prepare();
         long start = Stopwatch.GetTimestamp(), last;
         do
         {
             last = Stopwatch.GetTimestamp();
-            RunOnce(_session);
+            RunOnce();
         }
         while (Stopwatch.GetElapsedTime(start) < Effort.WarmUp);
-        Repeats = (int)Math.Clamp(Effort.SampleTime / Stopwatch.GetElapsedTime(last), 1, 1_000_000);
-        RunPeers(keep: false); // brings the file into memory, and a peer that fails to light
+        Repeats = (int)Math.Clamp(Effort.SampleTime / Stopwatch.GetElapsedTime(last), 1, 1e9);
+        TakeTurns(isSample: false); // brings a peer's files into memory, and a peer that fails to light
     });
 
-    public void BeforeSample() => Try(() => RunPeers(keep: true));
+    public void BeforeSample() => Try(() => TakeTurns(isSample: true));
 
     public void Sample() => Try(() =>
     {
         for (int i = 0; i < Repeats; i++)
-            RunOnce(_session!);
+            RunOnce();
     });
 
-    public void CleanUp()
+    public void CleanUp() => Release();
+
+    /// <summary>Makes what <see cref="RunOnce"/> needs.</summary>
+    protected abstract void Prepare();
+
+    /// <summary>The work itself.</summary>
+    protected abstract void RunOnce();
+
+    /// <summary>Lets others run before the work is warm (not a sample of theirs), and before each sample.</summary>
+    protected virtual void TakeTurns(bool isSample)
     {
-        _transformer?.Dispose();
-        (_transformer, _session) = (null, null); // the caches of all scenarios together may be more than memory
     }
+
+    /// <summary>Lets go of what <see cref="Prepare"/> made, if it did.</summary>
+    protected abstract void Release();
 
     private void Try(Action action)
     {
@@ -86,41 +80,6 @@ internal sealed class Scenario(RowKey key, int tokens, int batchSize, Func<ITran
         catch (Exception e)
         {
             Error = e;
-        }
-    }
-
-    private void RunOnce(Session session)
-    {
-        session.Truncate(0);
-        if (Key.Phase == Phase.Prefill)
-        {
-            session.Feed(_prompt, cancellation);
-            return;
-        }
-        int token = Tokenizer.Bos;
-        for (int position = 0; position < tokens; position++)
-        {
-            session.Feed([token], cancellation);
-            token = session.Sample();
-        }
-    }
-
-    private void RunPeers(bool keep)
-    {
-        for (int i = 0; i < peers.Count; i++)
-        {
-            if (_peerErrors[i] is not null)
-                continue;
-            try
-            {
-                double rate = peers[i].Peer.Run(peers[i].Inputs, cancellation);
-                if (keep)
-                    _peerSamples[i].Add(rate);
-            }
-            catch (PeerException e)
-            {
-                _peerErrors[i] = e;
-            }
         }
     }
 }

@@ -1,0 +1,73 @@
+using Llama2.Simple;
+
+namespace Llama2.Cli.Bench;
+
+/// <summary>A peer that is run in turn with a scenario.</summary>
+internal sealed record PeerTurn(Peer Peer, PeerInputs Inputs);
+
+/// <summary>One row to be: a model, an implementation, a number of threads and a phase. Its work is tokens.</summary>
+internal sealed class ForwardScenario(
+    RowKey key, int tokens, int batchSize, Func<ITransformer> create, IReadOnlyList<PeerTurn> peers, Effort effort, CancellationToken cancellation) : Scenario(effort)
+{
+    private readonly List<double>[] _peerSamples = [.. peers.Select(_ => new List<double>())];
+    private readonly PeerException?[] _peerErrors = new PeerException?[peers.Count];
+    private ITransformer? _transformer;
+    private Session? _session;
+    private int[] _prompt = []; // (tokens,)
+
+    public RowKey Key { get; } = key;
+
+    public override double Work => tokens;
+
+    public IReadOnlyList<PeerSamples> Peers =>
+        [.. peers.Select((turn, i) => new PeerSamples(turn.Peer.Name, turn.Inputs.Threads, _peerSamples[i], _peerErrors[i]?.Message))];
+
+    protected override void Prepare()
+    {
+        _transformer = create();
+        _session = new Session(_transformer, new Sampler(_transformer.Config.VocabSize, temperature: 0, topp: 0, seed: 1)) { BatchSize = batchSize };
+        _prompt = [.. Enumerable.Range(0, tokens).Select(i => i == 0 ? Tokenizer.Bos : (int)(i * 7919L % _transformer.Config.VocabSize))];
+    }
+
+    protected override void RunOnce()
+    {
+        Session session = _session!;
+        session.Truncate(0);
+        if (Key.Phase == Phase.Prefill)
+        {
+            session.Feed(_prompt, cancellation);
+            return;
+        }
+        int token = Tokenizer.Bos;
+        for (int position = 0; position < tokens; position++)
+        {
+            session.Feed([token], cancellation);
+            token = session.Sample();
+        }
+    }
+
+    protected override void TakeTurns(bool isSample)
+    {
+        for (int i = 0; i < peers.Count; i++)
+        {
+            if (_peerErrors[i] is not null)
+                continue;
+            try
+            {
+                double rate = peers[i].Peer.Run(peers[i].Inputs, cancellation);
+                if (isSample)
+                    _peerSamples[i].Add(rate);
+            }
+            catch (PeerException e)
+            {
+                _peerErrors[i] = e;
+            }
+        }
+    }
+
+    protected override void Release()
+    {
+        _transformer?.Dispose();
+        (_transformer, _session) = (null, null); // the caches of all scenarios together may be more than memory
+    }
+}
