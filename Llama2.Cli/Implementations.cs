@@ -47,19 +47,8 @@ internal sealed class Implementations
     /// <summary>What was chosen, to run weights with.</summary>
     public ITransformer Create(ParseResult result, Config config, Weights weights) => Create(NameIn(result), config, weights, result.GetValue(_threads));
 
-    public static ITransformer Create(string name, Config config, Weights weights, int threads = 0)
-    {
-        if (name == "simple")
-            return new Transformer(config, weights);
-        try
-        {
-            return new FastTransformer(config, weights, threads);
-        }
-        catch (ArgumentException e) when (e.ParamName == "kernel")
-        {
-            throw new UsageException(e.Message.Replace(" (Parameter 'kernel')", "", StringComparison.Ordinal));
-        }
-    }
+    public static ITransformer Create(string name, Config config, Weights weights, int threads = 0) =>
+        name == "simple" ? new Transformer(config, weights) : new FastTransformer(config, weights, threads);
 
     /// <summary>Tokens of a prompt a forward pass: simple gains nothing by more, and Ctrl-C is heard between passes.</summary>
     public static int BatchSize(string name) => name == "simple" ? 1 : 128;

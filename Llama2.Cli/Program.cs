@@ -29,6 +29,10 @@ internal static class Program
         {
             return Fail(e.Message, BadUsage);
         }
+        catch (ArgumentException e) when (e.ParamName == "kernel") // of LLAMA2_KERNEL
+        {
+            return Fail(e.Message.Replace(" (Parameter 'kernel')", "", StringComparison.Ordinal), BadUsage);
+        }
         catch (ContextFullException e)
         {
             return Fail(e.Message, BadUsage);
