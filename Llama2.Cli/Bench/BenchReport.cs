@@ -71,7 +71,7 @@ internal sealed record BenchModel(string Name, long Parameters, int Tokens, stri
 /// <param name="Model">Name of the model.</param>
 /// <param name="Implementation">simple or fast.</param>
 /// <param name="Weights">float32 or int8.</param>
-/// <param name="Kernel">The instruction set of fast, or null where there is no choice.</param>
+/// <param name="Kernel">The kernel that was asked for (--kernels), or null for the implementation's own choice.</param>
 /// <param name="Threads">Threads that compute.</param>
 /// <param name="Phase">Decode or prefill.</param>
 internal sealed record RowKey(string Model, string Implementation, string Weights, string? Kernel, int Threads, Phase Phase)
@@ -86,13 +86,14 @@ internal sealed record RowKey(string Model, string Implementation, string Weight
 
 /// <summary>One measured thing.</summary>
 /// <param name="Key">What it is.</param>
+/// <param name="Kernel">The kernel that computed, or null where there is only one way.</param>
 /// <param name="WorkPerToken">Decode: bytes of weights, keys and values read for a token. Prefill: floating-point operations for a token.</param>
 /// <param name="Limit">The machine's limit with as many threads, measured in the same process: GB/s (decode) or GFLOP/s (prefill).</param>
 /// <param name="Samples">tok/s of each sample, in the order they were taken.</param>
 /// <param name="Peers">Other programs, whose samples were taken in turn with these.</param>
 /// <param name="Error">Why there are no samples, or null.</param>
 internal sealed record BenchRow(
-    RowKey Key, double WorkPerToken, double Limit, IReadOnlyList<double> Samples, IReadOnlyList<PeerSamples> Peers, string? Error = null)
+    RowKey Key, string? Kernel, double WorkPerToken, double Limit, IReadOnlyList<double> Samples, IReadOnlyList<PeerSamples> Peers, string? Error = null)
 {
     /// <summary>GB/s or GFLOP/s at the median.</summary>
     [JsonIgnore]
@@ -113,7 +114,8 @@ internal sealed record PeerSamples(string Name, int Threads, IReadOnlyList<doubl
 /// <param name="Unit">GB/s or GFLOP/s.</param>
 /// <param name="Limit">The machine's limit in that unit with one thread, measured in the same process.</param>
 /// <param name="Samples">Each sample in that unit.</param>
-internal sealed record MicroRow(string Operation, string Kernel, string Shape, string Unit, double Limit, IReadOnlyList<double> Samples);
+/// <param name="Error">Why there are none, or null.</param>
+internal sealed record MicroRow(string Operation, string Kernel, string Shape, string Unit, double Limit, IReadOnlyList<double> Samples, string? Error = null);
 
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, UseStringEnumConverter = true, WriteIndented = true,

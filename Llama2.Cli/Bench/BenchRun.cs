@@ -1,4 +1,5 @@
 using System.Reflection;
+using Llama2.Fast;
 using Llama2.Simple;
 using Llama2.Simple.Formats;
 
@@ -7,6 +8,9 @@ namespace Llama2.Cli.Bench;
 /// <summary>What to measure.</summary>
 internal sealed record BenchOptions
 {
+    /// <summary>Which single operations to measure instead of models (--micro), or null.</summary>
+    public string? Micro { get; init; }
+
     /// <summary>Models by name or path, and shapes.</summary>
     public required IReadOnlyList<(string Text, bool IsShape)> Models { get; init; }
 
@@ -43,7 +47,14 @@ internal sealed class BenchRun(BenchOptions options, Action<string> progress, Ca
     /// <summary>0, or the exit code that the first error asks for.</summary>
     public int ExitCode { get; private set; }
 
-    public BenchReport Run()
+    public BenchReport Run() => options.Micro is { } filter
+        ? Report([], [], MicroRun.Run(filter, options.Quick, progress, cancellation))
+        : RunModels();
+
+    private BenchReport Report(IReadOnlyList<BenchModel> models, IReadOnlyList<BenchRow> rows, IReadOnlyList<MicroRow> micro) =>
+        new(BenchReport.CurrentSchema, DateTimeOffset.UtcNow, Version, options.Command, Sampling.Machine(), models, rows, micro);
+
+    private BenchReport RunModels()
     {
         List<BenchModel> models = [];
         List<BenchRow> rows = [];
@@ -57,7 +68,7 @@ internal sealed class BenchRun(BenchOptions options, Action<string> progress, Ca
                 progress($"{name}: {(isShape ? "making weights" : "opening")}");
                 using ModelUnderTest model = new(name, isShape ? null : ModelFiles.FindCheckpoint(text), isShape ? Shape.Parse(text) : null, options.Tokenizer, cancellation);
                 int tokens = Tokens(model);
-                models.Add(new BenchModel(name, Work.Parameters(model.Given.Header), tokens));
+                models.Add(new BenchModel(name, Work.Parameters(model.Checkpoint.Header), tokens));
                 rows.AddRange(Measure(model, tokens));
             }
             catch (Exception e) when (e is UsageException or ModelFileException or IOException or UnauthorizedAccessException or OutOfMemoryException)
@@ -66,7 +77,7 @@ internal sealed class BenchRun(BenchOptions options, Action<string> progress, Ca
                 models.Add(new BenchModel(name, 0, 0, e.Message));
             }
         }
-        return new BenchReport(BenchReport.CurrentSchema, DateTimeOffset.UtcNow, Version, options.Command, Sampling.Machine(), models, rows, []);
+        return Report(models, rows, []);
     }
 
     /// <summary>Version and commit of this program.</summary>
@@ -81,26 +92,27 @@ internal sealed class BenchRun(BenchOptions options, Action<string> progress, Ca
 
     private int Tokens(ModelUnderTest model)
     {
-        int tokens = options.Steps ?? (Work.Parameters(model.Given.Header) <= Large ? 256 : options.Quick ? 16 : 64);
+        int tokens = options.Steps ?? (Work.Parameters(model.Checkpoint.Header) <= Large ? 256 : options.Quick ? 16 : 64);
         return Math.Clamp(tokens, 1, model.Config.SeqLen);
     }
 
     private List<BenchRow> Measure(ModelUnderTest model, int tokens)
     {
         Effort effort = options.Quick ? Effort.Quick : Effort.Full;
-        List<(ForwardScenario Scenario, CheckpointHeader Header)> scenarios = [];
+        List<(ForwardScenario Scenario, Candidate Candidate)> scenarios = [];
         foreach (Candidate candidate in Candidates(model))
         {
             foreach (Phase phase in Enum.GetValues<Phase>())
             {
-                RowKey key = new(model.Name, candidate.Implementation, candidate.Weights, candidate.Kernel, candidate.Threads, phase);
+                RowKey key = new(model.Name, candidate.Implementation, candidate.Weights.Kind, candidate.Asked, candidate.Threads, phase);
                 IReadOnlyList<PeerTurn> peers = phase == Phase.Decode ? PeersFor(model, candidate, tokens) : [];
-                scenarios.Add((new ForwardScenario(key, tokens, candidate.BatchSize, Announced(key, candidate.Create), peers, effort, cancellation), candidate.Checkpoint.Header));
+                scenarios.Add((new ForwardScenario(
+                    key, tokens, Implementations.BatchSize(candidate.Implementation), Announced(key, candidate.Create), peers, effort, cancellation), candidate));
             }
         }
         IReadOnlyList<IReadOnlyList<double>> samples = Sampling.Run([.. scenarios.Select(pair => pair.Scenario)], model.Folder);
         cancellation.ThrowIfCancellationRequested();
-        return [.. scenarios.Select((pair, i) => ToRow(pair.Scenario, pair.Header, tokens, samples[i]))];
+        return [.. scenarios.Select((pair, i) => ToRow(pair.Scenario, pair.Candidate, tokens, samples[i]))];
     }
 
     private Func<ITransformer> Announced(RowKey key, Func<ITransformer> create) => () =>
@@ -109,9 +121,10 @@ internal sealed class BenchRun(BenchOptions options, Action<string> progress, Ca
         return create();
     };
 
-    private BenchRow ToRow(ForwardScenario scenario, CheckpointHeader header, int tokens, IReadOnlyList<double> samples)
+    private BenchRow ToRow(ForwardScenario scenario, Candidate candidate, int tokens, IReadOnlyList<double> samples)
     {
         RowKey key = scenario.Key;
+        CheckpointHeader header = candidate.Weights.Header;
         if (scenario.Error is { } error)
             Failed($"{key}: {error.Message}", Program.BadFile);
         foreach (PeerSamples peer in scenario.Peers)
@@ -122,7 +135,7 @@ internal sealed class BenchRun(BenchOptions options, Action<string> progress, Ca
         if (Statistics.Spread(samples) > Statistics.Noisy)
             progress($"{key}: too noisy to tell: the samples spread over {Statistics.Spread(samples):P0} of their median");
         return new BenchRow(
-            key,
+            key, scenario.Kernel,
             key.Phase == Phase.Decode ? Work.DecodeBytes(header, tokens) : Work.PrefillOperations(header, tokens),
             key.Phase == Phase.Decode ? Bandwidth(Work.WeightBytes(header), key.Threads) : Peak(header.Version == 2, key.Threads),
             samples, scenario.Peers, scenario.Error?.Message);
@@ -138,14 +151,29 @@ internal sealed class BenchRun(BenchOptions options, Action<string> progress, Ca
 
     private IReadOnlyList<PeerTurn> PeersFor(ModelUnderTest model, Candidate candidate, int tokens) => options.Peers.Count == 0 ? [] :
         [.. options.Peers.Select(peer => new PeerTurn(peer, new PeerInputs(
-            Path.GetFullPath(model.Given.Path), model.TokenizerPath(), tokens, candidate.Implementation == "simple" ? options.Threads.Max() : candidate.Threads)))];
+            Path.GetFullPath(model.Checkpoint.Path), model.TokenizerPath(), tokens, candidate.Implementation == "simple" ? options.Threads.Max() : candidate.Threads)))];
 
-    private sealed record Candidate(string Implementation, string Weights, string? Kernel, int Threads, int BatchSize, Checkpoint Checkpoint, Func<ITransformer> Create);
+    /// <summary>An implementation to measure.</summary>
+    /// <param name="Implementation">Its name.</param>
+    /// <param name="Weights">What it runs.</param>
+    /// <param name="Asked">The kernel that --kernels asks for, or null.</param>
+    /// <param name="Threads">Threads that compute.</param>
+    /// <param name="Create">Makes it.</param>
+    private sealed record Candidate(string Implementation, WeightsUnderTest Weights, string? Asked, int Threads, Func<ITransformer> Create);
 
-    private static IEnumerable<Candidate> Candidates(ModelUnderTest model)
+    private IEnumerable<Candidate> Candidates(ModelUnderTest model)
     {
-        Checkpoint given = model.Given;
-        yield return new Candidate("simple", given.Header.Version == 2 ? "int8" : "float32", null, 1, Implementations.BatchSize("simple"), given,
-            () => new Transformer(given.Config, given.Weights));
+        Config config = model.Config;
+        yield return new Candidate("simple", model.Weights[0], null, 1, () => Implementations.Create("simple", config, model.Weights[0].Weights));
+        foreach (WeightsUnderTest weights in model.Weights)
+        {
+            foreach (int threads in options.Threads)
+            {
+                if (!options.Kernels)
+                    yield return new Candidate("fast", weights, null, threads, () => Implementations.Create("fast", config, weights.Weights, threads));
+                foreach (string kernel in options.Kernels ? FastTransformer.KernelNames : [])
+                    yield return new Candidate("fast", weights, kernel, threads, () => new FastTransformer(config, weights.Weights, threads, kernel));
+            }
+        }
     }
 }

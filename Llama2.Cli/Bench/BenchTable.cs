@@ -21,7 +21,7 @@ internal static class BenchTable
             return null;
         BenchRow? simple = rows.FirstOrDefault(row => row.Key.Implementation == "simple");
         string[] peers = PeersOf(rows);
-        bool kernels = rows.Any(row => row.Key.Kernel is not null);
+        bool kernels = rows.Any(row => row.Key.Kernel is not null); // only where they differ
         string[] columns = [
             "implementation", .. kernels ? new[] { "kernel" } : [], "threads", "tok/s", "spread",
             .. phase == Phase.Decode ? new[] { "GB/s", "of read" } : ["GFLOP/s", "of peak"], "x simple", .. peers.Select(peer => "x " + peer)];

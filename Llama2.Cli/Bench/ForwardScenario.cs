@@ -1,3 +1,4 @@
+using Llama2.Fast;
 using Llama2.Simple;
 
 namespace Llama2.Cli.Bench;
@@ -7,7 +8,7 @@ internal sealed record PeerTurn(Peer Peer, PeerInputs Inputs);
 
 /// <summary>One row to be: a model, an implementation, a number of threads and a phase. Its work is tokens.</summary>
 internal sealed class ForwardScenario(
-    RowKey key, int tokens, int batchSize, Func<ITransformer> create, IReadOnlyList<PeerTurn> peers, Effort effort, CancellationToken cancellation) : Scenario(effort)
+    RowKey key, int tokens, int batchSize, Func<ITransformer> create, IReadOnlyList<PeerTurn> peers, Effort effort, CancellationToken cancellation) : Scenario(effort, cancellation)
 {
     private readonly List<double>[] _peerSamples = [.. peers.Select(_ => new List<double>())];
     private readonly PeerException?[] _peerErrors = new PeerException?[peers.Count];
@@ -19,12 +20,16 @@ internal sealed class ForwardScenario(
 
     public override double Work => tokens;
 
+    /// <summary>The kernel that computed, or null where there is only one way.</summary>
+    public string? Kernel { get; private set; }
+
     public IReadOnlyList<PeerSamples> Peers =>
         [.. peers.Select((turn, i) => new PeerSamples(turn.Peer.Name, turn.Inputs.Threads, _peerSamples[i], _peerErrors[i]?.Message))];
 
     protected override void Prepare()
     {
         _transformer = create();
+        Kernel = (_transformer as FastTransformer)?.KernelName;
         _session = new Session(_transformer, new Sampler(_transformer.Config.VocabSize, temperature: 0, topp: 0, seed: 1)) { BatchSize = batchSize };
         _prompt = [.. Enumerable.Range(0, tokens).Select(i => i == 0 ? Tokenizer.Bos : (int)(i * 7919L % _transformer.Config.VocabSize))];
     }
@@ -35,13 +40,13 @@ internal sealed class ForwardScenario(
         session.Truncate(0);
         if (Key.Phase == Phase.Prefill)
         {
-            session.Feed(_prompt, cancellation);
+            session.Feed(_prompt, Cancellation);
             return;
         }
         int token = Tokenizer.Bos;
         for (int position = 0; position < tokens; position++)
         {
-            session.Feed([token], cancellation);
+            session.Feed([token], Cancellation);
             token = session.Sample();
         }
     }
@@ -54,7 +59,7 @@ internal sealed class ForwardScenario(
                 continue;
             try
             {
-                double rate = peers[i].Peer.Run(peers[i].Inputs, cancellation);
+                double rate = peers[i].Peer.Run(peers[i].Inputs, Cancellation);
                 if (isSample)
                     _peerSamples[i].Add(rate);
             }

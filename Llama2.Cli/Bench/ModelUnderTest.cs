@@ -1,11 +1,19 @@
+using Llama2.Cli.Commands;
+using Llama2.Fast;
 using Llama2.Simple;
 using Llama2.Simple.Formats;
 
 namespace Llama2.Cli.Bench;
 
+/// <summary>One kind of weights of a model.</summary>
+/// <param name="Kind">float32 or int8.</param>
+/// <param name="Header">The header of a checkpoint that holds them.</param>
+/// <param name="Weights">The weights.</param>
+internal sealed record WeightsUnderTest(string Kind, CheckpointHeader Header, Weights Weights);
+
 /// <summary>
-/// A model on disk while it is measured: a file of the user's, or one of random weights; and its int8 sibling. What had
-/// to be made for it is gone when it is disposed.
+/// A model while it is measured: a file of the user's, or one of random weights, which is gone when this is disposed; as
+/// it is and, where that is float32, also as int8.
 /// </summary>
 internal sealed class ModelUnderTest : IDisposable
 {
@@ -25,34 +33,40 @@ internal sealed class ModelUnderTest : IDisposable
         (Name, _tokenizer) = (name, tokenizer);
         try
         {
-            Given = Checkpoint.Open(shape is null ? path! : Make(shape.Name + ".bin", stream => shape.Write(stream, cancellation)));
+            Checkpoint = Checkpoint.Open(shape is null ? path! : Make(shape.Name + ".bin", stream => shape.Write(stream, cancellation)));
+            CheckpointHeader header = Checkpoint.Header;
             IsRandom = shape is not null;
-            if (Given.Header.Version == 2)
-                Int8 = Given;
-            else
-                (Float32, Int8) = (Given, Quantized(Given, cancellation));
+            if (header.Version == 2)
+            {
+                Weights = [new("int8", header, Checkpoint.Weights)];
+                return;
+            }
+            int groupSize = QuantizeCommand.GroupSize(header.Config);
+            Weights = [
+                new("float32", header, Checkpoint.Weights),
+                new("int8", header with { Version = 2, GroupSize = groupSize }, WeightQuantizer.Quantize(Checkpoint.Weights, groupSize))];
         }
         catch (Exception e)
         {
             Dispose();
             cancellation.ThrowIfCancellationRequested(); // then the folder is gone, and that was the error
-            throw e is IOException and not OutputException ? new IOException($"no temporary checkpoint for {name}: {e.Message}", e) : e;
+            if (e is IOException && shape is not null)
+                throw new IOException($"no temporary checkpoint for {name}: {e.Message}", e);
+            throw;
         }
     }
 
     public string Name { get; }
 
-    public bool IsRandom { get; }
+    /// <summary>The file.</summary>
+    public Checkpoint Checkpoint { get; } = null!;
 
-    /// <summary>The file or the shape itself.</summary>
-    public Checkpoint Given { get; private set; } = null!;
+    /// <summary>The weights as they are in the file, then as int8 if that is something else.</summary>
+    public IReadOnlyList<WeightsUnderTest> Weights { get; } = [];
 
-    /// <summary>The float32 weights, or null where the file is of int8.</summary>
-    public Checkpoint? Float32 { get; private set; }
+    private bool IsRandom { get; }
 
-    public Checkpoint Int8 { get; private set; } = null!;
-
-    public Config Config => Given.Config;
+    public Config Config => Checkpoint.Config;
 
     /// <summary>Where scratch files may go.</summary>
     public string Folder => _folder.Folder;
@@ -60,16 +74,7 @@ internal sealed class ModelUnderTest : IDisposable
     /// <summary>A tokenizer for this model, by path.</summary>
     /// <exception cref="TokenizerException">There is none.</exception>
     public string TokenizerPath() => _tokenizer
-        ?? (IsRandom ? Make("tokenizer.bin", stream => Shape.WriteTokenizer(stream, Config.VocabSize)) : ModelFiles.FindTokenizer(Given.Path));
-
-    private Checkpoint Quantized(Checkpoint source, CancellationToken cancellation)
-    {
-        int groupSize = 64; // as export.py, halved until it fits every row
-        while (source.Config.Dim % groupSize != 0 || source.Config.HiddenDim % groupSize != 0)
-            groupSize /= 2;
-        CheckpointHeader header = new(2, source.Config, source.Header.SharedClassifier, groupSize);
-        return Checkpoint.Open(Make("int8.bin", stream => CheckpointWriter.Write(stream, header, source.Weights, new Cancelling(cancellation))));
-    }
+        ?? (IsRandom ? Make("tokenizer.bin", stream => Shape.WriteTokenizer(stream, Config.VocabSize)) : ModelFiles.FindTokenizer(Checkpoint.Path));
 
     private string Make(string name, Action<Stream> write)
     {
@@ -81,13 +86,7 @@ internal sealed class ModelUnderTest : IDisposable
 
     public void Dispose()
     {
-        Given?.Dispose();
-        Int8?.Dispose();
+        Checkpoint?.Dispose();
         _folder.Dispose();
-    }
-
-    private sealed class Cancelling(CancellationToken cancellation) : IProgress<long>
-    {
-        public void Report(long value) => cancellation.ThrowIfCancellationRequested();
     }
 }

@@ -18,9 +18,11 @@ internal sealed record Effort(int Samples, TimeSpan SampleTime, TimeSpan WarmUp)
 /// <see cref="Sample"/>, then <see cref="CleanUp"/>. None of these throws, since the runner would not live through it:
 /// the first error ends the work and is the result.
 /// </summary>
-internal abstract class Scenario(Effort effort)
+internal abstract class Scenario(Effort effort, CancellationToken cancellation)
 {
     public Effort Effort { get; } = effort;
+
+    protected CancellationToken Cancellation { get; } = cancellation;
 
     /// <summary>How often a sample repeats its work.</summary>
     public int Repeats { get; private set; } = 1;
@@ -75,6 +77,7 @@ internal abstract class Scenario(Effort effort)
             return;
         try
         {
+            Cancellation.ThrowIfCancellationRequested();
             action();
         }
         catch (Exception e)

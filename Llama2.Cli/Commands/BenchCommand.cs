@@ -18,6 +18,7 @@ internal sealed class BenchCommand
     private readonly Option<int?> _steps = new("--steps", "-n") { Description = "tokens of a sample; default: 256, of large models fewer", HelpName = "int" };
     private readonly Option<bool> _quick = new("--quick") { Description = "fewer and shorter samples" };
     private readonly Option<bool> _kernels = new("--kernels") { Description = "each kernel of fast that this machine runs" };
+    private readonly Option<string?> _micro = new("--micro") { Description = "single operations at the shapes of stories110M, those whose name, shape or kernel contains the filter", HelpName = "filter", Arity = ArgumentArity.ZeroOrOne };
     private readonly Option<string[]> _peers = new("--peer") { Description = "NAME=COMMAND: another program, run in turn with ours; the command may hold {model} {tokenizer} {steps} {prompt} {threads}", HelpName = "peer" };
     private readonly Option<string> _pattern = new("--peer-pattern") { Description = "a regular expression whose first group is the tok/s in a peer's output; default: llama2.c's achieved tok/s", HelpName = "regex", DefaultValueFactory = _ => Peer.DefaultPattern };
     private readonly Option<double> _timeout = new("--peer-timeout") { Description = "seconds that a run of a peer may take", HelpName = "seconds", DefaultValueFactory = _ => 120 };
@@ -33,7 +34,7 @@ internal sealed class BenchCommand
     {
         BenchCommand bench = new();
         Command command = new("bench", "Measures tok/s of models and implementations on this machine") { bench._models };
-        foreach (Option option in (Option[])[bench._shapes, bench._threads, bench._steps, bench._quick, bench._kernels, bench._peers, bench._pattern, bench._timeout,
+        foreach (Option option in (Option[])[bench._shapes, bench._threads, bench._steps, bench._quick, bench._kernels, bench._micro, bench._peers, bench._pattern, bench._timeout,
             bench._tokenizer, bench._markdown, bench._json, bench._svg, bench._readme, bench._compare, bench._tolerance])
         {
             command.Add(option);
@@ -81,6 +82,7 @@ internal sealed class BenchCommand
         return new BenchOptions
         {
             Models = models.Count > 0 ? models : [(ModelFiles.DefaultCheckpoint, false)],
+            Micro = result.GetResult(_micro) is null ? null : result.GetValue(_micro) ?? "",
             Threads = result.GetValue(_threads) is { } list ? ParseThreads(list) : [Environment.ProcessorCount],
             Steps = result.GetValue(_steps),
             Quick = result.GetValue(_quick),

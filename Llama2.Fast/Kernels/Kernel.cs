@@ -46,6 +46,9 @@ internal abstract class Kernel(string name, bool isSupported)
 
     /// <summary>Quantises n floats in groups, halves to even.</summary>
     public abstract unsafe void QuantizeWeights(float* x, int n, int groupSize, sbyte* values, float* scales);
+
+    /// <summary>The operations that a pass is made of, one by one.</summary>
+    public abstract Operations Operations { get; }
 }
 
 /// <summary>A kernel made of lanes and int8 products.</summary>
@@ -58,4 +61,6 @@ internal sealed class Kernel<TLanes, TInt8>(string name) : Kernel(name, TLanes.I
 
     public override unsafe void QuantizeWeights(float* x, int n, int groupSize, sbyte* values, float* scales) =>
         Nn<TLanes>.Quantize(x, n, groupSize, values, scales, halvesToEven: true);
+
+    public override Operations Operations { get; } = new Operations<TLanes, TInt8>();
 }

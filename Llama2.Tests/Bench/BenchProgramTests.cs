@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using Llama2.Cli.Bench;
+using Llama2.Fast;
 using Llama2.Tests.Cli;
 
 namespace Llama2.Tests.Bench;
@@ -23,34 +24,47 @@ public sealed class BenchProgramTests : IDisposable
     private BuiltProgram Bench(params string[] args) => BuiltProgram.Run(Setup, ["bench", "--quick", .. args]);
 
     [Fact]
-    public void All_outputs_are_of_one_run()
+    public void All_outputs_are_of_one_run_and_the_next_one_is_compared_with_it()
     {
         string json = _folder.File("new.json"), svg = _folder.File("chart.svg"), readme = _folder.File("README.md");
         File.WriteAllText(readme, $"before\n{ReadmeTable.Begin} -->\n{ReadmeTable.End}\nafter\n");
-        BuiltProgram program = Bench("--shape", Tiny, "--markdown", "--json", json, "--svg", svg, "--readme", readme);
+        BuiltProgram program = Bench("--shape", Tiny, "--threads", "2", "--markdown", "--json", json, "--svg", svg, "--readme", readme);
         Assert.Equal("", string.Join('\n', program.Err.Split('\n').Where(line => line.Contains("fail", StringComparison.OrdinalIgnoreCase))));
         Assert.Equal(0, program.ExitCode);
 
         BenchReport report = BenchReport.Read(json);
+        Assert.Equal(
+            ["simple 1 Decode", "simple 1 Prefill", "fast 2 Decode", "fast 2 Prefill", "fast int8 2 Decode", "fast int8 2 Prefill"],
+            report.Rows.Select(row => $"{row.Key.Label} {row.Key.Threads} {row.Key.Phase}"));
         Assert.All(report.Rows, row => Assert.Equal(Effort.Quick.Samples, row.Samples.Count));
-        Assert.Equal(BenchTable.Of(report).Sum(table => table.Rows.Count), report.Rows.Count);
+        Assert.All(report.Rows.Where(row => row.Key.Implementation == "fast"), row => Assert.Contains(row.Kernel, FastTransformer.KernelNames));
         Assert.Equal(string.Join('\n', BenchTable.Of(report).Select(BenchTable.Markdown)), program.Out);
         Assert.Equal(BenchChart.Svg(report), File.ReadAllText(svg));
         Assert.Equal($"before\n{ReadmeTable.Write(report, "chart.svg")}\nafter\n", File.ReadAllText(readme));
-        Assert.Equal($"--quick --shape {Tiny} --markdown --json {json} --svg {svg} --readme {readme}", report.Command);
+        Assert.Equal($"--quick --shape {Tiny} --threads 2 --markdown --json {json} --svg {svg} --readme {readme}", report.Command);
         AssertNothingLeft();
+
+        string faster = _folder.File("faster.json");
+        File.WriteAllText(faster, (report with { Rows = [.. report.Rows.Select(row => row with { Samples = [.. row.Samples.Select(rate => rate * 100)] })] }).ToJson());
+        program = Bench("--shape", Tiny, "--threads", "2", "--compare", faster, "--tolerance", "50");
+        Assert.Contains("slower by", program.Out, StringComparison.Ordinal);
+        Assert.Equal(3, program.ExitCode);
     }
 
     [Fact]
-    public void A_regression_exits_with_3()
+    public void Each_kernel_is_a_line_and_its_operations_can_be_measured()
     {
-        string old = _folder.File("old.json"), faster = _folder.File("faster.json");
-        Assert.Equal(0, Bench("--shape", Tiny, "--json", old).ExitCode);
-        BenchReport report = BenchReport.Read(old);
-        File.WriteAllText(faster, (report with { Rows = [.. report.Rows.Select(row => row with { Samples = [.. row.Samples.Select(rate => rate * 100)] })] }).ToJson());
-        BuiltProgram program = Bench("--shape", Tiny, "--compare", faster, "--tolerance", "50");
-        Assert.Contains("slower by", program.Out, StringComparison.Ordinal);
-        Assert.Equal(3, program.ExitCode);
+        string json = _folder.File("kernels.json");
+        Assert.Equal(0, Bench("--shape", Tiny, "--threads", "1", "--kernels", "--json", json).ExitCode);
+        IEnumerable<string?> kernels = BenchReport.Read(json).Rows.Where(row => row.Key is { Weights: "int8", Phase: Phase.Decode }).Select(row => row.Key.Kernel);
+        Assert.Equal(FastTransformer.KernelNames, kernels);
+
+        BuiltProgram program = Bench("--micro", "rmsnorm", "--json", json);
+        Assert.Equal(0, program.ExitCode);
+        IReadOnlyList<MicroRow> rows = BenchReport.Read(json).Micro;
+        Assert.Equal(["simple", .. FastTransformer.KernelNames], rows.Select(row => row.Kernel));
+        Assert.All(rows, row => Assert.True(row is { Error: null, Samples.Count: > 0, Limit: > 0 } && row.Samples.Min() > 0));
+        Assert.Contains("rmsnorm", program.Out, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -77,11 +91,21 @@ public sealed class BenchProgramTests : IDisposable
     [InlineData("--peer-timeout", "-1")]
     [InlineData("--tolerance", "-1")]
     [InlineData("--shape", "unknown")]
+    [InlineData("--micro", "no such operation")]
     public void Bad_usage_exits_with_1(string option, string value)
     {
         BuiltProgram program = Bench(option, value);
         Assert.Equal(1, program.ExitCode);
         Assert.Contains(option, program.Err, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_kernel_that_this_machine_has_not_is_bad_usage()
+    {
+        BuiltProgram program = BuiltProgram.Run(Setup with { Environment = new(Setup.Environment) { ["LLAMA2_KERNEL"] = "abacus" } }, "bench", "--quick", "--shape", Tiny);
+        Assert.Equal(1, program.ExitCode);
+        Assert.Contains("no kernel abacus", program.Err, StringComparison.Ordinal);
+        AssertNothingLeft();
     }
 
     [Fact]

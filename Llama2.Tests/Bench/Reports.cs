@@ -12,7 +12,7 @@ internal static class Reports
         [new BenchModel(Model, 1000, 256)], rows, []);
 
     public static BenchRow Row(string implementation, string weights, int threads, Phase phase, params double[] samples) =>
-        new(new RowKey(Model, implementation, weights, null, threads, phase), 2e6, 10, samples, []);
+        new(new RowKey(Model, implementation, weights, null, threads, phase), null, 2e6, 10, samples, []);
 
     /// <summary>simple and fast in both phases, a peer beside the decode of both.</summary>
     public static BenchReport Full => Of(
