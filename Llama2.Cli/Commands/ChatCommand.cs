@@ -59,7 +59,7 @@ internal sealed class ChatCommand
             Console.Error.WriteLine(Repl.Loaded(conversation));
 
         using RepeatedInterrupt interrupt = new();
-        using LineInput input = new();
+        using LineInput input = new(onKey: interrupt.Reset);
         if (input.IsTerminal && !result.GetValue(_options.Silent))
             Console.Error.WriteLine("/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves");
         Repl repl = new(input, interrupt, conversation, files, Parameters(result, conversation.Session.Sampler));
