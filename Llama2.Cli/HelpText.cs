@@ -15,6 +15,7 @@ internal sealed class HelpText : SynchronousCommandLineAction
     {
         [""] = ["llama2", "llama2 -i \"Once upon a time\" -n 100 -t 0.8 -s 42", "llama2 pull stories110M", "llama2 stories110M -i \"Lily found a key\"", "llama2 generate --help"],
         ["generate"] = ["llama2 generate", "llama2 generate stories15M -t 0 -n 200", "llama2 generate model.bin -z tok.bin -i \"One day\" -p 0.95 -s 7"],
+        ["chat"] = ["llama2 chat stories15M", "llama2 chat llama2_7b_chat --system \"Answer in one sentence.\""],
         ["tokenize"] = ["llama2 tokenize \"Once upon a time\"", "llama2 tokenize - --pieces < story.txt"],
         ["detokenize"] = ["llama2 detokenize 1 278 459"],
         ["pull"] = ["llama2 pull stories15M", "llama2 pull stories110M --to models", "llama2 pull https://example.com/model.bin", "LLAMA2_HUB=https://mirror.example.com llama2 pull tokenizer"],
