@@ -36,7 +36,7 @@ public sealed class FastProperties(ITestOutputHelper output)
     [Fact]
     public void Every_kernel_and_number_of_threads_gives_the_bits_of_the_scalar_one() => Property.Holds(Run.Any(20, Palettes.All), x => x.Shrink(), x =>
     {
-        Weights weights = x.Model.CreateWeights();
+        Weights weights = x.Model.CreateWeights(least: x.Model.Seed % 2 == 0);
         float[] expected = Logits("scalar", 1);
         foreach (string kernel in FastTransformer.KernelNames)
         {
@@ -52,7 +52,7 @@ public sealed class FastProperties(ITestOutputHelper output)
             transformer.Forward([.. x.Tokens.Select(token => new Row(token, cache, Want.Logits))], logits);
             return logits;
         }
-    }, tests: 60);
+    }, tests: 40);
 
     [Fact]
     public void Fast_and_Simple_are_within_the_bound_and_choose_the_same_token_where_it_allows_no_other()
@@ -77,7 +77,7 @@ public sealed class FastProperties(ITestOutputHelper output)
     /// <summary>Compares all logits with those in double precision; returns at how many positions the bound allows but one greedy token.</summary>
     private static int AssertWithinBound(Run x)
     {
-        Weights weights = x.Model.CreateWeights();
+        Weights weights = x.Model.CreateWeights(least: x.Model.Seed % 2 == 0);
         using Transformer simple = new(x.Model.Config, weights);
         using FastTransformer fast = new(x.Model.Config, weights);
         BoundedForward bounded = new(x.Model.Config, weights);

@@ -82,7 +82,8 @@ public sealed record ModelShape(
     ];
 
     /// <summary>The weights, in memory: float32, or int8 as an export of them has it.</summary>
-    public Weights CreateWeights()
+    /// <param name="least">Whether every fifth int8 is -128, which no export writes but a file may hold.</param>
+    public Weights CreateWeights(bool least = false)
     {
         Config c = Config;
         int groupSize = GroupSize;
@@ -115,6 +116,8 @@ public sealed record ModelShape(
             sbyte[] values = new sbyte[numbers.Length];
             float[] scales = new float[numbers.Length / groupSize];
             Quantization.QuantizeWeights(numbers, groupSize, values, scales);
+            for (int i = 0; least && i < values.Length; i += 5)
+                values[i] = sbyte.MinValue;
             return new Q8Tensor(rows, columns, groupSize, values, scales);
         }
     }
