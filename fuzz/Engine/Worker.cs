@@ -34,7 +34,7 @@ internal sealed class Worker : IDisposable
         _executionsBefore = _recorder.Executions;
         Random random = new(options.RandomSeed);
         _corpus = new Corpus(random);
-        _mutator = new Mutator(random, options.Target.Dictionary, FuzzOptions.MaxLength);
+        _mutator = new Mutator(random, options.Target.Words?.Invoke() ?? [], FuzzOptions.MaxLength);
         _watcher = new Thread(WatchTime) { IsBackground = true };
     }
 
