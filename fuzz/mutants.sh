@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Breaks the code in one place at a time and runs the tests: each of these mutants must be noticed.
+#   fuzz/mutants.sh [NAME ...]
+# Works on a copy of the last commit. A mutant is one line: its name, its file, and a sed command that must change it.
+set -eu
+cd "$(dirname "$0")/.."
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+git archive HEAD | tar -x -C "$copy"
+cd "$copy"
+git init -q && git add -A
+tests=Llama2.Tests/bin/Release/net10.0
+echo "building ..."
+dotnet build -c Release -v quiet Llama2.Tests >/dev/null
+
+# The tests of formats, numbers and models; those of commands and benchmarks see no more of them.
+suite() {
+    dotnet "$tests/Llama2.Tests.dll" -noLogo -noColor -stopOnFail -class 'Llama2.Tests.Simple.*' -class 'Llama2.Tests.Properties.*' \
+        -class 'Llama2.Tests.Golden.*' -class 'Llama2.Tests.Fast.*' -class 'Llama2.Tests.Fuzz.CorpusTests' >"$copy/log" 2>&1
+}
+
+suite || { tail -20 "$copy/log"; echo "the tests fail without any mutant"; exit 1; }
+
+missed=0
+try() { # try NAME FILE SED
+    local project=${2%%/*}
+    sed -i -E "$3" "$2"
+    git diff --quiet -- "$2" && { echo "NO CHANGE  $1: $2 has no such line"; missed=$((missed + 1)); return; }
+    if ! dotnet build -c Release -v quiet --no-restore "$project" >"$copy/log" 2>&1; then
+        tail -3 "$copy/log"
+        echo "NO BUILD   $1"
+        missed=$((missed + 1))
+    elif cp "$project/bin/Release/net10.0/$project.dll" "$tests/" && suite; then
+        echo "MISSED     $1"
+        missed=$((missed + 1))
+    else
+        echo "noticed    $1, by $(grep -oE 'Llama2\.Tests\.[A-Za-z.]+\.[A-Za-z_0-9]+' "$copy/log" | head -1)"
+    fi
+    git checkout -q -- "$2"
+    dotnet build -c Release -v quiet --no-restore "$project" >/dev/null 2>&1
+    cp "$project/bin/Release/net10.0/$project.dll" "$tests/"
+}
+
+while IFS='|' read -r name file command; do
+    [ $# = 0 ] || [[ " $* " == *" $name "* ]] || continue
+    try "$name" "$file" "$command"
+done <<'MUTANTS'
+wrong-lane-order|Llama2.Fast/Kernels/Tree.cs|s/Vector128.Create\(2, 3, 0, 1\)\);/Vector128.Create(1, 0, 3, 2));/; s/return v\[0\] \+ v\[1\];/return v[0] + v[2];/
+dropped-tail|Llama2.Fast/MatMul.cs|0,/if \(j < n\)/s//if (j + 1 < n)/
+less-for-less-or-equal|Llama2.Simple/Formats/TokenizerFile.cs|s/length > bytes.Length\)/length >= bytes.Length)/
+scale-of-the-neighbouring-group|Llama2.Fast/MatMulInt8.cs|s/scales\[2 \* \(nint\)groups\]/scales[2 * (nint)groups + 1]/
+rope-pair-swapped|Llama2.Fast/Rope.cs|s/float v0 = vec\[2 \* i\], v1 = vec\[2 \* i \+ 1\]/float v1 = vec[2 * i], v0 = vec[2 * i + 1]/
+gqa-head-off-by-one|Llama2.Fast/ForwardPass.cs|s/kvOffset = kvHead \* Config.HeadSize/kvOffset = (kvHead + 1) % Config.KvHeadCount * Config.HeadSize/
+missing-bound-check|Llama2.Simple/Formats/CheckpointHeader.cs|s/tensor.Elements % tensor.GroupSize != 0/tensor.Elements < 0/
+unsigned-shift-made-signed|Llama2.Simple/Sampler.cs|s/state \^= state >> 12;/state ^= (ulong)((long)state >> 12);/
+causal-mask-off-by-one|Llama2.Fast/Attention.cs|s/position \+ i \+ 1/position + Math.Min(i + 2, queries)/
+cache-position-off-by-one|Llama2.Fast/ForwardPass.cs|s/CopyTo\(_caches\[i\]\.Value\(_layerIndex, _positions\[i\]\)\)/CopyTo(_caches[i].Value(_layerIndex, Math.Max(0, _positions[i] - 1)))/
+MUTANTS
+
+echo "$missed missed"
+[ "$missed" = 0 ]
