@@ -23,6 +23,7 @@ internal sealed record Target(TargetAction Run, Func<IEnumerable<Seed>> Seeds, F
         new(Targets.CheckpointV1.Run, Targets.CheckpointV1.Seeds, () => [Targets.CheckpointFile.Magic(1)]),
         new(Targets.CheckpointV2.Run, Targets.CheckpointV2.Seeds, () => [Targets.CheckpointFile.Magic(2)]),
         new(Targets.TokenizerFile.Run, Targets.TokenizerFile.Seeds, () => [[.. "<0x41>"u8], [.. "\n</s>\n"u8]]),
+        new(Targets.SessionFile.Run, Targets.SessionFile.Seeds, Targets.SessionFile.Words),
         new(Targets.Encode.Run, Targets.Encode.Seeds, () => [[.. "<0x41>"u8], [.. "\n<s>\n"u8], [.. "😀"u8]]),
         new(Targets.TextStream.Run, Targets.TextStream.Seeds, () => [[.. "😀"u8], [.. "€"u8], [0xed, 0xa0, 0x80]]),
         new(Targets.Sampler.Run, Targets.Sampler.Seeds),

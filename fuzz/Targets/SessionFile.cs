@@ -1,0 +1,75 @@
+using System.Security.Cryptography;
+using System.Text;
+using Llama2.Simple;
+using Llama2.Simple.Formats;
+
+namespace Llama2.Fuzz.Targets;
+
+/// <summary>
+/// A saved session, tried as it is and with its checksum put right: it is refused in one line, or written again it is the
+/// same file.
+/// </summary>
+internal static class SessionFile
+{
+    private const string Implementation = "simple";
+    private const int HeaderBytes = 104;
+    private static readonly ScratchFile Scratch = new("session");
+    private static readonly Config Model = new(8, 6, 2, 4, 2, 5, 3);
+    private static readonly byte[] Fingerprint = new byte[SHA256.HashSizeInBytes];
+
+    public static void Run(ReadOnlySpan<byte> data)
+    {
+        Try(data);
+        if (data.Length < HeaderBytes + SHA256.HashSizeInBytes)
+            return;
+        byte[] repaired = data.ToArray();
+        SHA256.HashData(repaired.AsSpan(..^SHA256.HashSizeInBytes), repaired.AsSpan(^SHA256.HashSizeInBytes..));
+        Try(repaired);
+    }
+
+    private static void Try(ReadOnlySpan<byte> file)
+    {
+        Scratch.Write(file);
+        SavedSession session;
+        try
+        {
+            session = Simple.Formats.SessionFile.Read(Scratch.Path, Model, Fingerprint, Implementation);
+        }
+        catch (SessionException e)
+        {
+            if (e.Message.Contains('\n', StringComparison.Ordinal) || !e.Message.StartsWith(Scratch.Path, StringComparison.Ordinal))
+                throw new BrokenPromiseException($"not one line that names the file: {e.Message}");
+            return;
+        }
+        if (session.Notes.Contains('\uFFFD', StringComparison.Ordinal))
+            return; // perhaps it was no UTF-8
+        if (!file.SequenceEqual(Write(session)))
+            throw new BrokenPromiseException("read and written again, the file differs");
+    }
+
+    private static byte[] Write(SavedSession session)
+    {
+        MemoryStream file = new();
+        Simple.Formats.SessionFile.Write(file, session, Model, Fingerprint, Implementation);
+        return file.ToArray();
+    }
+
+    public static IEnumerable<Seed> Seeds() => [new("seed-empty-cache", Make(0, "")), new("seed-full-context", Make(Model.SeqLen, "note"))];
+
+    public static byte[][] Words() => [Encoding.ASCII.GetBytes(Implementation), [0x53, 0x32, 0x25, 0x6c]];
+
+    private static byte[] Make(int positions, string notes)
+    {
+        KvCache cache = new(Model, positions);
+        for (int i = 0; i < positions; i++)
+        {
+            for (int layer = 0; layer < Model.LayerCount; layer++)
+            {
+                cache.Key(layer, i).Fill(i + 0.5f);
+                cache.Value(layer, i).Fill(-i);
+            }
+            cache.Advance();
+        }
+        return Write(new SavedSession([.. Enumerable.Range(0, positions + 1)], cache, 1, 0.9f, 42, 0.25f, notes));
+    }
+}
