@@ -35,7 +35,7 @@ try() { # try NAME FILE SED
         echo "MISSED     $1"
         missed=$((missed + 1))
     else
-        echo "noticed    $1, by $(grep -oE 'Llama2\.Tests\.[A-Za-z.]+\.[A-Za-z_0-9]+' "$copy/log" | head -1)"
+        echo "noticed    $1, by $(sed -nE '/\[FAIL\]/{s/^ *(Llama2\.Tests\.)?([A-Za-z0-9_.]+).*/\2/p;q}' "$copy/log")"
     fi
     git checkout -q -- "$2"
     dotnet build -c Release -v quiet --no-restore "$project" >/dev/null 2>&1
