@@ -269,7 +269,7 @@ public sealed class DownloadTests : IDisposable
     [Fact]
     public async Task Two_at_once_do_not_mix()
     {
-        using FileStream other = new(Part, FileMode.Create, FileAccess.ReadWrite, FileShare.None);
+        using FileStream other = new(Part, FileMode.Create, FileAccess.ReadWrite, FileShare.ReadWrite);
         using FaultyServer server = new(_ => new Reply(Contents));
         using HttpClient http = Download.CreateClient();
         await Assert.ThrowsAsync<OutputException>(() => new Download(http, Remote(server), Target).RunAsync(TestContext.Current.CancellationToken));

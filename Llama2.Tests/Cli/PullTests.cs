@@ -147,7 +147,7 @@ public sealed class PullTests : IDisposable
         using (Process process = BuiltProgram.Start(new() { WorkingDirectory = _folder.FullName }, "pull", server.Address + "/model.bin"))
         {
             Task<string> error = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
-            while (!File.Exists(Weights("model.bin.part")) || new FileInfo(Weights("model.bin.part")).Length == 0)
+            while (!process.HasExited && (!File.Exists(Weights("model.bin.part")) || new FileInfo(Weights("model.bin.part")).Length == 0))
                 await Task.Delay(20, TestContext.Current.CancellationToken);
             BuiltProgram.Interrupt(process);
             await process.WaitForExitAsync(TestContext.Current.CancellationToken);

@@ -170,7 +170,7 @@ public sealed class QuantizeTests : IDisposable
             stream.SetLength(header.FileLength); // a gigabyte of zeros, which takes no room on the disk
         }
         using Process process = BuiltProgram.Start(new BuiltProgram.Setup(), "quantize", input, Target);
-        while (_folder.GetFiles("out.bin.*.tmp").Length == 0)
+        while (_folder.GetFiles("out.bin.*.tmp").Length == 0 && !process.HasExited)
             await Task.Delay(5, TestContext.Current.CancellationToken);
         BuiltProgram.Interrupt(process);
         await process.WaitForExitAsync(TestContext.Current.CancellationToken);
