@@ -15,16 +15,9 @@ internal sealed class ConversationFiles(LoadedModel model, Func<SavedSession?, S
     /// <summary>The model's context in tokens.</summary>
     public int Context => model.Config.SeqLen;
 
-    /// <summary>Time that computing the conversation took.</summary>
-    public double Seconds { get; set; }
-
     public Conversation Begin(ChatTemplate template, string system) => Begin(session(null), template, system);
 
-    public Conversation Begin(Session session, ChatTemplate template, string system)
-    {
-        Seconds = 0;
-        return create(session, template, system, []);
-    }
+    public Conversation Begin(Session session, ChatTemplate template, string system) => create(session, template, system, []);
 
     /// <exception cref="SessionException">It is no conversation with this model.</exception>
     public Conversation Load(string path)
@@ -34,7 +27,6 @@ internal sealed class ConversationFiles(LoadedModel model, Func<SavedSession?, S
         Session loaded = session(saved with { Tokens = saved.Tokens[..^1] });
         loaded.Sampler.RandomState = saved.RandomState; // whatever seed the program was started with
         loaded.Feed([saved.Tokens[^1]]);
-        Seconds = saved.Seconds;
         return create(loaded, ChatTemplate.All.Single(template => template.Name == notes.Template), notes.System, notes.Turns);
     }
 
@@ -44,7 +36,7 @@ internal sealed class ConversationFiles(LoadedModel model, Func<SavedSession?, S
     {
         if (conversation.Session.Tokens.Length == 0)
             return false;
-        _store.Save(path, conversation.Session, pending: null, Seconds, ConversationNotes.Write(conversation));
+        _store.Save(path, conversation.Session, pending: null, secondsPerToken: 0, ConversationNotes.Write(conversation));
         return true;
     }
 }

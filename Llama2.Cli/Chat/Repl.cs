@@ -91,7 +91,6 @@ internal sealed class Repl(LineInput input, RepeatedInterrupt interrupt, Convers
             Note("that does not fit into the context, even if all turns were dropped: not said");
         }
         _lastTime = Stopwatch.GetElapsedTime(started);
-        files.Seconds += _lastTime.TotalSeconds;
         if (_conversation.End == AnswerEnd.Context)
             Note("the context is full, and the answer ends here. /undo or /reset makes room, --keep drops the oldest turns instead");
         else if (_conversation.End == AnswerEnd.Cancelled)

@@ -10,6 +10,8 @@ namespace Llama2.Cli.Commands;
 /// <summary>Generates text as llama2.c's run does; also what the program does without a command.</summary>
 internal sealed class GenerateCommand
 {
+    private const int EnoughToMeasure = 8; // tokens of a prompt, whose speed says what a session saves
+
     private readonly GenerateOptions _options = new();
     private readonly SamplingOptions _sampling = new();
     private readonly SessionOptions _sessions = new();
@@ -60,7 +62,7 @@ internal sealed class GenerateCommand
         int[] prompt = model.Tokenizer.Encode(given ?? "");
         Session session;
         int shown = 0; // tokens of the prompt that an earlier run has printed
-        double seconds = 0;
+        double secondsPerToken = 0;
         if (load is null)
         {
             session = NewSession(result, model, onLogits: onLogits);
@@ -81,10 +83,10 @@ internal sealed class GenerateCommand
                 loaded = Math.Min(prompt.AsSpan().CommonPrefixLength(saved.Tokens), Math.Min(loaded, Math.Min(prompt.Length, steps) - 1));
                 saved.Cache.Truncate(loaded);
             }
-            seconds = saved.Cache.Length == 0 ? 0 : saved.Seconds * loaded / (saved.Tokens.Length - 1);
+            secondsPerToken = saved.Seconds / saved.Tokens.Length;
             session = NewSession(result, model, saved with { Tokens = prompt[..loaded] }, goOn: shown > 0, onLogits);
             if (!result.GetValue(_options.Silent))
-                ReportLoaded(load, loaded, prompt.Length, Stopwatch.GetElapsedTime(started).TotalSeconds, seconds);
+                ReportLoaded(load, loaded, prompt.Length, Stopwatch.GetElapsedTime(started).TotalSeconds, secondsPerToken * loaded);
         }
 
         Generator generator = new(session);
@@ -92,8 +94,10 @@ internal sealed class GenerateCommand
         printer.Print(generator.Generate(prompt, steps, cancellation), prompt, shown, cancellation);
         if (!result.GetValue(_options.Silent))
             Report(generator);
+        if (generator.PromptTokens >= EnoughToMeasure)
+            secondsPerToken = generator.PromptTime.TotalSeconds / generator.PromptTokens;
         if (save is not null && session.Tokens.Length + (generator.Pending is null ? 0 : 1) > 0)
-            store.Save(save, session, generator.Pending, seconds + (generator.PromptTime + generator.GenerationTime).TotalSeconds);
+            store.Save(save, session, generator.Pending, secondsPerToken);
         return cancellation.IsCancellationRequested ? Program.Interrupted : Program.Success;
     }
 
@@ -133,9 +137,9 @@ internal sealed class GenerateCommand
             throw new UsageException("-m chat is run.c's chat, which goes without --json, --prompt-file, --stop and sessions; llama2 chat has more");
     }
 
-    private static void ReportLoaded(string path, int loaded, int tokens, double took, double computed) =>
-        Console.Error.WriteLine($"session: {loaded} of {tokens} tokens from {path} in {1000 * took:F1} ms; computing them took {1000 * computed:F1} ms, "
-            + $"{1000 * Math.Max(0, computed - took):F1} ms saved");
+    private static void ReportLoaded(string path, int loaded, int tokens, double took, double prefill) =>
+        Console.Error.WriteLine($"session: {loaded} of {tokens} tokens from {path} in {1000 * took:F1} ms" + (prefill > 0
+            ? $"; reading them takes {1000 * prefill:F1} ms at the speed measured when it was saved, so {1000 * (prefill - took):F1} ms are saved" : ""));
 
     private static void Report(Generator generator)
     {

@@ -52,12 +52,12 @@ internal sealed class SessionStore(LoadedModel model)
     /// <param name="path">The file.</param>
     /// <param name="session">The session, at least one token long.</param>
     /// <param name="pending">The token that comes next but has not been fed, if it is known.</param>
-    /// <param name="seconds">Time that computing it took.</param>
+    /// <param name="secondsPerToken">Speed at which its tokens are read as a prompt, 0 if that was not measured.</param>
     /// <param name="notes">What else to remember.</param>
-    public void Save(string path, Session session, int? pending, double seconds, string notes = "")
+    public void Save(string path, Session session, int? pending, double secondsPerToken, string notes = "")
     {
         int[] tokens = pending is { } next ? [.. session.Tokens, next] : session.Tokens.ToArray();
-        SavedSession saved = new(tokens, session.Cache, session.Sampler.Temperature, session.Sampler.TopP, session.Sampler.RandomState, (float)seconds, notes);
+        SavedSession saved = new(tokens, session.Cache, session.Sampler.Temperature, session.Sampler.TopP, session.Sampler.RandomState, (float)(secondsPerToken * tokens.Length), notes);
         AtomicFile.Write(path, stream => SessionFile.Write(stream, saved, model.Config, Fingerprint, model.Implementation));
     }
 }

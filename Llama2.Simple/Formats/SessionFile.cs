@@ -11,7 +11,7 @@ namespace Llama2.Simple.Formats;
 /// <param name="Temperature">The sampler's temperature.</param>
 /// <param name="TopP">The sampler's top-p.</param>
 /// <param name="RandomState">State of the sampler's random numbers; not 0.</param>
-/// <param name="Seconds">Time that computing the cache took.</param>
+/// <param name="Seconds">Time that reading all these tokens as one prompt takes, at the speed that was measured; 0 if none was.</param>
 /// <param name="Notes">What the program wants to remember besides; empty if nothing.</param>
 public sealed record SavedSession(int[] Tokens, KvCache Cache, float Temperature, float TopP, ulong RandomState, float Seconds, string Notes = "");
 
@@ -27,7 +27,7 @@ public sealed record SavedSession(int[] Tokens, KvCache Cache, float Temperature
 ///  84  int32       n, the number of tokens
 ///  88  uint64      state of the random numbers
 ///  96  int32       bytes of notes
-/// 100  float32     seconds that computing the cache took
+/// 100  float32     seconds that reading all tokens as one prompt takes, 0 if that was not measured
 /// 104  int32[n] tokens, the notes in UTF-8, then for each layer float32[n - 1][kv_dim] keys and as many values
 ///      byte[32]    SHA-256 of all that
 /// </code>
