@@ -24,7 +24,7 @@ internal static class CompletionCommand
             compdef _llama2 llama2
             """,
         ["fish"] = """
-            complete -c llama2 -a '(llama2 "[suggest:"(commandline -pC)"]" (commandline -p) 2>/dev/null)'
+            complete -c llama2 -a '(llama2 "[suggest:"(commandline -cp | string length)"]" (commandline -cp) 2>/dev/null)'
             """,
     };
 
