@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text;
 
 namespace Llama2.Simple;
@@ -193,6 +192,6 @@ public sealed class Tokenizer
 
     // "careful, some tokens designate raw bytes, and look like e.g. '<0x01>'"
     private static byte? ParseByte(string piece) =>
-        piece.Length == 6 && piece.StartsWith("<0x", StringComparison.Ordinal) && piece[5] == '>'
-        && byte.TryParse(piece.AsSpan(3, 2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out byte value) ? value : null;
+        piece is ['<', '0', 'x', var high, var low, '>'] && char.IsAsciiHexDigit(high) && char.IsAsciiHexDigit(low)
+        ? Convert.FromHexString([high, low])[0] : null;
 }

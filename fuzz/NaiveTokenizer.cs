@@ -52,5 +52,8 @@ internal sealed class NaiveTokenizer(Tokenizer tokenizer)
 
     private int? Find(string piece) => _ids.TryGetValue(piece, out int id) ? id : null;
 
-    private int ByteToken(char value) => 3 + value < _pieces.Length && _pieces[3 + value] == $"<0x{(int)value:X2}>" ? 3 + value : Tokenizer.Unknown;
+    private int ByteToken(char value) => 3 + value < _pieces.Length && IsByte(_pieces[3 + value], value) ? 3 + value : Tokenizer.Unknown;
+
+    private static bool IsByte(string piece, char value) =>
+        piece.StartsWith("<0x", StringComparison.Ordinal) && piece.Equals($"<0x{(int)value:X2}>", StringComparison.OrdinalIgnoreCase);
 }
