@@ -1,0 +1,196 @@
+using Llama2.Fast;
+using Llama2.Simple;
+using Llama2.Simple.Formats;
+using Llama2.Tests.Properties;
+using Config = Llama2.Simple.Config;
+
+namespace Llama2.Tests.Fast;
+
+/// <summary>Whole models: Fast's bits do not depend on kernel, threads and batches, and its text is Simple's.</summary>
+public sealed class FastTransformerTests
+{
+    // a reshuffled walk over the vocabulary
+    private static int[] Tokens(ModelShape shape, int count) => [.. Enumerable.Range(0, count).Select(i => (int)((i * 7919L + shape.Seed) % shape.Vocab))];
+
+    /// <summary>The logits of all tokens, fed in calls of at most so many.</summary>
+    private static float[] Logits(FastTransformer transformer, int[] tokens, int perCall, Want others = Want.Logits)
+    {
+        Config config = transformer.Config;
+        KvCache cache = new(config);
+        List<float> all = [];
+        foreach (int[] call in tokens.Chunk(perCall))
+        {
+            Row[] rows = [.. call.Select((token, i) => new Row(token, cache, i == call.Length - 1 ? Want.Logits : others))];
+            float[] output = new float[Rows.OutputLength(config, rows)];
+            transformer.Forward(rows, output);
+            all.AddRange(output);
+        }
+        return [.. all];
+    }
+
+    [Fact]
+    public void Any_kernel_threads_and_batches_give_the_same_bits()
+    {
+        Property.Holds(ModelShape.Generator(Palettes.All), shape => shape.Shrink(), shape =>
+        {
+            Weights weights = shape.CreateWeights();
+            int[] tokens = Tokens(shape, Math.Min(shape.SeqLen, 40)); // often the whole context
+            using FastTransformer scalar = new(shape.Config, weights, threads: 1, "scalar");
+            float[] expected = Logits(scalar, tokens, 1);
+            foreach (string kernel in FastTransformer.KernelNames)
+            {
+                using FastTransformer one = new(shape.Config, weights, 1, kernel), some = new(shape.Config, weights, 2 + shape.Seed % 3, kernel);
+                Bits.AssertEqual(expected, Logits(one, tokens, tokens.Length), kernel + ", all at once");
+                Bits.AssertEqual(expected, Logits(some, tokens, 1 + shape.Seed % 9), $"{kernel}, {some.Threads} threads, calls of {1 + shape.Seed % 9}");
+                Bits.AssertEqual(expected.AsSpan(expected.Length - shape.Vocab), Logits(some, tokens, tokens.Length, Want.Nothing), kernel + ", only the last wanted");
+            }
+        }, tests: 60);
+    }
+
+    public static TheoryData<string> Models =>
+    [
+        "tales659K.bin", "tales659K_v1.bin", "tales659K_q80.bin", "stories260K.bin", "stories260K_q80.bin", "stories260K_q80_gs32.bin",
+        "llama2xs.bin", "llama2xs_q80.bin", "babyllama.bin", "aidreams260K.bin",
+    ];
+
+    /// <summary>
+    /// Along Simple's greedy text. In float32 every choice is the same. In int8 an activation may lie so near the edge of
+    /// two values that the last bit of a float decides, which is worth a step of 1/127: from there on logits may differ by
+    /// tenths, for as long as the step is in the cache, so a choice between two as near as that is left open.
+    /// </summary>
+    [Theory]
+    [MemberData(nameof(Models))]
+    public void Greedy_choices_are_Simple_s(string model)
+    {
+        Assert.SkipWhen(Repository.FindModel(model) is null, Repository.NoShared);
+        using Checkpoint checkpoint = Checkpoint.Open(Repository.FindModel(model)!);
+        Config config = checkpoint.Config;
+        bool int8 = checkpoint.Header.Version == 2;
+        using FastTransformer fast = new(config, checkpoint.Weights);
+        using Transformer simple = new(config, checkpoint.Weights);
+        KvCache fastCache = new(config), simpleCache = new(config);
+        float[] actual = new float[config.VocabSize], expected = new float[config.VocabSize];
+        float bound = int8 ? 0.5f : 1e-4f;
+        int token = 1, exact = 0;
+        for (int position = 0; position < config.SeqLen; position++)
+        {
+            fast.Forward([new Row(token, fastCache, Want.Logits)], actual);
+            simple.Forward([new Row(token, simpleCache, Want.Logits)], expected);
+            float difference = expected.Zip(actual, (a, b) => MathF.Abs(a - b) / (1 + MathF.Abs(a))).Max();
+            Assert.InRange(difference, 0, bound);
+            exact += difference < 1e-4f ? 1 : 0;
+
+            int[] best = [.. Enumerable.Range(0, expected.Length).OrderByDescending(i => expected[i]).Take(2)];
+            token = best[0];
+            if (Array.IndexOf(actual, actual.Max()) != token)
+                Assert.InRange(expected[best[0]] - expected[best[1]], 0, bound);
+        }
+        Assert.InRange(exact, int8 ? config.SeqLen / 8 : config.SeqLen, config.SeqLen);
+    }
+
+    [Fact]
+    public void Rows_of_several_caches_in_one_call_are_as_if_each_were_alone()
+    {
+        ModelShape shape = new(0, 8, 2, 3, 50, 3, 30, 64, Shared: true, 0, Palette.Normal, 5);
+        Weights weights = shape.CreateWeights();
+        using FastTransformer fast = new(shape.Config, weights, threads: 2);
+        int[][] sequences = [Tokens(shape, 40), [.. Tokens(shape, 29).Reverse()], Tokens(shape, 3)];
+        float[][] alone = [.. sequences.Select(sequence => Logits(fast, sequence, 1))];
+
+        KvCache[] caches = [.. sequences.Select(_ => new KvCache(shape.Config))];
+        int[] fed = new int[sequences.Length];
+        Random random = new(6);
+        while (sequences.Index().Any(s => fed[s.Index] < s.Item.Length))
+        {
+            List<Row> rows = [];
+            List<(int Sequence, int Position)> wanted = [];
+            foreach (int s in Enumerable.Range(0, 20).Select(_ => random.Next(sequences.Length)).Where(s => fed[s] < sequences[s].Length))
+            {
+                if (fed[s] >= sequences[s].Length)
+                    continue;
+                bool wants = random.Next(3) == 0;
+                rows.Add(new Row(sequences[s][fed[s]], caches[s], wants ? Want.Logits : Want.Nothing));
+                if (wants)
+                    wanted.Add((s, fed[s]));
+                fed[s]++;
+            }
+            float[] output = new float[wanted.Count * shape.Vocab];
+            fast.Forward([.. rows], output);
+            foreach ((int i, (int s, int position)) in wanted.Index())
+                Bits.AssertEqual(alone[s].AsSpan(position * shape.Vocab, shape.Vocab), output.AsSpan(i * shape.Vocab, shape.Vocab), $"sequence {s} at {position}");
+        }
+    }
+
+    [Fact]
+    public void Embeddings_are_the_state_that_the_classifier_sees()
+    {
+        ModelShape shape = new(1, 4, 2, 2, 24, 2, 20, 16, Shared: false, 0, Palette.Normal, 8);
+        Weights weights = shape.CreateWeights();
+        using FastTransformer fast = new(shape.Config, weights, threads: 2);
+        using Transformer simple = new(shape.Config, weights);
+        float[] actual = Outputs(fast), expected = Outputs(simple);
+        for (int i = 0; i < expected.Length; i++)
+            Assert.InRange(Math.Abs(actual[i] - expected[i]), 0, 1e-5f * (1 + Math.Abs(expected[i])));
+
+        float[] Outputs(ITransformer transformer)
+        {
+            KvCache cache = new(shape.Config);
+            Row[] rows = [new(1, cache, Want.Embedding), new(2, cache), new(3, cache, Want.Logits), new(4, cache, Want.Embedding), new(5, cache)];
+            float[] output = new float[Rows.OutputLength(shape.Config, rows) + 1];
+            output[^1] = 42;
+            transformer.Forward(rows, output);
+            Assert.Equal(42, output[^1]);
+            Assert.Equal(5, cache.Length);
+            return output;
+        }
+    }
+
+    [Fact]
+    public void The_smallest_model_fills_its_context_and_then_says_so()
+    {
+        ModelShape shape = new(0, 1, 1, 1, 1, 1, 3, 300, Shared: true, 0, Palette.Normal, 9); // head size 2, one kv head, more rows than a batch
+        using FastTransformer fast = new(shape.Config, shape.CreateWeights(), threads: 2);
+        KvCache cache = new(shape.Config);
+        fast.Forward([.. Tokens(shape, 300).Select(token => new Row(token, cache))], []);
+        Assert.Equal(300, cache.Length);
+        Assert.Throws<ContextFullException>(() => fast.Forward([new Row(0, cache)], []));
+        cache.Truncate(299);
+        Assert.Throws<ArgumentOutOfRangeException>(() => fast.Forward([new Row(3, cache)], []));
+        Assert.Throws<ArgumentException>(() => fast.Forward([new Row(0, cache, Want.Logits)], new float[2]));
+        Assert.Equal(299, cache.Length);
+    }
+
+    [Theory]
+    [InlineData(0, 1)]
+    [InlineData(0, 2)]
+    [InlineData(2, 2)]
+    public void Decoding_allocates_nothing(int version, int threads)
+    {
+        ModelShape shape = new(version, 16, 2, 2, 256, 2, 100, 64, Shared: true, 0, Palette.Normal, 10);
+        using FastTransformer fast = new(shape.Config, shape.CreateWeights(), threads);
+        KvCache cache = new(shape.Config, 64);
+        float[] logits = new float[shape.Vocab];
+        Row[] row = [new Row(1, cache, Want.Logits)];
+        for (int i = 0; i < 10; i++)
+            fast.Forward(row, logits);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        for (int i = 0; i < 40; i++)
+            fast.Forward(row, logits);
+        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+    }
+
+    [Fact]
+    public void Matrices_of_two_kinds_and_unknown_kernels_are_refused()
+    {
+        ModelShape floats = new(0, 2, 1, 2, 8, 1, 5, 4, Shared: true, 0, Palette.Normal, 11), int8 = floats with { Version = 2 };
+        Weights mixed = new()
+        {
+            TokenEmbedding = floats.CreateWeights().TokenEmbedding,
+            Layers = int8.CreateWeights().Layers,
+            RmsFinal = floats.CreateWeights().RmsFinal,
+            Classifier = floats.CreateWeights().Classifier,
+        };
+        Assert.Throws<ArgumentException>("weights", () => new FastTransformer(floats.Config, mixed));
+        Assert.Throws<ArgumentException>("kernel", () => new FastTransformer(floats.Config, floats.CreateWeights(), 1, "fastest"));
+    }
+}
