@@ -1,3 +1,5 @@
+using Llama2.Fast.Kernels;
+
 namespace Llama2.Fast;
 
 /// <summary>
@@ -28,36 +30,67 @@ internal sealed unsafe class Activations(int rowLength) : IDisposable
 /// <summary>Activations of a batch as int8 in groups, for matrices of int8.</summary>
 internal sealed unsafe class QuantizedActivations(int longestRow, int groupSize) : IDisposable
 {
+    private readonly NativeBuffer<sbyte> _ones = new();
     private readonly NativeBuffer<sbyte> _values = new();
     private readonly NativeBuffer<float> _scales = new();
-    private readonly int _scaleStride = (int)((longestRow + (long)groupSize - 1) / groupSize);
+    private readonly NativeBuffer<int> _sums = new();
 
     /// <summary>Elements that share a scale.</summary>
     public int GroupSize { get; } = groupSize;
+
+    /// <summary>Scales, and sums, between rows.</summary>
+    public int ScaleStride { get; } = (int)((longestRow + (long)groupSize - 1) / groupSize);
 
     /// <summary>Int8 values of the rows from <paramref name="row"/> on.</summary>
     public sbyte* Values(int row) => _values.Pointer + (nint)row * longestRow;
 
     /// <summary>Their scales.</summary>
-    public float* Scales(int row) => _scales.Pointer + (nint)row * _scaleStride;
+    public float* Scales(int row) => _scales.Pointer + (nint)row * ScaleStride;
+
+    /// <summary>Sums of the values of each group, where they are whole registers.</summary>
+    public int* Sums(int row) => _sums.Pointer + (nint)row * ScaleStride;
+
+    /// <summary>Quantises a row of n floats.</summary>
+    public void Quantize<TLanes, TInt8>(int row, float* x, int n)
+        where TLanes : struct, ILanes<TLanes>
+        where TInt8 : struct, IInt8<TInt8>
+    {
+        Nn<TLanes>.Quantize(x, n, GroupSize, Values(row), Scales(row), halvesToEven: false);
+        if (GroupSize % Int8.Step != 0 || n % GroupSize != 0)
+            return;
+        int* sums = Sums(row);
+        sbyte* values = Values(row);
+        for (int start = 0; start < n; start += GroupSize)
+        {
+            int sum = 0;
+            for (int j = start; j < start + GroupSize; j += Int8.Step)
+                sum += TInt8.Dot(values + j, 0, _ones.Pointer, Int8.Step)[0];
+            *sums++ = sum;
+        }
+    }
 
     /// <summary>Room for so many rows; what was there is lost if there was not.</summary>
     public void EnsureRows(int rows)
     {
+        new Span<sbyte>(_ones.EnsureCount(Int8.Step), Int8.Step).Fill(1);
         _values.EnsureCount((long)rows * longestRow);
-        _scales.EnsureCount((long)rows * _scaleStride);
+        _scales.EnsureCount((long)rows * ScaleStride);
+        _sums.EnsureCount((long)rows * ScaleStride);
     }
 
     /// <summary>Copies a row over an earlier one.</summary>
     public void Move(int from, int to)
     {
         new ReadOnlySpan<sbyte>(Values(from), longestRow).CopyTo(new Span<sbyte>(Values(to), longestRow));
-        new ReadOnlySpan<float>(Scales(from), _scaleStride).CopyTo(new Span<float>(Scales(to), _scaleStride));
+        new ReadOnlySpan<float>(Scales(from), ScaleStride).CopyTo(new Span<float>(Scales(to), ScaleStride));
+        new ReadOnlySpan<int>(Sums(from), ScaleStride).CopyTo(new Span<int>(Sums(to), ScaleStride));
     }
 
     public void Dispose()
     {
         _values.Dispose();
         _scales.Dispose();
+        _sums.Dispose();
+        _ones.Dispose();
     }
 }

@@ -21,7 +21,7 @@ internal abstract class ForwardPass(Config config) : IDisposable
 /// </summary>
 internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
     where TLanes : struct, ILanes<TLanes>
-    where TInt8 : struct, IInt8
+    where TInt8 : struct, IInt8<TInt8>
 {
     private const int MaxBatch = 256;         // rows at once; their activations stay in the second cache
     private const int QueriesAtOnce = 12;     // rows of a cache that attend together
@@ -276,11 +276,7 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
             Quantize(_hb, i, Config.HiddenDim);
     }
 
-    private void Quantize(Activations x, int row, int n)
-    {
-        if (_int8 is not null)
-            Nn<TLanes>.Quantize(x[row], n, _int8.GroupSize, _int8.Values(row), _int8.Scales(row), halvesToEven: false);
-    }
+    private void Quantize(Activations x, int row, int n) => _int8?.Quantize<TLanes, TInt8>(row, x[row], n);
 
     // Keys and values go into the caches.
     private void Place(int chunk, int thread)
@@ -317,29 +313,29 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
     {
         (int first, int count) = MatrixRowsOf(chunk);
         int end = first + count, kv = Config.KvDim;
-        MultiplyPart(_layer.Wk, first, end, _k);
-        MultiplyPart(_layer.Wv, first - kv, end - kv, _v);
-        MultiplyPart(_layer.Wq, first - 2 * kv, end - 2 * kv, _q);
+        MultiplyPart(thread, _layer.Wk, first, end, _k);
+        MultiplyPart(thread, _layer.Wv, first - kv, end - kv, _v);
+        MultiplyPart(thread, _layer.Wq, first - 2 * kv, end - 2 * kv, _q);
     }
 
-    private void MultiplyPart(in Matrix w, int first, int end, Activations o)
+    private void MultiplyPart(int thread, in Matrix w, int first, int end, Activations o)
     {
         (first, end) = (Math.Max(first, 0), Math.Min(end, w.Rows));
         if (first < end)
-            Multiply(w, first, end - first, _xb, o[0] + first, o.Stride, add: false);
+            Multiply(thread, w, first, end - first, _xb, o[0] + first, o.Stride, add: false);
     }
 
     private void Wo(int chunk, int thread)
     {
         (int first, int count) = MatrixRowsOf(chunk);
-        Multiply(_layer.Wo, first, count, _xb, _x[0] + first, _x.Stride, add: true);
+        Multiply(thread, _layer.Wo, first, count, _xb, _x[0] + first, _x.Stride, add: true);
     }
 
     private void FfnUp(int chunk, int thread)
     {
         (int first, int count) = MatrixRowsOf(chunk);
-        Multiply(_layer.W1, first, count, _xb, _hb[0] + first, _hb.Stride, add: false);
-        Multiply(_layer.W3, first, count, _xb, _hb2[0] + first, _hb2.Stride, add: false);
+        Multiply(thread, _layer.W1, first, count, _xb, _hb[0] + first, _hb.Stride, add: false);
+        Multiply(thread, _layer.W3, first, count, _xb, _hb2[0] + first, _hb2.Stride, add: false);
         for (int i = 0; i < _tokens; i++)
             Nn<TLanes>.SwiGlu(_hb[i] + first, _hb2[i] + first, count);
     }
@@ -347,19 +343,19 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
     private void FfnDown(int chunk, int thread)
     {
         (int first, int count) = MatrixRowsOf(chunk);
-        Multiply(_layer.W2, first, count, _hb, _x[0] + first, _x.Stride, add: true);
+        Multiply(thread, _layer.W2, first, count, _hb, _x[0] + first, _x.Stride, add: true);
     }
 
     private void Classify(int chunk, int thread)
     {
         (int first, int count) = MatrixRowsOf(chunk);
-        Multiply(_classifier, first, count, _xb, _logits + first, Config.VocabSize, add: false);
+        Multiply(thread, _classifier, first, count, _xb, _logits + first, Config.VocabSize, add: false);
     }
 
-    private void Multiply(in Matrix w, int first, int rows, Activations x, float* o, nint oStride, bool add)
+    private void Multiply(int thread, in Matrix w, int first, int rows, Activations x, float* o, nint oStride, bool add)
     {
         if (w.GroupSize > 0)
-            MatMulInt8<TInt8>.Multiply(w, first, rows, _int8!, _firstToken, _tokens, o, oStride, add);
+            MatMulInt8<TInt8>.Multiply(w, first, rows, _int8!, _firstToken, _tokens, o, oStride, add, _team.Scratch(thread, MatMulInt8<TInt8>.ScratchCount(w)));
         else
             MatMul<TLanes>.Multiply(w.Floats + (nint)first * w.Columns, w.Columns, rows, x[_firstToken], x.Stride, _tokens, w.Columns, o, oStride, add);
     }

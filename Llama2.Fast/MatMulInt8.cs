@@ -8,28 +8,46 @@ namespace Llama2.Fast;
 /// W (rows, n) @ x (tokens, n) -> o (tokens, rows) of int8 in groups, bit for bit Simple's: a dot product goes through its
 /// groups in order and adds of each the exact int32 sum, as a float, times the weights' scale, times the activations'.
 /// </summary>
-internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8
+internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8>
 {
-    /// <summary>Rows from <paramref name="first"/> on of <paramref name="w"/>, times the first activations of <paramref name="x"/>.</summary>
+    private const int Quad = sizeof(int);
+    private const int TileTokens = 6;
+
+    // Fewer tokens do not pay for the packing of the rows.
+    private const int LeastTokensToPack = 2 * TileTokens;
+
+    // Two registers of rows at once.
+    private static int BlockRows => 2 * TInt8.Rows;
+
+    /// <summary>Working memory of <see cref="Multiply"/>: a block of rows packed, its scales, and the results of a tile, in floats.</summary>
+    public static int ScratchCount(in Matrix w) => BlockRows * (w.Columns / Quad + w.Columns / w.GroupSize + TileTokens);
+
+    /// <summary>Rows from <paramref name="first"/> on of <paramref name="w"/>, times some of the activations.</summary>
     /// <param name="w">The matrix.</param>
     /// <param name="first">Its first row.</param>
     /// <param name="rows">How many rows.</param>
     /// <param name="x">The activations.</param>
-    /// <param name="row">The first row of activations.</param>
+    /// <param name="token">The first row of activations.</param>
     /// <param name="tokens">How many of them.</param>
     /// <param name="o">Receives o[t * oStride + i] for row first + i.</param>
     /// <param name="oStride">Floats between tokens of <paramref name="o"/>.</param>
     /// <param name="add">Whether to add to what is there.</param>
+    /// <param name="scratch">Working memory, <see cref="ScratchCount"/> floats.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Multiply(in Matrix w, int first, int rows, QuantizedActivations x, int row, int tokens, float* o, nint oStride, bool add)
+    public static void Multiply(in Matrix w, int first, int rows, QuantizedActivations x, int token, int tokens, float* o, nint oStride, bool add, float* scratch)
     {
         int i = 0;
-        if (w.GroupSize % IInt8.Step == 0 && w.Columns % w.GroupSize == 0)
+        if (w.HasWholeGroups)
         {
+            if (tokens >= LeastTokensToPack)
+            {
+                for (; i + BlockRows <= rows; i += BlockRows)
+                    Block(w, first + i, x, token, tokens, o + i, oStride, add, scratch);
+            }
             for (; i + 4 <= rows; i += 4)
             {
                 for (int t = 0; t < tokens; t++)
-                    FourRows(w, first + i, x.Values(row + t), x.Scales(row + t), o + t * oStride + i, add);
+                    FourRows(w, first + i, x.Values(token + t), x.Scales(token + t), o + t * oStride + i, add);
             }
         }
         for (; i < rows; i++)
@@ -37,12 +55,13 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8
             for (int t = 0; t < tokens; t++)
             {
                 float* to = o + t * oStride + i;
-                float dot = AnyRow(w, first + i, x.Values(row + t), x.Scales(row + t));
+                float dot = AnyRow(w, first + i, x.Values(token + t), x.Scales(token + t));
                 *to = add ? *to + dot : dot;
             }
         }
     }
 
+    // Decode: rows as they lie, along whose groups the registers go.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void FourRows(in Matrix w, int row, sbyte* x, float* xScales, float* o, bool add)
     {
@@ -58,6 +77,115 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8
             sum += dots * scale * Vector128.Create(xScales[g]);
         }
         (add ? Vector128.Load(o) + sum : sum).Store(o);
+    }
+
+    // Prefill: a row a lane, so that a group's sum is complete where it is needed. The rows are packed once for all tokens.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Block(in Matrix w, int row, QuantizedActivations x, int token, int tokens, float* o, nint oStride, bool add, float* scratch)
+    {
+        int groups = w.Columns / w.GroupSize;
+        int* packed = (int*)scratch;
+        float* scales = scratch + BlockRows * (w.Columns / Quad), sums = scales + BlockRows * groups;
+        Pack(w, row, packed, scales);
+        for (int t = 0; t < tokens;)
+        {
+            int count = tokens - t >= TileTokens ? TileTokens : 1;
+            new Span<float>(sums, count * BlockRows).Clear();
+            if (count == TileTokens)
+                Tile2x6(packed, scales, groups, w.GroupSize, x, token + t, sums);
+            else
+                Tile2x1(packed, scales, groups, w.GroupSize, x, token + t, sums);
+            for (int end = t + count; t < end; t++, sums += BlockRows)
+            {
+                for (int i = 0; i < BlockRows; i += 4)
+                    (add ? Vector128.Load(o + t * oStride + i) + Vector128.Load(sums + i) : Vector128.Load(sums + i)).Store(o + t * oStride + i);
+            }
+            sums -= count * BlockRows;
+        }
+    }
+
+    /// <summary>packed[q * rows + i] is quad q of row i, each int8 with the bias; scales[g * rows + i] is the scale of its group g.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Pack(in Matrix w, int row, int* packed, float* scales)
+    {
+        int quads = w.Columns / Quad, groups = w.Columns / w.GroupSize, rows = BlockRows;
+        int bias = TInt8.Bias * 0x01010101; // adding 128 to a byte flips its highest bit
+        for (int i = 0; i < rows; i++)
+        {
+            int* from = (int*)(w.Values + (row + i) * (nint)w.Columns);
+            for (int q = 0; q < quads; q++)
+                packed[q * rows + i] = from[q] ^ bias;
+            float* fromScales = w.Scales + (row + i) * (nint)groups;
+            for (int g = 0; g < groups; g++)
+                scales[g * rows + i] = fromScales[g];
+        }
+    }
+
+    // No call may come between: registers do not survive one, and would be written to memory at every step.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Tile2x6(int* packed, float* scales, int groups, int groupSize, QuantizedActivations x, int token, float* sums)
+    {
+        int* x0 = (int*)x.Values(token), x1 = (int*)x.Values(token + 1), x2 = (int*)x.Values(token + 2);
+        int* x3 = (int*)x.Values(token + 3), x4 = (int*)x.Values(token + 4), x5 = (int*)x.Values(token + 5);
+        int* xSums = x.Sums(token);
+        float* xScales = x.Scales(token);
+        nint stride = x.ScaleStride, rows = TInt8.Rows, q = 0;
+        for (int g = 0; g < groups; g++, scales += 2 * rows, xSums++, xScales++)
+        {
+            TInt8 a0 = Start(xSums[0]), a1 = Start(xSums[stride]), a2 = Start(xSums[2 * stride]);
+            TInt8 a3 = Start(xSums[3 * stride]), a4 = Start(xSums[4 * stride]), a5 = Start(xSums[5 * stride]);
+            TInt8 b0 = a0, b1 = a1, b2 = a2, b3 = a3, b4 = a4, b5 = a5;
+            for (nint end = q + groupSize / Quad; q < end; q++, packed += 2 * rows)
+            {
+                TInt8 a = TInt8.Load(packed), b = TInt8.Load(packed + rows);
+                Column(a, b, x0[q], ref a0, ref b0);
+                Column(a, b, x1[q], ref a1, ref b1);
+                Column(a, b, x2[q], ref a2, ref b2);
+                Column(a, b, x3[q], ref a3, ref b3);
+                Column(a, b, x4[q], ref a4, ref b4);
+                Column(a, b, x5[q], ref a5, ref b5);
+            }
+            AddScaled(sums, a0, b0, scales, xScales[0]);
+            AddScaled(sums + 2 * rows, a1, b1, scales, xScales[stride]);
+            AddScaled(sums + 4 * rows, a2, b2, scales, xScales[2 * stride]);
+            AddScaled(sums + 6 * rows, a3, b3, scales, xScales[3 * stride]);
+            AddScaled(sums + 8 * rows, a4, b4, scales, xScales[4 * stride]);
+            AddScaled(sums + 10 * rows, a5, b5, scales, xScales[5 * stride]);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Tile2x1(int* packed, float* scales, int groups, int groupSize, QuantizedActivations x, int token, float* sums)
+    {
+        int* quads = (int*)x.Values(token), xSums = x.Sums(token);
+        float* xScales = x.Scales(token);
+        nint rows = TInt8.Rows, q = 0;
+        for (int g = 0; g < groups; g++, scales += 2 * rows)
+        {
+            TInt8 a = Start(xSums[g]), b = a;
+            for (nint end = q + groupSize / Quad; q < end; q++, packed += 2 * rows)
+                Column(TInt8.Load(packed), TInt8.Load(packed + rows), quads[q], ref a, ref b);
+            AddScaled(sums, a, b, scales, xScales[g]);
+        }
+    }
+
+    // The biased weights' products exceed what is wanted by the bias times the sum of the activations.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TInt8 Start(int xSum) => TInt8.Create(-TInt8.Bias * xSum);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Column(TInt8 wa, TInt8 wb, int x, ref TInt8 a, ref TInt8 b)
+    {
+        TInt8 quad = TInt8.Create(x);
+        a = TInt8.Dot(a, wa, quad);
+        b = TInt8.Dot(b, wb, quad);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void AddScaled(float* sums, TInt8 a, TInt8 b, float* scales, float xScale)
+    {
+        TInt8.AddScaled(sums, a, scales, xScale);
+        TInt8.AddScaled(sums + TInt8.Rows, b, scales + TInt8.Rows, xScale);
     }
 
     // Groups of any size, which may straddle the ends of rows: a run of equal scales ends where a group of either does.

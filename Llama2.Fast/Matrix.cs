@@ -41,6 +41,9 @@ internal readonly unsafe struct Matrix
     /// <summary>One scale a group of the flat matrix.</summary>
     public float* Scales { get; }
 
+    /// <summary>Whether a group, of int8, ends where a row ends and is made of whole registers.</summary>
+    public bool HasWholeGroups => GroupSize % Kernels.Int8.Step == 0 && Columns % GroupSize == 0;
+
     /// <summary>Bytes of a row, scales included.</summary>
     public long RowBytes => GroupSize == 0 ? sizeof(float) * (long)Columns : Columns + sizeof(float) * (long)Columns / GroupSize;
 

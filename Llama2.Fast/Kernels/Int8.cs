@@ -6,9 +6,15 @@ using System.Runtime.Intrinsics.X86;
 namespace Llama2.Fast.Kernels;
 
 /// <summary>The definition, a product at a time.</summary>
-internal readonly unsafe struct Int8Scalar : IInt8
+internal readonly unsafe struct Int8Scalar(int v) : IInt8<Int8Scalar>
 {
+    private readonly int _v = v;
+
     public static bool IsSupported => true;
+
+    public static int Rows => 1;
+
+    public static int Bias => 0;
 
     public static Vector128<int> Dot(sbyte* w, nint stride, sbyte* x, int n) =>
         Vector128.Create(Dot(w, x, n), Dot(w + stride, x, n), Dot(w + 2 * stride, x, n), Dot(w + 3 * stride, x, n));
@@ -21,18 +27,36 @@ internal readonly unsafe struct Int8Scalar : IInt8
             sum += w[j] * x[j];
         return sum;
     }
+
+    public static Int8Scalar Load(int* p) => new(*p);
+
+    public static Int8Scalar Create(int lane) => new(lane);
+
+    public static Int8Scalar Dot(Int8Scalar sum, Int8Scalar w, Int8Scalar x)
+    {
+        (int a, int b) = (w._v, x._v);
+        return new(sum._v + Dot((sbyte*)&a, (sbyte*)&b, sizeof(int)));
+    }
+
+    public static void AddScaled(float* o, Int8Scalar dots, float* wScales, float xScale) => *o += dots._v * *wScales * xScale;
 }
 
 /// <summary>AVX2: |w| * (x with w's sign), in pairs that fit 16 bits even for a weight of -128 (2 * 128 * 127 = 32512).</summary>
-internal readonly unsafe struct Int8Avx2 : IInt8
+internal readonly unsafe struct Int8Avx2(Vector256<int> v) : IInt8<Int8Avx2>
 {
+    private readonly Vector256<int> _v = v;
+
     public static bool IsSupported => Avx2.IsSupported;
+
+    public static int Rows => Vector256<int>.Count;
+
+    public static int Bias => 0;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<int> Dot(sbyte* w, nint stride, sbyte* x, int n)
     {
         Vector256<int> a = default, b = default, c = default, d = default;
-        for (int j = 0; j < n; j += IInt8.Step)
+        for (int j = 0; j < n; j += Int8.Step)
         {
             Vector256<sbyte> xs = Vector256.Load(x + j);
             a += Dot(Vector256.Load(w + j), xs);
@@ -54,18 +78,40 @@ internal readonly unsafe struct Int8Avx2 : IInt8
         Vector256<int> abcd = Avx2.HorizontalAdd(Avx2.HorizontalAdd(a, b), Avx2.HorizontalAdd(c, d));
         return abcd.GetLower() + abcd.GetUpper();
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Int8Avx2 Load(int* p) => new(Vector256.Load(p));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Int8Avx2 Create(int lane) => new(Vector256.Create(lane));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Int8Avx2 Dot(Int8Avx2 sum, Int8Avx2 w, Int8Avx2 x) => new(sum._v + Dot(w._v.AsSByte(), x._v.AsSByte()));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void AddScaled(float* o, Int8Avx2 dots, float* wScales, float xScale) => AddScaled(o, dots._v, wScales, xScale);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void AddScaled(float* o, Vector256<int> dots, float* wScales, float xScale) =>
+        (Vector256.Load(o) + Vector256.ConvertToSingle(dots) * Vector256.Load(wScales) * Vector256.Create(xScale)).Store(o);
 }
 
-/// <summary>AVX-VNNI: as AVX2, with the products and their sum in one instruction.</summary>
-internal readonly unsafe struct Int8Vnni : IInt8
+/// <summary>AVX-VNNI: the products and their sum in one instruction, of unsigned and signed bytes.</summary>
+internal readonly unsafe struct Int8Vnni(Vector256<int> v) : IInt8<Int8Vnni>
 {
+    private readonly Vector256<int> _v = v;
+
     public static bool IsSupported => AvxVnni.IsSupported;
+
+    public static int Rows => Vector256<int>.Count;
+
+    public static int Bias => 128;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<int> Dot(sbyte* w, nint stride, sbyte* x, int n)
     {
         Vector256<int> a = default, b = default, c = default, d = default;
-        for (int j = 0; j < n; j += IInt8.Step)
+        for (int j = 0; j < n; j += Int8.Step)
         {
             Vector256<sbyte> xs = Vector256.Load(x + j);
             a = Dot(a, Vector256.Load(w + j), xs);
@@ -79,12 +125,31 @@ internal readonly unsafe struct Int8Vnni : IInt8
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<int> Dot(Vector256<int> sum, Vector256<sbyte> w, Vector256<sbyte> x) =>
         AvxVnni.MultiplyWideningAndAdd(sum, Avx2.Abs(w), Avx2.Sign(x, w));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Int8Vnni Load(int* p) => new(Vector256.Load(p));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Int8Vnni Create(int lane) => new(Vector256.Create(lane));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Int8Vnni Dot(Int8Vnni sum, Int8Vnni w, Int8Vnni x) =>
+        new(AvxVnni.MultiplyWideningAndAdd(sum._v, w._v.AsByte(), x._v.AsSByte()));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void AddScaled(float* o, Int8Vnni dots, float* wScales, float xScale) => Int8Avx2.AddScaled(o, dots._v, wScales, xScale);
 }
 
 /// <summary>128 bits: Arm's sdot where there is one, otherwise products of 16 bits widened to 32.</summary>
-internal readonly unsafe struct Int8By128 : IInt8
+internal readonly unsafe struct Int8By128(Vector128<int> v) : IInt8<Int8By128>
 {
+    private readonly Vector128<int> _v = v;
+
     public static bool IsSupported => Vector128.IsHardwareAccelerated;
+
+    public static int Rows => Vector128<int>.Count;
+
+    public static int Bias => 0;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<int> Dot(sbyte* w, nint stride, sbyte* x, int n)
@@ -93,36 +158,73 @@ internal readonly unsafe struct Int8By128 : IInt8
         for (int j = 0; j < n; j += Vector128<sbyte>.Count)
         {
             Vector128<sbyte> xs = Vector128.Load(x + j);
-            a = Dot(a, Vector128.Load(w + j), xs);
-            b = Dot(b, Vector128.Load(w + stride + j), xs);
-            c = Dot(c, Vector128.Load(w + 2 * stride + j), xs);
-            d = Dot(d, Vector128.Load(w + 3 * stride + j), xs);
+            a = DotAnywhere(a, Vector128.Load(w + j), xs);
+            b = DotAnywhere(b, Vector128.Load(w + stride + j), xs);
+            c = DotAnywhere(c, Vector128.Load(w + 2 * stride + j), xs);
+            d = DotAnywhere(d, Vector128.Load(w + 3 * stride + j), xs);
         }
         return Sum(a, b, c, d);
     }
 
-    /// <summary>Adds w[j] * x[j] to the lanes of <paramref name="sum"/>, each to one of them.</summary>
+    /// <summary>Adds every w[j] * x[j] to some lane of <paramref name="sum"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector128<int> Dot(Vector128<int> sum, Vector128<sbyte> w, Vector128<sbyte> x)
+    private static Vector128<int> DotAnywhere(Vector128<int> sum, Vector128<sbyte> w, Vector128<sbyte> x)
     {
         if (Dp.IsSupported)
             return Dp.DotProduct(sum, w, x);
+        (Vector128<int> lower, Vector128<int> upper) = Pairs(w, x);
+        return sum + lower + upper;
+    }
+
+    /// <summary>Sums of two products each, of the lower and upper quads.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static (Vector128<int> Lower, Vector128<int> Upper) Pairs(Vector128<sbyte> w, Vector128<sbyte> x)
+    {
         (Vector128<short> wLower, Vector128<short> wUpper) = Vector128.Widen(w);
         (Vector128<short> xLower, Vector128<short> xUpper) = Vector128.Widen(x);
-        if (Sse2.IsSupported)
-            return sum + Sse2.MultiplyAddAdjacent(wLower, xLower) + Sse2.MultiplyAddAdjacent(wUpper, xUpper);
-        (Vector128<int> lower0, Vector128<int> lower1) = Vector128.Widen(wLower * xLower); // at most 128 * 127, which fits
-        (Vector128<int> upper0, Vector128<int> upper1) = Vector128.Widen(wUpper * xUpper);
-        return sum + lower0 + lower1 + upper0 + upper1;
+        return Sse2.IsSupported
+            ? (Sse2.MultiplyAddAdjacent(wLower, xLower), Sse2.MultiplyAddAdjacent(wUpper, xUpper))
+            : (AddPairs(wLower * xLower), AddPairs(wUpper * xUpper)); // at most 128 * 127, which fits
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector128<int> Sum(Vector128<int> a, Vector128<int> b, Vector128<int> c, Vector128<int> d)
+    private static Vector128<int> AddPairs(Vector128<short> products)
+    {
+        if (AdvSimd.IsSupported)
+            return AdvSimd.AddPairwiseWidening(products);
+        Vector128<int> both = products.AsInt32();
+        return (both << 16 >> 16) + (both >> 16);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<int> AddPairs(Vector128<int> a, Vector128<int> b)
     {
         if (Ssse3.IsSupported)
-            return Ssse3.HorizontalAdd(Ssse3.HorizontalAdd(a, b), Ssse3.HorizontalAdd(c, d));
+            return Ssse3.HorizontalAdd(a, b);
         if (AdvSimd.Arm64.IsSupported)
-            return AdvSimd.Arm64.AddPairwise(AdvSimd.Arm64.AddPairwise(a, b), AdvSimd.Arm64.AddPairwise(c, d));
-        return Vector128.Create(Vector128.Sum(a), Vector128.Sum(b), Vector128.Sum(c), Vector128.Sum(d));
+            return AdvSimd.Arm64.AddPairwise(a, b);
+        return Vector128.Create(a[0] + a[1], a[2] + a[3], b[0] + b[1], b[2] + b[3]);
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<int> Sum(Vector128<int> a, Vector128<int> b, Vector128<int> c, Vector128<int> d) => AddPairs(AddPairs(a, b), AddPairs(c, d));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Int8By128 Load(int* p) => new(Vector128.Load(p));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Int8By128 Create(int lane) => new(Vector128.Create(lane));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Int8By128 Dot(Int8By128 sum, Int8By128 w, Int8By128 x)
+    {
+        if (Dp.IsSupported)
+            return new(Dp.DotProduct(sum._v, w._v.AsSByte(), x._v.AsSByte()));
+        (Vector128<int> lower, Vector128<int> upper) = Pairs(w._v.AsSByte(), x._v.AsSByte());
+        return new(sum._v + AddPairs(lower, upper));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void AddScaled(float* o, Int8By128 dots, float* wScales, float xScale) =>
+        (Vector128.Load(o) + Vector128.ConvertToSingle(dots._v) * Vector128.Load(wScales) * Vector128.Create(xScale)).Store(o);
 }

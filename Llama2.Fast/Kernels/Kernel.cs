@@ -54,7 +54,7 @@ internal abstract class Kernel(string name, bool isSupported)
 /// <summary>A kernel made of lanes and int8 products.</summary>
 internal sealed class Kernel<TLanes, TInt8>(string name) : Kernel(name, TLanes.IsSupported && TInt8.IsSupported)
     where TLanes : struct, ILanes<TLanes>
-    where TInt8 : struct, IInt8
+    where TInt8 : struct, IInt8<TInt8>
 {
     public override ForwardPass CreatePass(Config config, Weights weights, int threads) =>
         new ForwardPass<TLanes, TInt8>(config, weights, threads);

@@ -57,7 +57,7 @@ public sealed unsafe class QuantizationTests
         AssertQuantizes(edges, edges.Length); // a scale of 1, so every quotient is the number itself
     }
 
-    private static void AssertMultiplies<TInt8>(Q8Tensor tensor, float[] x, int tokens) where TInt8 : struct, IInt8
+    private static void AssertMultiplies<TInt8>(Q8Tensor tensor, float[] x, int tokens) where TInt8 : struct, IInt8<TInt8>
     {
         if (!TInt8.IsSupported)
             return;
@@ -70,10 +70,11 @@ public sealed unsafe class QuantizationTests
         {
             tensor.Multiply(x.AsSpan(t * n, n), expected.AsSpan(t * rows, rows));
             fixed (float* p = &x[t * n])
-                Nn<LanesScalar>.Quantize(p, n, tensor.GroupSize, int8.Values(t), int8.Scales(t), halvesToEven: false);
+                int8.Quantize<LanesScalar, TInt8>(t, p, n);
         }
-        fixed (float* o = actual)
-            MatMulInt8<TInt8>.Multiply(new Matrix(tensor, pins), 0, rows, int8, 0, tokens, o, rows, add: false);
+        Matrix matrix = new(tensor, pins);
+        fixed (float* o = actual, scratch = new float[MatMulInt8<TInt8>.ScratchCount(matrix)])
+            MatMulInt8<TInt8>.Multiply(matrix, 0, rows, int8, 0, tokens, o, rows, add: false, scratch);
         pins.ForEach(pin => pin.Dispose());
         Bits.AssertEqual(expected, actual, $"{typeof(TInt8).Name}, {rows} x {n} in groups of {tensor.GroupSize} for {tokens} tokens");
     }
