@@ -52,6 +52,7 @@ internal static class Program
         ("pull", PullCommand.Create),
         ("bench", BenchCommand.Create),
         ("quantize", QuantizeCommand.Create),
+        ("verify", VerifyCommand.Create),
         ("inspect", InspectCommand.Create),
         ("completion", CompletionCommand.Create),
     ];

@@ -95,12 +95,12 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
                 Tile2x6(packed, scales, groups, w.GroupSize, x, token + t, sums);
             else
                 Tile2x1(packed, scales, groups, w.GroupSize, x, token + t, sums);
-            for (int end = t + count; t < end; t++, sums += BlockRows)
+            for (int i = 0; i < count * BlockRows; i++)
             {
-                for (int i = 0; i < BlockRows; i += 4)
-                    (add ? Vector128.Load(o + t * oStride + i) + Vector128.Load(sums + i) : Vector128.Load(sums + i)).Store(o + t * oStride + i);
+                float* to = o + (t + i / BlockRows) * oStride + i % BlockRows;
+                *to = add ? *to + sums[i] : sums[i];
             }
-            sums -= count * BlockRows;
+            t += count;
         }
     }
 

@@ -35,7 +35,7 @@ internal abstract class Operations
 /// <summary>Those of lanes and int8 products.</summary>
 internal sealed unsafe class Operations<TLanes, TInt8> : Operations
     where TLanes : struct, ILanes<TLanes>
-    where TInt8 : struct, IInt8
+    where TInt8 : struct, IInt8<TInt8>
 {
     public override void Multiply(ReadOnlySpan<float> w, ReadOnlySpan<float> x, Span<float> o, int rows, int n, int tokens)
     {
@@ -47,8 +47,9 @@ internal sealed unsafe class Operations<TLanes, TInt8> : Operations
     {
         List<MemoryHandle> pins = [];
         Matrix matrix = new(w, pins);
+        float* scratch = Team.Shared.Scratch(0, MatMulInt8<TInt8>.ScratchCount(matrix));
         fixed (float* po = o)
-            MatMulInt8<TInt8>.Multiply(matrix, 0, w.Rows, x, 0, tokens, po, w.Rows, add: false);
+            MatMulInt8<TInt8>.Multiply(matrix, 0, w.Rows, x, 0, tokens, po, w.Rows, add: false, scratch);
         pins.ForEach(pin => pin.Dispose());
     }
 
@@ -58,7 +59,7 @@ internal sealed unsafe class Operations<TLanes, TInt8> : Operations
         fixed (float* px = x)
         {
             for (int t = 0; t < tokens; t++)
-                Nn<TLanes>.Quantize(px + (nint)t * n, n, quantized.GroupSize, quantized.Values(t), quantized.Scales(t), halvesToEven: false);
+                quantized.Quantize<TLanes, TInt8>(t, px + (nint)t * n, n);
         }
     }
 

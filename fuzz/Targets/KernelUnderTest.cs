@@ -26,10 +26,10 @@ internal abstract unsafe class KernelUnderTest
 
     public abstract void Quantize(float* x, int n, int groupSize, sbyte* values, float* scales, bool halvesToEven);
 
-    private static KernelUnderTest[] Supported<TLanes, TInt8>() where TLanes : struct, ILanes<TLanes> where TInt8 : struct, IInt8 =>
+    private static KernelUnderTest[] Supported<TLanes, TInt8>() where TLanes : struct, ILanes<TLanes> where TInt8 : struct, IInt8<TInt8> =>
         TLanes.IsSupported && TInt8.IsSupported ? [new Of<TLanes, TInt8>()] : [];
 
-    private sealed class Of<TLanes, TInt8> : KernelUnderTest where TLanes : struct, ILanes<TLanes> where TInt8 : struct, IInt8
+    private sealed class Of<TLanes, TInt8> : KernelUnderTest where TLanes : struct, ILanes<TLanes> where TInt8 : struct, IInt8<TInt8>
     {
         public override string Name => $"{typeof(TLanes).Name}, {typeof(TInt8).Name}";
 
@@ -42,8 +42,10 @@ internal abstract unsafe class KernelUnderTest
             using QuantizedActivations quantized = new(w.Columns, w.GroupSize);
             quantized.EnsureRows(tokens);
             for (int t = 0; t < tokens; t++)
-                Quantize(x + (t * w.Columns), w.Columns, w.GroupSize, quantized.Values(t), quantized.Scales(t), halvesToEven: false);
-            MatMulInt8<TInt8>.Multiply(new Matrix(w, pins), 0, w.Rows, quantized, 0, tokens, o, oStride, add);
+                quantized.Quantize<TLanes, TInt8>(t, x + (t * w.Columns), w.Columns);
+            Matrix matrix = new(w, pins);
+            fixed (float* scratch = new float[MatMulInt8<TInt8>.ScratchCount(matrix)])
+                MatMulInt8<TInt8>.Multiply(matrix, 0, w.Rows, quantized, 0, tokens, o, oStride, add, scratch);
             pins.ForEach(pin => pin.Dispose());
         }
 
