@@ -19,6 +19,7 @@ internal sealed class HelpText : SynchronousCommandLineAction
         ["tokenize"] = ["llama2 tokenize \"Once upon a time\"", "llama2 tokenize - --pieces < story.txt"],
         ["detokenize"] = ["llama2 detokenize 1 278 459"],
         ["pull"] = ["llama2 pull stories15M", "llama2 pull stories110M --to models", "llama2 pull https://example.com/model.bin", "LLAMA2_HUB=https://mirror.example.com llama2 pull tokenizer"],
+        ["verify"] = ["llama2 verify", "llama2 verify stories110M"],
         ["quantize"] = ["llama2 quantize stories110M stories110M_q80.bin", "llama2 quantize model.bin small.bin --group 32", "llama2 quantize model_q80.bin model.bin --type f32 --version 1"],
         ["inspect"] = ["llama2 inspect", "llama2 inspect stories15M --context 128 --stats", "llama2 inspect model.bin --json", "llama2 inspect --cpu"],
         ["bench"] = ["llama2 bench", "llama2 bench stories15M --threads 1,2,4", "llama2 bench --shape stories110M --quick --json now.json"],
