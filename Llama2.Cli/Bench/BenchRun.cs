@@ -100,18 +100,21 @@ internal sealed class BenchRun(BenchOptions options, Action<string> progress, Ca
     {
         Effort effort = options.Quick ? Effort.Quick : Effort.Full;
         List<(ForwardScenario Scenario, Candidate Candidate)> scenarios = [];
+        Dictionary<Peer, PeerException> failedPeers = [];
         foreach (Candidate candidate in Candidates(model))
         {
             foreach (Phase phase in Enum.GetValues<Phase>())
             {
                 RowKey key = new(model.Name, candidate.Implementation, candidate.Weights.Kind, candidate.Asked, candidate.Threads, phase);
-                IReadOnlyList<PeerTurn> peers = phase == Phase.Decode ? PeersFor(model, candidate, tokens) : [];
+                IReadOnlyList<PeerTurn> peers = phase == Phase.Decode ? PeersFor(model, candidate, tokens, failedPeers) : [];
                 scenarios.Add((new ForwardScenario(
                     key, tokens, Implementations.BatchSize(candidate.Implementation), Announced(key, candidate.Create), peers, effort, cancellation), candidate));
             }
         }
         IReadOnlyList<IReadOnlyList<double>> samples = Sampling.Run([.. scenarios.Select(pair => pair.Scenario)], model.Folder);
         cancellation.ThrowIfCancellationRequested();
+        foreach (PeerException error in failedPeers.Values)
+            Failed(error.Message, Program.BadUsage);
         return [.. scenarios.Select((pair, i) => ToRow(pair.Scenario, pair.Candidate, tokens, samples[i]))];
     }
 
@@ -127,11 +130,6 @@ internal sealed class BenchRun(BenchOptions options, Action<string> progress, Ca
         CheckpointHeader header = candidate.Weights.Header;
         if (scenario.Error is { } error)
             Failed($"{key}: {error.Message}", Program.BadFile);
-        foreach (PeerSamples peer in scenario.Peers)
-        {
-            if (peer.Error is not null)
-                Failed(peer.Error, Program.BadUsage);
-        }
         if (Statistics.Spread(samples) > Statistics.Noisy)
             progress($"{key}: too noisy to tell: the samples spread over {Statistics.Spread(samples):P0} of their median");
         return new BenchRow(
@@ -149,9 +147,9 @@ internal sealed class BenchRun(BenchOptions options, Action<string> progress, Ca
         ? known
         : _peaks[(int8, threads)] = int8 ? Limits.Int8Peak(threads) : Limits.FmaPeak(threads);
 
-    private IReadOnlyList<PeerTurn> PeersFor(ModelUnderTest model, Candidate candidate, int tokens) => options.Peers.Count == 0 ? [] :
+    private IReadOnlyList<PeerTurn> PeersFor(ModelUnderTest model, Candidate candidate, int tokens, Dictionary<Peer, PeerException> failed) => options.Peers.Count == 0 ? [] :
         [.. options.Peers.Select(peer => new PeerTurn(peer, new PeerInputs(
-            Path.GetFullPath(model.Checkpoint.Path), model.TokenizerPath(), tokens, candidate.Implementation == "simple" ? options.Threads.Max() : candidate.Threads)))];
+            Path.GetFullPath(model.Checkpoint.Path), model.TokenizerPath(), tokens, candidate.Implementation == "simple" ? options.Threads.Max() : candidate.Threads), failed))];
 
     /// <summary>An implementation to measure.</summary>
     /// <param name="Implementation">Its name.</param>

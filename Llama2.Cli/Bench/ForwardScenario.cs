@@ -4,14 +4,16 @@ using Llama2.Simple;
 namespace Llama2.Cli.Bench;
 
 /// <summary>A peer that is run in turn with a scenario.</summary>
-internal sealed record PeerTurn(Peer Peer, PeerInputs Inputs);
+/// <param name="Peer">The peer.</param>
+/// <param name="Inputs">What it is told.</param>
+/// <param name="Failed">The peers that failed with this model; they are not run again, since they may take their time to fail.</param>
+internal sealed record PeerTurn(Peer Peer, PeerInputs Inputs, Dictionary<Peer, PeerException> Failed);
 
 /// <summary>One row to be: a model, an implementation, a number of threads and a phase. Its work is tokens.</summary>
 internal sealed class ForwardScenario(
     RowKey key, int tokens, int batchSize, Func<ITransformer> create, IReadOnlyList<PeerTurn> peers, Effort effort, CancellationToken cancellation) : Scenario(effort, cancellation)
 {
     private readonly List<double>[] _peerSamples = [.. peers.Select(_ => new List<double>())];
-    private readonly PeerException?[] _peerErrors = new PeerException?[peers.Count];
     private ITransformer? _transformer;
     private Session? _session;
     private int[] _prompt = []; // (tokens,)
@@ -24,7 +26,7 @@ internal sealed class ForwardScenario(
     public string? Kernel { get; private set; }
 
     public IReadOnlyList<PeerSamples> Peers =>
-        [.. peers.Select((turn, i) => new PeerSamples(turn.Peer.Name, turn.Inputs.Threads, _peerSamples[i], _peerErrors[i]?.Message))];
+        [.. peers.Select((turn, i) => new PeerSamples(turn.Peer.Name, turn.Inputs.Threads, _peerSamples[i], turn.Failed.GetValueOrDefault(turn.Peer)?.Message))];
 
     protected override void Prepare()
     {
@@ -53,19 +55,19 @@ internal sealed class ForwardScenario(
 
     protected override void TakeTurns(bool isSample)
     {
-        for (int i = 0; i < peers.Count; i++)
+        foreach ((int i, PeerTurn turn) in peers.Index())
         {
-            if (_peerErrors[i] is not null)
+            if (turn.Failed.ContainsKey(turn.Peer))
                 continue;
             try
             {
-                double rate = peers[i].Peer.Run(peers[i].Inputs, Cancellation);
+                double rate = turn.Peer.Run(turn.Inputs, Cancellation);
                 if (isSample)
                     _peerSamples[i].Add(rate);
             }
             catch (PeerException e)
             {
-                _peerErrors[i] = e;
+                turn.Failed.Add(turn.Peer, e);
             }
         }
     }
