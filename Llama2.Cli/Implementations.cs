@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using Llama2.Cli.Commands;
 using Llama2.Fast;
 using Llama2.Simple;
@@ -25,7 +26,7 @@ internal sealed class Implementations
         _quantize.AcceptOnlyFromAmong("q8_0");
         _threads.Validators.Add(result =>
         {
-            if (result.Tokens.Count > 0 && result.GetValueOrDefault<int>() is < 1 or > 1024)
+            if (int.TryParse(result.Tokens[0].Value, NumberStyles.Integer, CultureInfo.InvariantCulture, out int threads) && threads is < 1 or > 1024)
                 result.AddError($"--threads: expected 1 to 1024, found {result.Tokens[0].Value}");
         });
     }
