@@ -22,6 +22,7 @@ internal static unsafe class Attention<TLanes> where TLanes : struct, ILanes<TLa
     /// <param name="kvDim">Floats of a position in the cache.</param>
     /// <param name="headSize">Floats of a query.</param>
     /// <param name="att">Working memory: queries times <see cref="ScoreStride"/>(position + queries) floats.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Attend(float* q, float* o, nint stride, int queries, int position, float* keys, float* values, int kvDim, int headSize, float* att)
     {
         nint attStride = ScoreStride(position + queries);

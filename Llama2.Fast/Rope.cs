@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Llama2.Fast;
 
 /// <summary>
@@ -26,6 +28,7 @@ internal sealed unsafe class Rope
     }
 
     /// <summary>Turns the pairs (2i, 2i + 1) of <paramref name="heads"/> heads that lie one after another.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Rotate(float* vec, int heads, float* cos, float* sin)
     {
         for (int h = 0; h < heads; h++, vec += 2 * _frequencies.Length)

@@ -37,5 +37,5 @@ internal unsafe interface IInt8<TSelf> where TSelf : struct, IInt8<TSelf>
 internal static class Int8
 {
     /// <summary>What the length of a product is a multiple of.</summary>
-    public const int Step = 32;
+    public const int Step = 16;
 }

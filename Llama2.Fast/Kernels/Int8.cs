@@ -56,7 +56,8 @@ internal readonly unsafe struct Int8Avx2(Vector256<int> v) : IInt8<Int8Avx2>
     public static Vector128<int> Dot(sbyte* w, nint stride, sbyte* x, int n)
     {
         Vector256<int> a = default, b = default, c = default, d = default;
-        for (int j = 0; j < n; j += Int8.Step)
+        int j = 0;
+        for (; j + Vector256<sbyte>.Count <= n; j += Vector256<sbyte>.Count)
         {
             Vector256<sbyte> xs = Vector256.Load(x + j);
             a += Dot(Vector256.Load(w + j), xs);
@@ -64,12 +65,24 @@ internal readonly unsafe struct Int8Avx2(Vector256<int> v) : IInt8<Int8Avx2>
             c += Dot(Vector256.Load(w + 2 * stride + j), xs);
             d += Dot(Vector256.Load(w + 3 * stride + j), xs);
         }
+        if (j < n)
+        {
+            Vector256<sbyte> xs = LoadStep(x + j);
+            a += Dot(LoadStep(w + j), xs);
+            b += Dot(LoadStep(w + stride + j), xs);
+            c += Dot(LoadStep(w + 2 * stride + j), xs);
+            d += Dot(LoadStep(w + 3 * stride + j), xs);
+        }
         return Sum(a, b, c, d);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<int> Dot(Vector256<sbyte> w, Vector256<sbyte> x) =>
         Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(Avx2.Abs(w), Avx2.Sign(x, w)), Vector256<short>.One);
+
+    /// <summary>Half a register, the other half zeros.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<sbyte> LoadStep(sbyte* p) => Vector128.Load(p).ToVector256();
 
     /// <summary>The sums of four.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -111,13 +124,22 @@ internal readonly unsafe struct Int8Vnni(Vector256<int> v) : IInt8<Int8Vnni>
     public static Vector128<int> Dot(sbyte* w, nint stride, sbyte* x, int n)
     {
         Vector256<int> a = default, b = default, c = default, d = default;
-        for (int j = 0; j < n; j += Int8.Step)
+        int j = 0;
+        for (; j + Vector256<sbyte>.Count <= n; j += Vector256<sbyte>.Count)
         {
             Vector256<sbyte> xs = Vector256.Load(x + j);
             a = Dot(a, Vector256.Load(w + j), xs);
             b = Dot(b, Vector256.Load(w + stride + j), xs);
             c = Dot(c, Vector256.Load(w + 2 * stride + j), xs);
             d = Dot(d, Vector256.Load(w + 3 * stride + j), xs);
+        }
+        if (j < n)
+        {
+            Vector256<sbyte> xs = Int8Avx2.LoadStep(x + j);
+            a = Dot(a, Int8Avx2.LoadStep(w + j), xs);
+            b = Dot(b, Int8Avx2.LoadStep(w + stride + j), xs);
+            c = Dot(c, Int8Avx2.LoadStep(w + 2 * stride + j), xs);
+            d = Dot(d, Int8Avx2.LoadStep(w + 3 * stride + j), xs);
         }
         return Int8Avx2.Sum(a, b, c, d);
     }

@@ -100,7 +100,7 @@ public sealed unsafe class QuantizationTests
         {
             foreach (int rows in (int[])[1, 3, 4, 8, 13, 24, 40])
             {
-                foreach (int groupSize in (int[])[1, 3, 4, 16, 32, 64, 96, 128, rows * columns])
+                foreach (int groupSize in (int[])[1, 3, 4, 16, 32, 48, 64, 96, 128, rows * columns])
                 {
                     if (rows * columns % groupSize != 0)
                         continue;
