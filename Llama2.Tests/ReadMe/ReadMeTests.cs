@@ -42,6 +42,16 @@ public sealed partial class ReadMeTests
     }
 
     [Fact]
+    public void It_states_the_hashes_of_verify()
+    {
+        BuiltProgram program = BuiltProgram.Run("verify");
+        string[] hashes = [.. Hash().Matches(ReadMe).Cast<Match>().Select(hash => hash.Value)];
+        Assert.Equal(0, program.ExitCode);
+        Assert.Equal(2, hashes.Length);
+        Assert.All(hashes, hash => Assert.Contains(hash, program.Out, StringComparison.Ordinal));
+    }
+
+    [Fact]
     public void Each_folder_and_file_it_names_exists()
     {
         string[] names = [.. FolderName().Matches(ReadMe).Cast<Match>().Select(name => name.Groups[1].Value)];
@@ -60,6 +70,9 @@ public sealed partial class ReadMeTests
 
     [GeneratedRegex("(?<=`)--?[a-z][a-z-]*")]
     private static partial Regex OptionName();
+
+    [GeneratedRegex("(?<=`)[0-9a-f]{16}(?=`)")]
+    private static partial Regex Hash();
 
     [GeneratedRegex("`((?:Llama2\\.[A-Za-z]+|fuzz|weights)/[A-Za-z0-9_./]*)`")]
     private static partial Regex FolderName();
