@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
 using Llama2.Fast.Kernels;
 
 namespace Llama2.Fast;
@@ -39,26 +38,24 @@ internal static unsafe class MatMul<TLanes> where TLanes : struct, ILanes<TLanes
         }
     }
 
-    // All rows of a block for 6, 3 or 1 tokens.
+    // All rows of a block for 6, 3 or 1 tokens. Rows that go together lie far apart: each is a stream of its own, long enough
+    // for the processor to fetch ahead of it. Neighbours would be streams of a row each, which some processors do not follow.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Pass(float* w, nint wStride, int rows, float* x, nint xStride, int tokens, int n, float* o, nint oStride, bool add)
     {
-        int i = 0;
-        if (TLanes.HasRoomFor24 && tokens == 6)
+        int streams = tokens switch { 1 => 4, 6 => 4, _ => 2 }, apart = rows / streams;
+        nint wApart = apart * wStride;
+        for (int i = 0; i < apart; i++)
         {
-            for (; i + 4 <= rows; i += 4)
-                Tile4x6(w + i * wStride, wStride, x, xStride, n, o + i, oStride, add);
+            float* row = w + i * wStride;
+            if (tokens == 1)
+                Tile4x1(row, wApart, x, n, o + i, apart, add);
+            else if (TLanes.HasRoomFor24)
+                Tile4x6(row, wApart, x, xStride, n, o + i, apart, oStride, add);
+            else
+                Tile2x3(row, wApart, x, xStride, n, o + i, apart, oStride, add);
         }
-        else if (tokens == 3)
-        {
-            for (; i + 2 <= rows; i += 2)
-                Tile2x3(w + i * wStride, wStride, x, xStride, n, o + i, oStride, add);
-        }
-        else if (tokens == 1)
-        {
-            i = Tile4x1(w, wStride, rows, x, n, o, add);
-        }
-        for (; i < rows; i++)
+        for (int i = streams * apart; i < rows; i++)
         {
             for (int t = 0; t < tokens; t++)
             {
@@ -89,48 +86,32 @@ internal static unsafe class MatMul<TLanes> where TLanes : struct, ILanes<TLanes
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static TLanes Values(float* x, int count) => TLanes.LoadPartial(x, count, 0f);
 
-    // Decode: the memory is the limit, so the next rows are called for while these are used.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static int Tile4x1(float* w, nint wStride, int rows, float* x, int n, float* o, bool add)
+    private static void Tile4x1(float* w, nint wStride, float* x, int n, float* o, nint apart, bool add)
     {
-        int i = 0;
-        for (; i + 4 <= rows; i += 4, w += 4 * wStride)
+        float* w1 = w + wStride, w2 = w1 + wStride, w3 = w2 + wStride;
+        TLanes a = TLanes.Create(0), b = a, c = a, d = a;
+        int j = 0;
+        for (; j + Lanes <= n; j += Lanes)
+            Column(TLanes.Load(w + j), TLanes.Load(w1 + j), TLanes.Load(w2 + j), TLanes.Load(w3 + j), TLanes.Load(x + j), ref a, ref b, ref c, ref d);
+        if (j < n)
         {
-            TLanes a = TLanes.Create(0), b = a, c = a, d = a;
-            int j = 0;
-            for (; j + Lanes <= n; j += Lanes)
-            {
-                TLanes v = TLanes.Load(x + j);
-                a = TLanes.FusedMultiplyAdd(TLanes.Load(w + j), v, a);
-                b = TLanes.FusedMultiplyAdd(TLanes.Load(w + wStride + j), v, b);
-                c = TLanes.FusedMultiplyAdd(TLanes.Load(w + 2 * wStride + j), v, c);
-                d = TLanes.FusedMultiplyAdd(TLanes.Load(w + 3 * wStride + j), v, d);
-                if (Sse.IsSupported)
-                {
-                    Sse.Prefetch0(w + 4 * wStride + j);
-                    Sse.Prefetch0(w + 5 * wStride + j);
-                    Sse.Prefetch0(w + 6 * wStride + j);
-                    Sse.Prefetch0(w + 7 * wStride + j);
-                }
-            }
-            if (j < n)
-            {
-                TLanes v = Values(x + j, n - j);
-                a = TLanes.FusedMultiplyAdd(Weights(w + j, n - j), v, a);
-                b = TLanes.FusedMultiplyAdd(Weights(w + wStride + j, n - j), v, b);
-                c = TLanes.FusedMultiplyAdd(Weights(w + 2 * wStride + j, n - j), v, c);
-                d = TLanes.FusedMultiplyAdd(Weights(w + 3 * wStride + j, n - j), v, d);
-            }
-            Write(o + i, TLanes.Sum(a, b, c, d), add);
+            int rest = n - j;
+            Column(Weights(w + j, rest), Weights(w1 + j, rest), Weights(w2 + j, rest), Weights(w3 + j, rest), Values(x + j, rest), ref a, ref b, ref c, ref d);
         }
-        return i;
+        Write(o, apart, TLanes.Sum(a, b, c, d), add);
     }
 
+    // Elements 0 to 3 go to rows that lie apart.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Write(float* o, Vector128<float> dots, bool add) => (add ? Vector128.Load(o) + dots : dots).Store(o);
+    private static void Write(float* o, nint apart, Vector128<float> dots, bool add)
+    {
+        Write(o, apart, dots[0], dots[1], add);
+        Write(o + 2 * apart, apart, dots[2], dots[3], add);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile2x3(float* w, nint wStride, float* x, nint xStride, int n, float* o, nint oStride, bool add)
+    private static void Tile2x3(float* w, nint wStride, float* x, nint xStride, int n, float* o, nint apart, nint oStride, bool add)
     {
         TLanes a0 = TLanes.Create(0), a1 = a0, a2 = a0, b0 = a0, b1 = a0, b2 = a0;
         int j = 0;
@@ -150,20 +131,20 @@ internal static unsafe class MatMul<TLanes> where TLanes : struct, ILanes<TLanes
             b2 = TLanes.FusedMultiplyAdd(b, v, b2);
         }
         Vector128<float> first = TLanes.Sum(a0, b0, a1, b1), last = TLanes.Sum(a2, b2, a2, b2);
-        Write(o, first[0], first[1], add);
-        Write(o + oStride, first[2], first[3], add);
-        Write(o + 2 * oStride, last[0], last[1], add);
+        Write(o, apart, first[0], first[1], add);
+        Write(o + oStride, apart, first[2], first[3], add);
+        Write(o + 2 * oStride, apart, last[0], last[1], add);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Write(float* o, float a, float b, bool add)
+    private static void Write(float* o, nint apart, float a, float b, bool add)
     {
         o[0] = add ? o[0] + a : a;
-        o[1] = add ? o[1] + b : b;
+        o[apart] = add ? o[apart] + b : b;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile4x6(float* w, nint wStride, float* x, nint xStride, int n, float* o, nint oStride, bool add)
+    private static void Tile4x6(float* w, nint wStride, float* x, nint xStride, int n, float* o, nint apart, nint oStride, bool add)
     {
         float* w1 = w + wStride, w2 = w1 + wStride, w3 = w2 + wStride;
         float* x1 = x + xStride, x2 = x1 + xStride, x3 = x2 + xStride, x4 = x3 + xStride, x5 = x4 + xStride;
@@ -191,12 +172,12 @@ internal static unsafe class MatMul<TLanes> where TLanes : struct, ILanes<TLanes
             Column(a, b, c, d, Values(x4 + j, rest), ref a4, ref b4, ref c4, ref d4);
             Column(a, b, c, d, Values(x5 + j, rest), ref a5, ref b5, ref c5, ref d5);
         }
-        Write(o, TLanes.Sum(a0, b0, c0, d0), add);
-        Write(o + oStride, TLanes.Sum(a1, b1, c1, d1), add);
-        Write(o + 2 * oStride, TLanes.Sum(a2, b2, c2, d2), add);
-        Write(o + 3 * oStride, TLanes.Sum(a3, b3, c3, d3), add);
-        Write(o + 4 * oStride, TLanes.Sum(a4, b4, c4, d4), add);
-        Write(o + 5 * oStride, TLanes.Sum(a5, b5, c5, d5), add);
+        Write(o, apart, TLanes.Sum(a0, b0, c0, d0), add);
+        Write(o + oStride, apart, TLanes.Sum(a1, b1, c1, d1), add);
+        Write(o + 2 * oStride, apart, TLanes.Sum(a2, b2, c2, d2), add);
+        Write(o + 3 * oStride, apart, TLanes.Sum(a3, b3, c3, d3), add);
+        Write(o + 4 * oStride, apart, TLanes.Sum(a4, b4, c4, d4), add);
+        Write(o + 5 * oStride, apart, TLanes.Sum(a5, b5, c5, d5), add);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
