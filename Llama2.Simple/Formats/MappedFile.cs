@@ -14,6 +14,7 @@ public sealed unsafe class MappedFile : IDisposable
     private readonly MemoryMappedFile _file;
     private readonly MemoryMappedViewAccessor _view;
     private readonly byte* _start;
+    private bool _isDisposed;
 
     private MappedFile(MemoryMappedFile file, long length)
     {
@@ -75,8 +76,9 @@ public sealed unsafe class MappedFile : IDisposable
     /// <summary>Unmaps the file, once nobody has it pinned.</summary>
     public void Dispose()
     {
-        if (Handle.IsClosed)
-            return;
+        if (_isDisposed)
+            return; // to release the pointer twice would unmap what is pinned
+        _isDisposed = true;
         Handle.ReleasePointer();
         _view.Dispose();
         _file.Dispose();
