@@ -42,14 +42,8 @@ public interface ITransformer : IDisposable
 }
 
 /// <summary>A sequence has reached the model's context length.</summary>
-public sealed class ContextFullException : InvalidOperationException
-{
-    /// <summary>Says that a context of <paramref name="seqLen"/> tokens is full.</summary>
-    public ContextFullException(int seqLen) : base($"the context is full: this model holds {seqLen} tokens") => SeqLen = seqLen;
-
-    /// <summary>The context length in tokens.</summary>
-    public int SeqLen { get; }
-}
+/// <param name="seqLen">The context length in tokens.</param>
+public sealed class ContextFullException(int seqLen) : InvalidOperationException($"the context is full: this model holds {seqLen} tokens");
 
 /// <summary>What every implementation of <see cref="ITransformer"/> does before it computes anything.</summary>
 public static class Rows
