@@ -17,9 +17,11 @@ public sealed class BadCheckpointTests
     [MemberData(nameof(Versions))]
     public void The_file_that_the_others_are_made_of_is_good(int version)
     {
-        using TemporaryFile file = new(Good(version));
+        byte[] good = Good(version);
+        using TemporaryFile file = new(good);
         using Checkpoint checkpoint = Checkpoint.Open(file.Path);
         Assert.Equal(version, checkpoint.Header.Version);
+        Assert.Equal((file.Path, good.Length), (checkpoint.Path, checkpoint.Length));
     }
 
     [Theory]

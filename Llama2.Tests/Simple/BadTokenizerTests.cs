@@ -15,6 +15,8 @@ public sealed class BadTokenizerTests
         for (int i = 0; i < 50; i++)
             Refuse(Good.AsSpan(0, Good.Length * i / 50), vocabSize: 512);
         Refuse(Good.AsSpan(0, Good.Length - 1), vocabSize: 512);
+        for (int length = 1; length < sizeof(uint); length++)
+            Assert.Equal("max_token_length", Refuse(Good.AsSpan(0, length), vocabSize: 512).Field);
     }
 
     [Theory]

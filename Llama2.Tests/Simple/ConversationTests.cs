@@ -50,6 +50,14 @@ public sealed class ConversationTests : IDisposable
     }
 
     [Fact]
+    public void The_beginning_of_a_stop_string_is_shown_if_the_answer_ends_there()
+    {
+        Conversation conversation = Scripted("One day Us", ends: true, "User:");
+        Assert.Equal("One day Us", Say(conversation, "Hi"));
+        Assert.Equal("One day Us", Tales.Decode([Tokenizer.Bos, .. conversation.Session.Tokens[conversation.Turns[0].Answer..]]).TrimStart());
+    }
+
+    [Fact]
     public void Control_characters_of_an_answer_do_not_reach_a_terminal()
     {
         Conversation conversation = Scripted("a\u001b[2Jb\u0007\n", ends: true);
@@ -153,6 +161,42 @@ public sealed class ConversationTests : IDisposable
         Session fresh = NewSession();
         fresh.Feed(expected.ToArray());
         Assert.Equal(fresh.Logits, conversation.Session.Logits);
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(5)] // nothing is left: the message is the first turn again, with the system prompt
+    public void As_few_turns_as_make_room_for_a_message_are_dropped(int drop)
+    {
+        const int Turns = 5;
+        Conversation conversation = New(out List<int> dropped, out int first, out int others);
+        int left = drop == Turns ? 0 : first + ((Turns - drop - 1) * others);
+        int around = Llama2.Encode(Tales, "\u0002", "Be kind.", first: drop == Turns).Length - 1; // this character is a token by itself
+        string fits = new('\u0002', conversation.Session.Transformer.Config.SeqLen - left - around - 1);
+        Say(conversation, fits);
+        Assert.Equal([drop], dropped);
+        Assert.Equal(Turns - drop + 1, conversation.Turns.Count);
+
+        conversation = New(out dropped, out _, out _);
+        if (drop == Turns)
+            Assert.Throws<ContextFullException>(() => Say(conversation, fits + "\u0002"));
+        else
+            Say(conversation, fits + "\u0002");
+        Assert.Equal(drop == Turns ? [] : [drop + 1], dropped);
+
+        static Conversation New(out List<int> dropped, out int first, out int others)
+        {
+            List<int> drops = dropped = [];
+            ScriptedModel model = new([300, Tokenizer.Eos], Tales.VocabSize);
+            Conversation conversation = new(new Session(model, new Sampler(Tales.VocabSize, 0, 0, 1)), Tales, Llama2, "Be kind.") { DropsOldest = true, OnDrop = (turns, _) => drops.Add(turns) };
+            Say(conversation, "a");
+            first = conversation.Session.Tokens.Length;
+            for (int i = 1; i < Turns; i++)
+                Say(conversation, "a");
+            others = (conversation.Session.Tokens.Length - first) / (Turns - 1);
+            return conversation;
+        }
     }
 
     [Fact]

@@ -4,6 +4,7 @@ using FsCheck;
 using FsCheck.Fluent;
 using Llama2.Simple;
 using Llama2.Simple.Formats;
+using Llama2.Tests.Properties;
 using Config = Llama2.Simple.Config;
 
 namespace Llama2.Tests.Simple;
@@ -163,6 +164,42 @@ public sealed class SessionFileTests : IDisposable
         {
             using Checkpoint checkpoint = Checkpoint.Open(path);
             return ModelFingerprint.Of(checkpoint.Config, checkpoint.Weights);
+        }
+    }
+
+    /// <summary>Every tensor counts, by its first element and its last.</summary>
+    [Theory]
+    [InlineData(1, true)]
+    [InlineData(1, false)]
+    [InlineData(2, true)]
+    [InlineData(2, false)]
+    public void A_fingerprint_is_that_of_all_tensors(int version, bool shared)
+    {
+        ModelShape shape = new(version, HalfHead: 1, KvHeads: 1, KvMul: 2, Hidden: 6, Layers: 2, Vocab: 5, SeqLen: 7, shared, GroupChoice: 0, Palette.Normal, Seed: 3);
+        byte[] file = shape.CreateFile();
+        HashSet<string> fingerprints = [Of(file)];
+        int offset = shape.Header.Bytes, changes = 0;
+        foreach (TensorSpec tensor in shape.Header.Tensors())
+        {
+            for (int i = 0; i < tensor.Count; i++, offset += (int)tensor.Bytes)
+            {
+                foreach (int at in new[] { offset, offset + (int)tensor.Bytes - 1 })
+                {
+                    byte[] changed = [.. file];
+                    changed[at] ^= 1;
+                    fingerprints.Add(Of(changed));
+                    changes++;
+                }
+            }
+        }
+        Assert.Equal(file.Length, offset);
+        Assert.Equal(1 + changes, fingerprints.Count);
+
+        static string Of(byte[] file)
+        {
+            using TemporaryFile temporary = new(file);
+            using Checkpoint checkpoint = Checkpoint.Open(temporary.Path);
+            return Convert.ToHexString(ModelFingerprint.Of(checkpoint.Config, checkpoint.Weights));
         }
     }
 
