@@ -97,7 +97,7 @@ public sealed class SessionTests : IDisposable
         Assert.True(process.WaitForExit(TimeSpan.FromSeconds(30)));
         Assert.Equal(130, process.ExitCode);
         string second = Text("--impl", "simple", "--ignore-eos", "--load-session", At("s"));
-        Assert.Equal(Text("-s", "3", "--ignore-eos", "--impl", "simple"), first.TrimEnd('\n') + second);
+        Assert.Equal(Text("-s", "3", "--ignore-eos", "--impl", "simple"), first[..^1] + second);
     }
 
     [Fact]
