@@ -200,6 +200,29 @@ public sealed class ConversationTests : IDisposable
     }
 
     [Fact]
+    public void Old_turns_make_room_for_an_answer_while_it_is_given()
+    {
+        int dropped = 0;
+        Conversation conversation = new(new Session(_model, new Sampler(512, 0.8f, 0.9f, 1)) { Filters = [LogitFilters.Without(Tokenizer.Bos, Tokenizer.Eos)] }, Tales, Llama2)
+        {
+            DropsOldest = true,
+            MaxAnswer = 300,
+            OnDrop = (turns, _) => dropped += turns,
+        };
+        Say(conversation, "One");
+        string answer = Say(conversation, "Two");
+        Assert.Equal((1, AnswerEnd.Limit, 300), (dropped, conversation.End, conversation.AnswerTokens));
+        Assert.Equal("Two", Assert.Single(conversation.Turns).User);
+        int[] tokens = conversation.Session.Tokens.ToArray(), prompt = Llama2.Encode(Tales, "Two");
+        Assert.Equal(prompt, tokens[..prompt.Length]);
+        Assert.Equal(300, tokens.Length - prompt.Length);
+        Assert.Equal(answer.TrimStart(), Tales.Decode([Tokenizer.Bos, .. tokens[prompt.Length..]]).TrimStart());
+        Session fresh = NewSession();
+        fresh.Feed(tokens);
+        Assert.Equal(fresh.Logits, conversation.Session.Logits);
+    }
+
+    [Fact]
     public void One_answer_longer_than_the_context_ends_even_if_old_turns_may_go()
     {
         Conversation conversation = new(new Session(_model, new Sampler(512, 0.8f, 0.9f, 1)) { Filters = [LogitFilters.Without(Tokenizer.Bos, Tokenizer.Eos)] }, Tales, Plain) { DropsOldest = true };
