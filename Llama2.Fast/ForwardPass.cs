@@ -27,6 +27,7 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
 {
     private const int MaxBatch = 256;         // rows at once; their activations stay in the second cache
     private const int QueriesAtOnce = 12;     // rows of a cache that attend together
+    private const int HeadsAtOnce = 8;        // of keys and values, where there are enough for all threads
     private const int RowsAtOnce = 8;         // rows that a chunk of row-wise work holds
     private const long RegionBytes = 1 << 15; // fewer bytes to read are not worth another thread
     private const int ChunksPerThread = 4;    // so that a thread which is held up leaves its share to the others
@@ -61,6 +62,7 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
     private int _layerIndex;
     private float* _rms;
     private int _firstRow, _endRow, _chunkRows; // rows of the matrices
+    private int _chunkHeads; // heads of keys and values
     private int _firstToken, _tokens;
     private float* _logits;
 
@@ -130,7 +132,9 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
                 MultiplyRows(_qkv, kv, qkv, _layer.Wq);
             }
             long keyBytes = (_positions[_rows - 1] + 1) * (long)Config.KvDim * sizeof(float);
-            _team.Run(Threads(keyBytes * _rows), _queryGroups * Config.KvHeadCount, _attend);
+            int threads = Threads(keyBytes * _rows);
+            _chunkHeads = Math.Clamp(_queryGroups * Config.KvHeadCount / threads, 1, Math.Min(Config.KvHeadCount, HeadsAtOnce));
+            _team.Run(threads, _queryGroups * ChunksOfHeads, _attend);
             QuantizeRows(_quantizeXb);
             MultiplyRows(_wo, 0, Config.Dim, _layer.Wo);
 
@@ -250,6 +254,8 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
 
     private (int First, int End) RowsOf(int chunk) => (chunk * RowsAtOnce, Math.Min(_rows, (chunk + 1) * RowsAtOnce));
 
+    private int ChunksOfHeads => (Config.KvHeadCount + _chunkHeads - 1) / _chunkHeads;
+
     private (int First, int Count) MatrixRowsOf(int chunk)
     {
         int first = _firstRow + chunk * _chunkRows;
@@ -299,19 +305,21 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Attend(int chunk, int thread)
     {
-        (int group, int kvHead) = Math.DivRem(chunk, Config.KvHeadCount);
-        int row = _queries[group], queries = _queries[group + 1] - row, position = _positions[row];
-        float* att = _team.Scratch(thread, queries * Attention<TLanes>.ScoreStride(position + queries));
+        (int group, int part) = Math.DivRem(chunk, ChunksOfHeads);
+        int row = _queries[group], queries = _queries[group + 1] - row;
+        int kvHead = part * _chunkHeads, kvHeads = Math.Min(_chunkHeads, Config.KvHeadCount - kvHead);
+        int offset = kvHead * Config.KvMul * Config.HeadSize, kvOffset = kvHead * Config.HeadSize;
+        for (int i = row; i < row + queries; i++)
+            _rope.Rotate(_q[i] + offset, kvHeads * Config.KvMul, _cos[i], _sin[i]);
         fixed (float* keys = _caches[row].Keys(_layerIndex), values = _caches[row].Values(_layerIndex))
         {
-            for (int head = kvHead * Config.KvMul; head < (kvHead + 1) * Config.KvMul; head++)
+            Heads heads = new()
             {
-                int offset = head * Config.HeadSize, kvOffset = kvHead * Config.HeadSize;
-                for (int i = row; i < row + queries; i++)
-                    _rope.Rotate(_q[i] + offset, 1, _cos[i], _sin[i]);
-                Attention<TLanes>.Attend(_q[row] + offset, _xb[row] + offset, _q.Stride, queries, position,
-                    keys + kvOffset, values + kvOffset, Config.KvDim, Config.HeadSize, att);
-            }
+                Q = _q[row] + offset, O = _xb[row] + offset, Stride = _q.Stride, Queries = queries, Position = _positions[row],
+                Keys = keys + kvOffset, Values = values + kvOffset, KvDim = Config.KvDim,
+                KvHeads = kvHeads, KvMul = Config.KvMul, HeadSize = Config.HeadSize,
+            };
+            Attention<TLanes>.Attend(heads, _team.Scratch(thread, Attention<TLanes>.ScratchCount(heads)));
         }
     }
 

@@ -4,18 +4,21 @@ using Llama2.Fast.Kernels;
 namespace Llama2.Fast;
 
 /// <summary>
-/// Neural net blocks on whole lanes. Vectors named o, x, hb and att are the transformer's own: they start out as zeros and
+/// Neural net blocks on whole lanes, with the operations of Simple's in Simple's order and so with their bits. Vectors named o, x, hb and att are the transformer's own: they start out as zeros and
 /// have room up to the next multiple of sixteen. Weights end where they end.
 /// </summary>
 internal static unsafe class Nn<TLanes> where TLanes : struct, ILanes<TLanes>
 {
     private const int Lanes = ILanes<TLanes>.Count;
+    private const float Whole = 12582912; // 1.5 * 2^23: adding it leaves no room for a fraction
 
-    /// <summary>o = weight * (x / sqrt(x·x / n + 1e-5)), where x·x is summed as every dot product is; o may be x.</summary>
+    /// <summary>o = weight * x / rms(x), with 1e-5 added to the mean square; o may be x.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void RmsNorm(float* o, float* x, float* weight, int n)
     {
-        float ss = MatMul<TLanes>.Dot(x, x, n);
+        float ss = 0;
+        for (int j = 0; j < n; j++)
+            ss += x[j] * x[j];
         ss /= n;
         ss += 1e-5f;
         ss = 1.0f / MathF.Sqrt(ss);
@@ -27,7 +30,7 @@ internal static unsafe class Nn<TLanes> where TLanes : struct, ILanes<TLanes>
         }
     }
 
-    /// <summary>hb = hb / (1 + exp(-hb)) * hb2, SwiGLU.</summary>
+    /// <summary>hb = silu(hb) * hb2, SwiGLU.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void SwiGlu(float* hb, float* hb2, int n)
     {
@@ -35,60 +38,41 @@ internal static unsafe class Nn<TLanes> where TLanes : struct, ILanes<TLanes>
         for (int j = 0; j < n; j += Lanes)
         {
             TLanes x = TLanes.Load(hb + j);
-            TLanes.Store(hb + j, x / (one + Exp(zero - x)) * TLanes.Load(hb2 + j));
+            TLanes.Store(hb + j, x * (one / (one + TLanes.Exp(zero - x))) * TLanes.Load(hb2 + j));
         }
     }
 
-    /// <summary>
-    /// att = exp(att * scale - max) / sum of these, the maximum being there for numerical stability. The sum has sixteen lanes, lane l adding the elements t with
-    /// t mod 16 = l in increasing t, then the halving tree.
-    /// </summary>
+    /// <summary>x = exp(x - max(x)) / sum of these, summed first to last. Whole lanes are written.</summary>
+    public static void Softmax(float* x, int n)
+    {
+        ExpOfDifferences(x, n);
+        float sum = 0;
+        for (int t = 0; t < n; t++)
+            sum += x[t];
+        Divide(x, n, sum);
+    }
+
+    /// <summary>x = exp(x - max(x)), the first of softmax's steps.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Softmax(float* att, int n, float scale)
+    public static void ExpOfDifferences(float* x, int n)
     {
         for (int t = n; t % Lanes != 0; t++)
-            att[t] = float.NegativeInfinity; // exp makes it 0, which changes no sum
-        TLanes scales = TLanes.Create(scale), lanes = TLanes.Create(float.NegativeInfinity);
+            x[t] = float.NegativeInfinity; // never the maximum
+        TLanes lanes = TLanes.Create(float.NegativeInfinity);
         for (int t = 0; t < n; t += Lanes)
-        {
-            TLanes x = TLanes.Load(att + t) * scales;
-            lanes = TLanes.Max(x, lanes);
-            TLanes.Store(att + t, x);
-        }
-        TLanes max = TLanes.Create(TLanes.Greatest(lanes)), sums = TLanes.Create(0);
+            lanes = TLanes.Max(TLanes.Load(x + t), lanes);
+        TLanes max = TLanes.Create(TLanes.Greatest(lanes));
         for (int t = 0; t < n; t += Lanes)
-        {
-            TLanes e = Exp(TLanes.Load(att + t) - max);
-            sums += e;
-            TLanes.Store(att + t, e);
-        }
-        sums = TLanes.Create(TLanes.Sum(sums));
-        for (int t = 0; t < n; t += Lanes)
-            TLanes.Store(att + t, TLanes.Load(att + t) / sums);
+            TLanes.Store(x + t, TLanes.Exp(TLanes.Load(x + t) - max));
     }
 
-    /// <summary>
-    /// e^x = 2^k * e^r, where k = x / ln 2 to the nearest whole number and e^r is its Taylor polynomial to r^7 / 7!, whose
-    /// next term is at most 5.2e-9 for |r| at most ln 2 / 2. 2^k in two factors, so that results overflow and become denormal as they should.
-    /// </summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TLanes Exp(TLanes x)
+    /// <summary>x = x / divisor.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Divide(float* x, int n, float divisor)
     {
-        const float ln2 = 0.693147180559945f, ln2Rest = (float)(0.693147180559945309 - ln2);
-        TLanes whole = TLanes.Create(Exponent.Whole), one = TLanes.Create(1);
-        x = TLanes.Max(TLanes.Create(-104), TLanes.Min(TLanes.Create(89), x)); // e^89 is infinite, e^-104 is 0; NaN stays
-        TLanes k = TLanes.FusedMultiplyAdd(x, TLanes.Create(1.442695040888963f), whole) - whole;
-        TLanes r = TLanes.FusedMultiplyAdd(k, TLanes.Create(-ln2), x);
-        r = TLanes.FusedMultiplyAdd(k, TLanes.Create(-ln2Rest), r);
-        TLanes e = TLanes.FusedMultiplyAdd(r, TLanes.Create(1f / 5040), TLanes.Create(1f / 720));
-        e = TLanes.FusedMultiplyAdd(e, r, TLanes.Create(1f / 120));
-        e = TLanes.FusedMultiplyAdd(e, r, TLanes.Create(1f / 24));
-        e = TLanes.FusedMultiplyAdd(e, r, TLanes.Create(1f / 6));
-        e = TLanes.FusedMultiplyAdd(e, r, TLanes.Create(1f / 2));
-        e = TLanes.FusedMultiplyAdd(e, r, one);
-        e = TLanes.FusedMultiplyAdd(e, r, one);
-        TLanes half = TLanes.FusedMultiplyAdd(k, TLanes.Create(0.5f), whole) - whole;
-        return e * TLanes.PowerOfTwo(half) * TLanes.PowerOfTwo(k - half);
+        TLanes divisors = TLanes.Create(divisor);
+        for (int t = 0; t < n; t += Lanes)
+            TLanes.Store(x + t, TLanes.Load(x + t) / divisors);
     }
 
     /// <summary>Quantises x in groups: bit for bit Simple's <c>QuantizeActivations</c>, or its <c>QuantizeWeights</c>.</summary>
@@ -138,7 +122,7 @@ internal static unsafe class Nn<TLanes> where TLanes : struct, ILanes<TLanes>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static TLanes ToInt8(TLanes quotient, bool halvesToEven)
     {
-        TLanes x = TLanes.Max(TLanes.Create(-127), TLanes.Min(TLanes.Create(127), quotient)), whole = TLanes.Create(Exponent.Whole);
+        TLanes x = TLanes.Max(TLanes.Create(-127), TLanes.Min(TLanes.Create(127), quotient)), whole = TLanes.Create(Whole);
         return halvesToEven ? x + whole - whole : TLanes.Truncate(x + TLanes.CopySign(TLanes.Create(0.49999997f), x));
     }
 }

@@ -25,11 +25,11 @@ internal abstract class Operations
     /// <summary>hb = silu(hb) * hb2: (n,) each.</summary>
     public abstract void SwiGlu(Span<float> hb, ReadOnlySpan<float> hb2, int n);
 
-    /// <summary>att = softmax(att * scale): (n,).</summary>
-    public abstract void Softmax(Span<float> att, int n, float scale);
+    /// <summary>att = softmax(att): (n,).</summary>
+    public abstract void Softmax(Span<float> att, int n);
 
     /// <summary>One query of one head at <paramref name="position"/>, over keys and values (positions, head_size), into o (head_size,).</summary>
-    public abstract void Attend(Span<float> q, Span<float> o, ReadOnlySpan<float> keys, ReadOnlySpan<float> values, int headSize, int position, Span<float> att);
+    public abstract void Attend(Span<float> q, Span<float> o, ReadOnlySpan<float> keys, ReadOnlySpan<float> values, int headSize, int position);
 }
 
 /// <summary>Those of lanes and int8 products.</summary>
@@ -75,15 +75,22 @@ internal sealed unsafe class Operations<TLanes, TInt8> : Operations
             Nn<TLanes>.SwiGlu(p, p2, n);
     }
 
-    public override void Softmax(Span<float> att, int n, float scale)
+    public override void Softmax(Span<float> att, int n)
     {
         fixed (float* p = att)
-            Nn<TLanes>.Softmax(p, n, scale);
+            Nn<TLanes>.Softmax(p, n);
     }
 
-    public override void Attend(Span<float> q, Span<float> o, ReadOnlySpan<float> keys, ReadOnlySpan<float> values, int headSize, int position, Span<float> att)
+    public override void Attend(Span<float> q, Span<float> o, ReadOnlySpan<float> keys, ReadOnlySpan<float> values, int headSize, int position)
     {
-        fixed (float* pq = q, po = o, pk = keys, pv = values, pa = att)
-            Attention<TLanes>.Attend(pq, po, headSize, 1, position, pk, pv, headSize, headSize, pa);
+        fixed (float* pq = q, po = o, pk = keys, pv = values)
+        {
+            Heads heads = new()
+            {
+                Q = pq, O = po, Stride = headSize, Queries = 1, Position = position,
+                Keys = pk, Values = pv, KvDim = headSize, KvHeads = 1, KvMul = 1, HeadSize = headSize,
+            };
+            Attention<TLanes>.Attend(heads, Team.Shared.Scratch(0, Attention<TLanes>.ScratchCount(heads)));
+        }
     }
 }

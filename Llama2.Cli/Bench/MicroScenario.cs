@@ -66,12 +66,12 @@ internal sealed class MicroScenario(string operation, string kernel, string shap
             .. layers.SelectMany(shape => Int8MatMuls(shape.Rows, shape.Columns, Prompt)),
             .. Kernels.Select(kernel => Of("attention, one head", kernel.Name, $"{Position + 1} x {HeadSize}", Bound.Memory, 2.0 * sizeof(float) * HeadSize * (Position + 1), () =>
             {
-                float[] q = Floats(HeadSize), o = Floats(HeadSize), keys = Floats(HeadSize * (Position + 1)), values = Floats(keys.Length), att = Floats(Position + 1);
-                return () => kernel.Operations.Attend(q, o, keys, values, HeadSize, Position, att);
+                float[] q = Floats(HeadSize), o = Floats(HeadSize), keys = Floats(HeadSize * (Position + 1)), values = Floats(keys.Length);
+                return () => kernel.Operations.Attend(q, o, keys, values, HeadSize, Position);
             })),
             .. Vectors("rmsnorm", Dim, 2, (o, x, y) => Nn.RmsNorm(o, x, y), (kernel, o, x, y) => kernel.RmsNorm(o, x, y, Dim)),
             .. Vectors("swiglu", Hidden, 2, (o, x, y) => Nn.SwiGlu(x, y), (kernel, o, x, y) => kernel.SwiGlu(x, y, Hidden)),
-            .. Vectors("softmax", Position + 1, 1, (o, x, y) => Nn.Softmax(x), (kernel, o, x, y) => kernel.Softmax(x, Position + 1, 1)),
+            .. Vectors("softmax", Position + 1, 1, (o, x, y) => Nn.Softmax(x), (kernel, o, x, y) => kernel.Softmax(x, Position + 1)),
             Of("quantize", "simple", $"{Hidden}", Bound.Memory, sizeof(float) * Hidden, () =>
             {
                 (float[] x, sbyte[] values, float[] scales) = (Floats(Hidden), new sbyte[Hidden], new float[Hidden / Group]);

@@ -15,7 +15,7 @@ namespace Llama2.Cli.Commands;
 internal static class VerifyCommand
 {
     /// <summary>What the model that ships gives on every machine: the hash of its logits, float32 and as <c>--quantize q8_0</c>.</summary>
-    internal const string DefaultModel = "b37ae29cfc0ba843", DefaultModelInt8 = "662a702628586a83";
+    internal const string DefaultModel = "34f1847dd6ab05ac", DefaultModelInt8 = "c2cbd66b540455a1";
 
     private const int Steps = 96;
 

@@ -64,8 +64,11 @@ internal unsafe interface ILanes<TSelf> where TSelf : struct, ILanes<TSelf>
     /// <summary>|a| with the sign of <paramref name="sign"/>.</summary>
     static abstract TSelf CopySign(TSelf a, TSelf sign);
 
-    /// <summary>2^n, for whole numbers n from -126 to 127.</summary>
-    static abstract TSelf PowerOfTwo(TSelf n);
+    /// <summary>e^a, as <see cref="Elementary.Exp(float)"/> has it.</summary>
+    static abstract TSelf Exp(TSelf a);
+
+    /// <summary>to[i * 16 + l] = p[l * stride + i], for sixteen rows l and four columns i.</summary>
+    static abstract void Transpose(float* p, nint stride, float* to);
 
     /// <summary>The halving tree: l + (l + 8), then + 4, + 2, + 1.</summary>
     static abstract float Sum(TSelf a);

@@ -105,11 +105,25 @@ internal readonly unsafe struct Lanes128(Vector128<float> a, Vector128<float> b,
         Vector128.CopySign(a._a, sign._a), Vector128.CopySign(a._b, sign._b), Vector128.CopySign(a._c, sign._c), Vector128.CopySign(a._d, sign._d));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes128 PowerOfTwo(Lanes128 n) => new(PowerOfTwo(n._a), PowerOfTwo(n._b), PowerOfTwo(n._c), PowerOfTwo(n._d));
+    public static Lanes128 Exp(Lanes128 a)
+    {
+        Vector512<float> e = Elementary.Exp(Vector512.Create(Vector256.Create(a._a, a._b), Vector256.Create(a._c, a._d)));
+        return new(e.GetLower().GetLower(), e.GetLower().GetUpper(), e.GetUpper().GetLower(), e.GetUpper().GetUpper());
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector128<float> PowerOfTwo(Vector128<float> n) =>
-        ((n + Vector128.Create(Exponent.Whole)).AsInt32() + Vector128.Create(Exponent.Bias) << Exponent.Shift).AsSingle();
+    public static void Transpose(float* p, nint stride, float* to)
+    {
+        for (int l = 0; l < ILanes<Lanes128>.Count; l += 4, p += 4 * stride, to += 4)
+        {
+            Vector128<float> a = Vector128.Load(p), b = Vector128.Load(p + stride), c = Vector128.Load(p + 2 * stride), d = Vector128.Load(p + 3 * stride);
+            Tree.Transpose(ref a, ref b, ref c, ref d);
+            a.Store(to);
+            b.Store(to + 16);
+            c.Store(to + 32);
+            d.Store(to + 48);
+        }
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Lanes128 a) => Tree.Sum(Fold(a));

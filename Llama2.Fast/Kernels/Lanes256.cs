@@ -90,11 +90,34 @@ internal readonly unsafe struct Lanes256(Vector256<float> lo, Vector256<float> h
         new(Vector256.CopySign(a._lo, sign._lo), Vector256.CopySign(a._hi, sign._hi));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes256 PowerOfTwo(Lanes256 n) => new(PowerOfTwo(n._lo), PowerOfTwo(n._hi));
+    public static Lanes256 Exp(Lanes256 a)
+    {
+        Vector512<float> e = Elementary.Exp(Vector512.Create(a._lo, a._hi));
+        return new(e.GetLower(), e.GetUpper());
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<float> PowerOfTwo(Vector256<float> n) =>
-        ((n + Vector256.Create(Exponent.Whole)).AsInt32() + Vector256.Create(Exponent.Bias) << Exponent.Shift).AsSingle();
+    public static void Transpose(float* p, nint stride, float* to)
+    {
+        TransposeEight(p, stride, to);
+        TransposeEight(p + 8 * stride, stride, to + 8);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void TransposeEight(float* p, nint stride, float* to)
+    {
+        Vector256<float> a = TwoRows(p, stride), b = TwoRows(p + stride, stride), c = TwoRows(p + 2 * stride, stride), d = TwoRows(p + 3 * stride, stride);
+        Vector256<double> ab01 = Avx.UnpackLow(a, b).AsDouble(), ab23 = Avx.UnpackHigh(a, b).AsDouble();
+        Vector256<double> cd01 = Avx.UnpackLow(c, d).AsDouble(), cd23 = Avx.UnpackHigh(c, d).AsDouble();
+        Avx.UnpackLow(ab01, cd01).AsSingle().Store(to);
+        Avx.UnpackHigh(ab01, cd01).AsSingle().Store(to + 16);
+        Avx.UnpackLow(ab23, cd23).AsSingle().Store(to + 32);
+        Avx.UnpackHigh(ab23, cd23).AsSingle().Store(to + 48);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> TwoRows(float* p, nint stride) =>
+        Avx.InsertVector128(Vector128.Load(p).ToVector256Unsafe(), Vector128.Load(p + 4 * stride), 1);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Lanes256 a) => Tree.Sum(Fold(a));

@@ -69,8 +69,28 @@ internal readonly unsafe struct Lanes512(Vector512<float> v) : ILanes<Lanes512>
     public static Lanes512 CopySign(Lanes512 a, Lanes512 sign) => new(Vector512.CopySign(a._v, sign._v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes512 PowerOfTwo(Lanes512 n) =>
-        new(((n._v + Vector512.Create(Exponent.Whole)).AsInt32() + Vector512.Create(Exponent.Bias) << Exponent.Shift).AsSingle());
+    public static Lanes512 Exp(Lanes512 a) => new(Elementary.Exp(a._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Transpose(float* p, nint stride, float* to)
+    {
+        Vector512<float> a = EveryFourthRow(p, stride), b = EveryFourthRow(p + stride, stride), c = EveryFourthRow(p + 2 * stride, stride), d = EveryFourthRow(p + 3 * stride, stride);
+        Vector512<double> ab01 = Avx512F.UnpackLow(a, b).AsDouble(), ab23 = Avx512F.UnpackHigh(a, b).AsDouble();
+        Vector512<double> cd01 = Avx512F.UnpackLow(c, d).AsDouble(), cd23 = Avx512F.UnpackHigh(c, d).AsDouble();
+        Avx512F.UnpackLow(ab01, cd01).AsSingle().Store(to);
+        Avx512F.UnpackHigh(ab01, cd01).AsSingle().Store(to + 16);
+        Avx512F.UnpackLow(ab23, cd23).AsSingle().Store(to + 32);
+        Avx512F.UnpackHigh(ab23, cd23).AsSingle().Store(to + 48);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> EveryFourthRow(float* p, nint stride)
+    {
+        Vector512<float> v = Vector128.Load(p).ToVector256Unsafe().ToVector512Unsafe();
+        v = Avx512F.InsertVector128(v, Vector128.Load(p + 4 * stride), 1);
+        v = Avx512F.InsertVector128(v, Vector128.Load(p + 8 * stride), 2);
+        return Avx512F.InsertVector128(v, Vector128.Load(p + 12 * stride), 3);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Lanes512 a) => Tree.Sum(Fold(a));

@@ -127,11 +127,20 @@ internal unsafe struct LanesScalar : ILanes<LanesScalar>
         return a;
     }
 
-    public static LanesScalar PowerOfTwo(LanesScalar n)
+    public static LanesScalar Exp(LanesScalar a)
     {
         for (int l = 0; l < Count; l++)
-            n[l] = BitConverter.Int32BitsToSingle((BitConverter.SingleToInt32Bits(n[l] + Exponent.Whole) + Exponent.Bias) << Exponent.Shift);
-        return n;
+            a[l] = Elementary.Exp(a[l]);
+        return a;
+    }
+
+    public static void Transpose(float* p, nint stride, float* to)
+    {
+        for (int l = 0; l < Count; l++)
+        {
+            for (int i = 0; i < 4; i++)
+                to[i * Count + l] = p[l * stride + i];
+        }
     }
 
     public static float Sum(LanesScalar a)

@@ -52,12 +52,17 @@ internal static class Tree
             return AdvSimd.Arm64.AddPairwise(ab, cd);
         return Vector128.Create(ab[0] + ab[1], ab[2] + ab[3], cd[0] + cd[1], cd[2] + cd[3]);
     }
-}
 
-/// <summary>How a float's exponent is made: adding <see cref="Whole"/> leaves a whole number in the lowest bits.</summary>
-internal static class Exponent
-{
-    public const float Whole = 12582912; // 1.5 * 2^23
-    public const int Bias = 127;
-    public const int Shift = 23;
+    /// <summary>Element i of each goes to vector i.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Transpose(ref Vector128<float> a, ref Vector128<float> b, ref Vector128<float> c, ref Vector128<float> d)
+    {
+        Vector128<float> ab01 = Zip(a.GetLower(), b.GetLower()), ab23 = Zip(a.GetUpper(), b.GetUpper());
+        Vector128<float> cd01 = Zip(c.GetLower(), d.GetLower()), cd23 = Zip(c.GetUpper(), d.GetUpper());
+        (a, b, c, d) = (Low(ab01, cd01), High(ab01, cd01), Low(ab23, cd23), High(ab23, cd23));
+    }
+
+    // a0 b0 a1 b1
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> Zip(Vector64<float> a, Vector64<float> b) => Vector128.Shuffle(Vector128.Create(a, b), Vector128.Create(0, 2, 1, 3));
 }

@@ -8,7 +8,7 @@ namespace Llama2.Tests.Properties;
 /// Numerical Algorithms, chapters 3 and 4). Two implementations then differ by at most the sum of both their bounds.
 /// </summary>
 /// <param name="config">The model's shape.</param>
-/// <param name="weights">Its weights; int8 ones multiply quantised activations.</param>
+/// <param name="weights">Its weights, float32.</param>
 internal sealed class BoundedForward(Config config, Weights weights)
 {
     private const double U = 1.0 / (1 << 24); // rounding to nearest changes a float by at most this part of it
@@ -71,54 +71,17 @@ internal sealed class BoundedForward(Config config, Weights weights)
 
     private static Bounded[] Multiply(Tensor w, Bounded[] x)
     {
-        Bounded[] input = w is Q8Tensor q8 ? Quantised(x, q8.GroupSize) : x, row = new Bounded[w.Columns];
         float[] floats = new float[w.Columns];
-        Bounded[] output = new Bounded[w.Rows];
+        Bounded[] row = new Bounded[w.Columns], output = new Bounded[w.Rows];
         for (int i = 0; i < w.Rows; i++)
         {
             w.CopyRow(i, floats);
             for (int j = 0; j < row.Length; j++)
-                row[j] = new(floats[j], w is Q8Tensor ? U * Math.Abs(floats[j]) : 0);
-            output[i] = Dot(row, input);
+                row[j] = new(floats[j], 0);
+            output[i] = Dot(row, x);
         }
         return output;
     }
-
-    /// <summary>Where a number lies near the border between two int8 values it may become either.</summary>
-    private static Bounded[] Quantised(Bounded[] x, int groupSize)
-    {
-        Bounded[] result = new Bounded[x.Length];
-        for (int start = 0; start < x.Length; start += groupSize)
-        {
-            Span<Bounded> group = x.AsSpan(start, Math.Min(groupSize, x.Length - start));
-            double max = 0, most = 0, least = 0;
-            foreach (Bounded b in group)
-                (max, most, least) = (Math.Max(max, Math.Abs(b.Value)), Math.Max(most, b.Most), Math.Max(least, Math.Abs(b.Value) - b.Error));
-            double scale = max / 127, high = most / 127 * (1 + 2 * U) + Vanishing, low = Math.Max(0, least / 127 * (1 - 2 * U) - Vanishing);
-            for (int i = 0; i < group.Length; i++)
-            {
-                if (!double.IsFinite(high))
-                {
-                    result[start + i] = new(0, double.PositiveInfinity);
-                    continue;
-                }
-                double value = Int8(group[i].Value / scale) * scale, error = 0;
-                foreach (double end in (double[])[group[i].Value - group[i].Error, group[i].Value + group[i].Error])
-                {
-                    foreach (double s in (double[])[low, high])
-                    {
-                        foreach (double rounding in (double[])[1 - 4 * U, 1 + 4 * U])
-                            error = Math.Max(error, Math.Abs(Int8(end / s * rounding) * s - value));
-                    }
-                }
-                result[start + i] = Bounded.Rounded(value, error, 1);
-            }
-        }
-        return result;
-    }
-
-    private static double Int8(double quotient) =>
-        double.IsNaN(quotient) ? 0 : Math.Clamp(Math.Round(quotient, MidpointRounding.AwayFromZero), -127, 127);
 
     private static Bounded[] RmsNorm(Bounded[] x, ReadOnlySpan<float> weight)
     {
