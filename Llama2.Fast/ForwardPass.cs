@@ -315,9 +315,17 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
         {
             Heads heads = new()
             {
-                Q = _q[row] + offset, O = _xb[row] + offset, Stride = _q.Stride, Queries = queries, Position = _positions[row],
-                Keys = keys + kvOffset, Values = values + kvOffset, KvDim = Config.KvDim,
-                KvHeads = kvHeads, KvMul = Config.KvMul, HeadSize = Config.HeadSize,
+                Q = _q[row] + offset,
+                O = _xb[row] + offset,
+                Stride = _q.Stride,
+                Queries = queries,
+                Position = _positions[row],
+                Keys = keys + kvOffset,
+                Values = values + kvOffset,
+                KvDim = Config.KvDim,
+                KvHeads = kvHeads,
+                KvMul = Config.KvMul,
+                HeadSize = Config.HeadSize,
             };
             Attention<TLanes>.Attend(heads, _team.Scratch(thread, Attention<TLanes>.ScratchCount(heads)));
         }

@@ -87,8 +87,17 @@ internal sealed unsafe class Operations<TLanes, TInt8> : Operations
         {
             Heads heads = new()
             {
-                Q = pq, O = po, Stride = headSize, Queries = 1, Position = position,
-                Keys = pk, Values = pv, KvDim = headSize, KvHeads = 1, KvMul = 1, HeadSize = headSize,
+                Q = pq,
+                O = po,
+                Stride = headSize,
+                Queries = 1,
+                Position = position,
+                Keys = pk,
+                Values = pv,
+                KvDim = headSize,
+                KvHeads = 1,
+                KvMul = 1,
+                HeadSize = headSize,
             };
             Attention<TLanes>.Attend(heads, Team.Shared.Scratch(0, Attention<TLanes>.ScratchCount(heads)));
         }

@@ -148,8 +148,17 @@ public sealed unsafe class LanesTests
             {
                 Heads heads = new()
                 {
-                    Q = q, O = to, Stride = KvHeads * KvMul * HeadSize, Queries = Queries, Position = Position,
-                    Keys = keys, Values = values, KvDim = KvHeads * HeadSize, KvHeads = KvHeads, KvMul = KvMul, HeadSize = HeadSize,
+                    Q = q,
+                    O = to,
+                    Stride = KvHeads * KvMul * HeadSize,
+                    Queries = Queries,
+                    Position = Position,
+                    Keys = keys,
+                    Values = values,
+                    KvDim = KvHeads * HeadSize,
+                    KvHeads = KvHeads,
+                    KvMul = KvMul,
+                    HeadSize = HeadSize,
                 };
                 float[] scratch = new float[Attention<TLanes>.ScratchCount(heads)];
                 fixed (float* memory = scratch)
