@@ -16,10 +16,15 @@ public class TransformerProperties
     {
         public static Gen<Run> Any(params Palette[] palettes) =>
             from model in ModelShape.Generator(palettes)
-            from longest in Gen.Frequency((8, Gen.Constant(14)), (1, Gen.Constant(80))) // a cache grows at 64
-            from sequences in Gen.Choose(1, 3).SelectMany(count => Gen.Choose(0, 1_000_000).ArrayOf().Resize(longest).ArrayOf(count))
+            from isLong in Gen.Frequency((8, Gen.Constant(false)), (1, Gen.Constant(true)))
+            from sequences in Gen.Choose(1, 3).SelectMany(count => Sequence(isLong).ArrayOf(count))
             from deal in Gen.Choose(0, 11).ArrayOf()
-            select new Run(model, [.. sequences.Select(tokens => tokens[..Math.Min(tokens.Length, model.SeqLen)])], deal);
+            let room = isLong ? 80 : model.SeqLen
+            select new Run(model with { SeqLen = room }, [.. sequences.Select(tokens => tokens[..Math.Min(tokens.Length, room)])], deal);
+
+        // a cache grows at 64
+        private static Gen<int[]> Sequence(bool isLong) =>
+            (isLong ? Gen.Choose(60, 80) : Gen.Choose(0, 14)).SelectMany(length => Gen.Choose(0, 1_000_000).ArrayOf(length));
 
         /// <summary>The sequences, as ids of the vocabulary.</summary>
         public int[][] Tokens => [.. Sequences.Select(tokens => tokens.Select(token => token % Model.Vocab).ToArray())];
