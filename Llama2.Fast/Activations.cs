@@ -32,6 +32,7 @@ internal sealed unsafe class QuantizedActivations(int longestRow, int groupSize)
 {
     private readonly NativeBuffer<sbyte> _ones = new();
     private readonly NativeBuffer<sbyte> _values = new();
+    private readonly NativeBuffer<short> _pairs = new();
     private readonly NativeBuffer<float> _scales = new();
     private readonly NativeBuffer<int> _sums = new();
 
@@ -43,6 +44,9 @@ internal sealed unsafe class QuantizedActivations(int longestRow, int groupSize)
 
     /// <summary>Int8 values of the rows from <paramref name="row"/> on.</summary>
     public sbyte* Values(int row) => _values.Pointer + (nint)row * longestRow;
+
+    /// <summary>A row's values as a kernel's lanes take them: so many a step, as int8 or in pairs of int16.</summary>
+    public int* Steps(int row, int depth) => depth == 2 ? (int*)(_pairs.Pointer + (nint)row * longestRow) : (int*)Values(row);
 
     /// <summary>Their scales.</summary>
     public float* Scales(int row) => _scales.Pointer + (nint)row * ScaleStride;
@@ -56,6 +60,12 @@ internal sealed unsafe class QuantizedActivations(int longestRow, int groupSize)
         where TInt8 : struct, IInt8<TInt8>
     {
         Nn<TLanes>.Quantize(x, n, GroupSize, Values(row), Scales(row), halvesToEven: false);
+        if (TInt8.Depth == 2)
+        {
+            short* pairs = (short*)Steps(row, 2);
+            for (int j = 0; j < n; j++)
+                pairs[j] = Values(row)[j];
+        }
         if (GroupSize % Int8.Step != 0 || n % GroupSize != 0)
             return;
         int* sums = Sums(row);
@@ -74,6 +84,7 @@ internal sealed unsafe class QuantizedActivations(int longestRow, int groupSize)
     {
         new Span<sbyte>(_ones.EnsureCount(Int8.Step), Int8.Step).Fill(1);
         _values.EnsureCount((long)rows * longestRow);
+        _pairs.EnsureCount((long)rows * longestRow);
         _scales.EnsureCount((long)rows * ScaleStride);
         _sums.EnsureCount((long)rows * ScaleStride);
     }
@@ -82,6 +93,7 @@ internal sealed unsafe class QuantizedActivations(int longestRow, int groupSize)
     public void Move(int from, int to)
     {
         new ReadOnlySpan<sbyte>(Values(from), longestRow).CopyTo(new Span<sbyte>(Values(to), longestRow));
+        new ReadOnlySpan<int>(Steps(from, 2), longestRow / 2).CopyTo(new Span<int>(Steps(to, 2), longestRow / 2));
         new ReadOnlySpan<float>(Scales(from), ScaleStride).CopyTo(new Span<float>(Scales(to), ScaleStride));
         new ReadOnlySpan<int>(Sums(from), ScaleStride).CopyTo(new Span<int>(Sums(to), ScaleStride));
     }
@@ -89,6 +101,7 @@ internal sealed unsafe class QuantizedActivations(int longestRow, int groupSize)
     public void Dispose()
     {
         _values.Dispose();
+        _pairs.Dispose();
         _scales.Dispose();
         _sums.Dispose();
         _ones.Dispose();

@@ -10,7 +10,6 @@ namespace Llama2.Fast;
 /// </summary>
 internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8>
 {
-    private const int Quad = sizeof(int);
     private const int TileTokens = 6;
 
     // Fewer tokens do not pay for the packing of the rows.
@@ -20,7 +19,7 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
     private static int BlockRows => 2 * TInt8.Rows;
 
     /// <summary>Working memory of <see cref="Multiply"/>: a block of rows packed, its scales, and the results of a tile, in floats.</summary>
-    public static int ScratchCount(in Matrix w) => BlockRows * (w.Columns / Quad + w.Columns / w.GroupSize + TileTokens);
+    public static int ScratchCount(in Matrix w) => BlockRows * (w.Columns / sizeof(float) + w.Columns / w.GroupSize + TileTokens);
 
     /// <summary>Rows from <paramref name="first"/> on of <paramref name="w"/>, times some of the activations.</summary>
     /// <param name="w">The matrix.</param>
@@ -89,8 +88,8 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
     private static void Block(in Matrix w, int row, QuantizedActivations x, int token, int tokens, float* o, nint oStride, bool add, float* scratch)
     {
         int groups = w.Columns / w.GroupSize;
-        int* packed = (int*)scratch;
-        float* scales = scratch + BlockRows * (w.Columns / Quad), sums = scales + BlockRows * groups;
+        sbyte* packed = (sbyte*)scratch;
+        float* scales = scratch + BlockRows * (w.Columns / sizeof(float)), sums = scales + BlockRows * groups;
         Pack(w, row, packed, scales);
         for (int t = 0; t < tokens;)
         {
@@ -100,38 +99,68 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
                 Tile2x6(packed, scales, groups, w.GroupSize, x, token + t, sums);
             else
                 Tile2x1(packed, scales, groups, w.GroupSize, x, token + t, sums);
-            for (int i = 0; i < count * BlockRows; i++)
+            for (int i = 0; i < count; i++)
             {
-                float* to = o + (t + i / BlockRows) * oStride + i % BlockRows;
-                *to = add ? *to + sums[i] : sums[i];
+                float* from = sums + i * BlockRows, to = o + (t + i) * oStride;
+                for (int l = 0; l < BlockRows; l += 4)
+                    (add ? Vector128.Load(to + l) + Vector128.Load(from + l) : Vector128.Load(from + l)).Store(to + l);
             }
             t += count;
         }
     }
 
-    /// <summary>packed[q * rows + i] is quad q of row i, each int8 with the bias; scales[g * rows + i] is the scale of its group g.</summary>
+    /// <summary>
+    /// packed[(s * rows + i) * depth] is what row i has for step s, each int8 with the bias; scales[g * rows + i] is the scale of its group g.
+    /// Four rows of four ints are transposed at once.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Pack(in Matrix w, int row, int* packed, float* scales)
+    private static void Pack(in Matrix w, int row, sbyte* packed, float* scales)
     {
-        int quads = w.Columns / Quad, groups = w.Columns / w.GroupSize, rows = BlockRows;
-        int bias = TInt8.Bias * 0x01010101; // adding 128 to a byte flips its highest bit
-        for (int i = 0; i < rows; i++)
+        int groups = w.Columns / w.GroupSize, rows = BlockRows;
+        Vector128<sbyte> bias = Vector128.Create((sbyte)TInt8.Bias); // adding 128 to a byte flips its highest bit
+        for (int i = 0; i < rows; i += 4)
         {
-            int* from = (int*)(w.Values + (row + i) * (nint)w.Columns);
-            for (int q = 0; q < quads; q++)
-                packed[q * rows + i] = from[q] ^ bias;
-            float* fromScales = w.Scales + (row + i) * (nint)groups;
-            for (int g = 0; g < groups; g++)
-                scales[g * rows + i] = fromScales[g];
+            sbyte* from = w.Values + (row + i) * (nint)w.Columns, to = packed + i * TInt8.Depth;
+            for (int j = 0; j < w.Columns; j += Vector128<sbyte>.Count)
+            {
+                Vector128<float> a = (Vector128.Load(from + j) ^ bias).AsSingle(), b = (Vector128.Load(from + w.Columns + j) ^ bias).AsSingle();
+                Vector128<float> c = (Vector128.Load(from + 2 * (nint)w.Columns + j) ^ bias).AsSingle(), d = (Vector128.Load(from + 3 * (nint)w.Columns + j) ^ bias).AsSingle();
+                Tree.Transpose(ref a, ref b, ref c, ref d);
+                StoreQuads(a, to, rows);
+                StoreQuads(b, to + 4 * rows, rows);
+                StoreQuads(c, to + 8 * rows, rows);
+                StoreQuads(d, to + 12 * rows, rows);
+                to += 16 * rows;
+            }
+            for (int l = 0; l < 4; l++)
+            {
+                float* fromScales = w.Scales + (row + i + l) * (nint)groups;
+                for (int g = 0; g < groups; g++)
+                    scales[g * rows + i + l] = fromScales[g];
+            }
         }
+    }
+
+    // Four numbers of each of four rows, for one step or for two.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void StoreQuads(Vector128<float> quads, sbyte* to, int rows)
+    {
+        if (TInt8.Depth == 4)
+        {
+            quads.AsSByte().Store(to);
+            return;
+        }
+        Vector128<long> halves = Vector128.Shuffle(quads.AsSByte(), Vector128.Create(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15)).AsInt64();
+        *(long*)to = halves[0];
+        *(long*)(to + 2 * rows) = halves[1];
     }
 
     // No call may come between: registers do not survive one, and would be written to memory at every step.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile2x6(int* packed, float* scales, int groups, int groupSize, QuantizedActivations x, int token, float* sums)
+    private static void Tile2x6(sbyte* packed, float* scales, int groups, int groupSize, QuantizedActivations x, int token, float* sums)
     {
-        int* x0 = (int*)x.Values(token), x1 = (int*)x.Values(token + 1), x2 = (int*)x.Values(token + 2);
-        int* x3 = (int*)x.Values(token + 3), x4 = (int*)x.Values(token + 4), x5 = (int*)x.Values(token + 5);
+        int* x0 = x.Steps(token, TInt8.Depth), x1 = x.Steps(token + 1, TInt8.Depth), x2 = x.Steps(token + 2, TInt8.Depth);
+        int* x3 = x.Steps(token + 3, TInt8.Depth), x4 = x.Steps(token + 4, TInt8.Depth), x5 = x.Steps(token + 5, TInt8.Depth);
         int* xSums = x.Sums(token);
         float* xScales = x.Scales(token);
         nint stride = x.ScaleStride, rows = TInt8.Rows, q = 0;
@@ -140,9 +169,9 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
             TInt8 a0 = Start(xSums[0]), a1 = Start(xSums[stride]), a2 = Start(xSums[2 * stride]);
             TInt8 a3 = Start(xSums[3 * stride]), a4 = Start(xSums[4 * stride]), a5 = Start(xSums[5 * stride]);
             TInt8 b0 = a0, b1 = a1, b2 = a2, b3 = a3, b4 = a4, b5 = a5;
-            for (nint end = q + groupSize / Quad; q < end; q++, packed += 2 * rows)
+            for (nint end = q + groupSize / TInt8.Depth; q < end; q++, packed += 2 * rows * TInt8.Depth)
             {
-                TInt8 a = TInt8.Load(packed), b = TInt8.Load(packed + rows);
+                TInt8 a = TInt8.Load(packed), b = TInt8.Load(packed + rows * TInt8.Depth);
                 Column(a, b, x0[q], ref a0, ref b0);
                 Column(a, b, x1[q], ref a1, ref b1);
                 Column(a, b, x2[q], ref a2, ref b2);
@@ -160,16 +189,16 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile2x1(int* packed, float* scales, int groups, int groupSize, QuantizedActivations x, int token, float* sums)
+    private static void Tile2x1(sbyte* packed, float* scales, int groups, int groupSize, QuantizedActivations x, int token, float* sums)
     {
-        int* quads = (int*)x.Values(token), xSums = x.Sums(token);
+        int* x0 = x.Steps(token, TInt8.Depth), xSums = x.Sums(token);
         float* xScales = x.Scales(token);
         nint rows = TInt8.Rows, q = 0;
         for (int g = 0; g < groups; g++, scales += 2 * rows)
         {
             TInt8 a = Start(xSums[g]), b = a;
-            for (nint end = q + groupSize / Quad; q < end; q++, packed += 2 * rows)
-                Column(TInt8.Load(packed), TInt8.Load(packed + rows), quads[q], ref a, ref b);
+            for (nint end = q + groupSize / TInt8.Depth; q < end; q++, packed += 2 * rows * TInt8.Depth)
+                Column(TInt8.Load(packed), TInt8.Load(packed + rows * TInt8.Depth), x0[q], ref a, ref b);
             AddScaled(sums, a, b, scales, xScales[g]);
         }
     }
@@ -181,9 +210,9 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Column(TInt8 wa, TInt8 wb, int x, ref TInt8 a, ref TInt8 b)
     {
-        TInt8 quad = TInt8.Create(x);
-        a = TInt8.Dot(a, wa, quad);
-        b = TInt8.Dot(b, wb, quad);
+        TInt8 lanes = TInt8.Create(x);
+        a = TInt8.Dot(a, wa, lanes);
+        b = TInt8.Dot(b, wb, lanes);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -6,13 +6,16 @@ using System.Runtime.Intrinsics.X86;
 namespace Llama2.Fast.Kernels;
 
 /// <summary>The definition, a product at a time.</summary>
-internal readonly unsafe struct Int8Scalar(int v) : IInt8<Int8Scalar>
+[InlineArray(2)]
+internal unsafe struct Int8Scalar : IInt8<Int8Scalar>
 {
-    private readonly int _v = v;
+    private int _lane0;
 
     public static bool IsSupported => true;
 
-    public static int Rows => 1;
+    public static int Rows => 2;
+
+    public static int Depth => 4;
 
     public static int Bias => 0;
 
@@ -28,17 +31,27 @@ internal readonly unsafe struct Int8Scalar(int v) : IInt8<Int8Scalar>
         return sum;
     }
 
-    public static Int8Scalar Load(int* p) => new(*p);
+    public static Int8Scalar Load(sbyte* p) => *(Int8Scalar*)p;
 
-    public static Int8Scalar Create(int lane) => new(lane);
+    public static Int8Scalar Create(int lane)
+    {
+        Int8Scalar v = default;
+        ((Span<int>)v).Fill(lane);
+        return v;
+    }
 
     public static Int8Scalar Dot(Int8Scalar sum, Int8Scalar w, Int8Scalar x)
     {
-        (int a, int b) = (w._v, x._v);
-        return new(sum._v + Dot((sbyte*)&a, (sbyte*)&b, sizeof(int)));
+        for (int i = 0; i < Rows; i++)
+            sum[i] += Dot((sbyte*)&w + i * Depth, (sbyte*)&x + i * Depth, Depth);
+        return sum;
     }
 
-    public static void AddScaled(float* o, Int8Scalar dots, float* wScales, float xScale) => *o += dots._v * *wScales * xScale;
+    public static void AddScaled(float* o, Int8Scalar dots, float* wScales, float xScale)
+    {
+        for (int i = 0; i < Rows; i++)
+            o[i] += dots[i] * wScales[i] * xScale;
+    }
 }
 
 /// <summary>AVX2: |w| * (x with w's sign), in pairs that fit 16 bits even for a weight of -128 (2 * 128 * 127 = 32512).</summary>
@@ -49,6 +62,8 @@ internal readonly unsafe struct Int8Avx2(Vector256<int> v) : IInt8<Int8Avx2>
     public static bool IsSupported => Avx2.IsSupported;
 
     public static int Rows => Vector256<int>.Count;
+
+    public static int Depth => 4;
 
     public static int Bias => 0;
 
@@ -93,7 +108,7 @@ internal readonly unsafe struct Int8Avx2(Vector256<int> v) : IInt8<Int8Avx2>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Int8Avx2 Load(int* p) => new(Vector256.Load(p));
+    public static Int8Avx2 Load(sbyte* p) => new(Vector256.Load(p).AsInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Int8Avx2 Create(int lane) => new(Vector256.Create(lane));
@@ -109,6 +124,36 @@ internal readonly unsafe struct Int8Avx2(Vector256<int> v) : IInt8<Int8Avx2>
         (Vector256.Load(o) + Vector256.ConvertToSingle(dots) * Vector256.Load(wScales) * Vector256.Create(xScale)).Store(o);
 }
 
+/// <summary>AVX-512 without VNNI: pairs as int16, which is one instruction less for twice the width. Rows as they lie are AVX2's.</summary>
+internal readonly unsafe struct Int8Avx512(Vector512<int> v) : IInt8<Int8Avx512>
+{
+    private readonly Vector512<int> _v = v;
+
+    public static bool IsSupported => Avx512BW.IsSupported && Int8Avx2.IsSupported;
+
+    public static int Rows => Vector512<int>.Count;
+
+    public static int Depth => 2;
+
+    public static int Bias => 0;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<int> Dot(sbyte* w, nint stride, sbyte* x, int n) => Int8Avx2.Dot(w, stride, x, n);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Int8Avx512 Load(sbyte* p) => new(Avx512BW.ConvertToVector512Int16(Vector256.Load(p)).AsInt32());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Int8Avx512 Create(int lane) => new(Vector512.Create(lane));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Int8Avx512 Dot(Int8Avx512 sum, Int8Avx512 w, Int8Avx512 x) => new(sum._v + Avx512BW.MultiplyAddAdjacent(w._v.AsInt16(), x._v.AsInt16()));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void AddScaled(float* o, Int8Avx512 dots, float* wScales, float xScale) =>
+        (Vector512.Load(o) + Vector512.ConvertToSingle(dots._v) * Vector512.Load(wScales) * Vector512.Create(xScale)).Store(o);
+}
+
 /// <summary>AVX-VNNI: the products and their sum in one instruction, of unsigned and signed bytes.</summary>
 internal readonly unsafe struct Int8Vnni(Vector256<int> v) : IInt8<Int8Vnni>
 {
@@ -117,6 +162,8 @@ internal readonly unsafe struct Int8Vnni(Vector256<int> v) : IInt8<Int8Vnni>
     public static bool IsSupported => AvxVnni.IsSupported;
 
     public static int Rows => Vector256<int>.Count;
+
+    public static int Depth => 4;
 
     public static int Bias => 128;
 
@@ -149,7 +196,7 @@ internal readonly unsafe struct Int8Vnni(Vector256<int> v) : IInt8<Int8Vnni>
         AvxVnni.MultiplyWideningAndAdd(sum, Avx2.Abs(w), Avx2.Sign(x, w));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Int8Vnni Load(int* p) => new(Vector256.Load(p));
+    public static Int8Vnni Load(sbyte* p) => new(Vector256.Load(p).AsInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Int8Vnni Create(int lane) => new(Vector256.Create(lane));
@@ -170,6 +217,8 @@ internal readonly unsafe struct Int8By128(Vector128<int> v) : IInt8<Int8By128>
     public static bool IsSupported => Vector128.IsHardwareAccelerated;
 
     public static int Rows => Vector128<int>.Count;
+
+    public static int Depth => 4;
 
     public static int Bias => 0;
 
@@ -232,7 +281,7 @@ internal readonly unsafe struct Int8By128(Vector128<int> v) : IInt8<Int8By128>
     private static Vector128<int> Sum(Vector128<int> a, Vector128<int> b, Vector128<int> c, Vector128<int> d) => AddPairs(AddPairs(a, b), AddPairs(c, d));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Int8By128 Load(int* p) => new(Vector128.Load(p));
+    public static Int8By128 Load(sbyte* p) => new(Vector128.Load(p).AsInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Int8By128 Create(int lane) => new(Vector128.Create(lane));

@@ -34,13 +34,51 @@ internal static class Tree
         return MathF.Max(v[0], v[1]);
     }
 
+    // .NET passes halves of registers through memory where it is not told the instruction.
+
     // a0 a1 b0 b1
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector128<float> Low(Vector128<float> a, Vector128<float> b) => Vector128.Create(a.GetLower(), b.GetLower());
+    private static Vector128<float> Low(Vector128<float> a, Vector128<float> b)
+    {
+        if (Sse.IsSupported)
+            return Sse.MoveLowToHigh(a, b);
+        if (AdvSimd.Arm64.IsSupported)
+            return AdvSimd.Arm64.ZipLow(a.AsDouble(), b.AsDouble()).AsSingle();
+        return Vector128.Create(a.GetLower(), b.GetLower());
+    }
 
     // a2 a3 b2 b3
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector128<float> High(Vector128<float> a, Vector128<float> b) => Vector128.Create(a.GetUpper(), b.GetUpper());
+    private static Vector128<float> High(Vector128<float> a, Vector128<float> b)
+    {
+        if (Sse.IsSupported)
+            return Sse.MoveHighToLow(b, a);
+        if (AdvSimd.Arm64.IsSupported)
+            return AdvSimd.Arm64.ZipHigh(a.AsDouble(), b.AsDouble()).AsSingle();
+        return Vector128.Create(a.GetUpper(), b.GetUpper());
+    }
+
+    // a0 b0 a1 b1
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> ZipLow(Vector128<float> a, Vector128<float> b)
+    {
+        if (Sse.IsSupported)
+            return Sse.UnpackLow(a, b);
+        if (AdvSimd.Arm64.IsSupported)
+            return AdvSimd.Arm64.ZipLow(a, b);
+        return Vector128.Create(a[0], b[0], a[1], b[1]);
+    }
+
+    // a2 b2 a3 b3
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> ZipHigh(Vector128<float> a, Vector128<float> b)
+    {
+        if (Sse.IsSupported)
+            return Sse.UnpackHigh(a, b);
+        if (AdvSimd.Arm64.IsSupported)
+            return AdvSimd.Arm64.ZipHigh(a, b);
+        return Vector128.Create(a[2], b[2], a[3], b[3]);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector128<float> Even(Vector128<float> abLow, Vector128<float> abHigh, Vector128<float> cdLow, Vector128<float> cdHigh)
@@ -57,12 +95,7 @@ internal static class Tree
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Transpose(ref Vector128<float> a, ref Vector128<float> b, ref Vector128<float> c, ref Vector128<float> d)
     {
-        Vector128<float> ab01 = Zip(a.GetLower(), b.GetLower()), ab23 = Zip(a.GetUpper(), b.GetUpper());
-        Vector128<float> cd01 = Zip(c.GetLower(), d.GetLower()), cd23 = Zip(c.GetUpper(), d.GetUpper());
+        Vector128<float> ab01 = ZipLow(a, b), ab23 = ZipHigh(a, b), cd01 = ZipLow(c, d), cd23 = ZipHigh(c, d);
         (a, b, c, d) = (Low(ab01, cd01), High(ab01, cd01), Low(ab23, cd23), High(ab23, cd23));
     }
-
-    // a0 b0 a1 b1
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector128<float> Zip(Vector64<float> a, Vector64<float> b) => Vector128.Shuffle(Vector128.Create(a, b), Vector128.Create(0, 2, 1, 3));
 }
