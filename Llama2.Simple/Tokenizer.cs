@@ -22,9 +22,8 @@ public sealed class Tokenizer
     private const float MergeFloor = -1e10f;
 
     private readonly (byte[] Piece, float Score)[] _vocab;
-    private readonly string[] _strings;                     // each piece, a char a byte, as keys for lookup
-    private readonly byte?[] _bytes;                        // the byte that a token such as <0x0A> stands for
-    private readonly Dictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> _ids;
+    private readonly byte[][] _texts;                    // each piece, or the one byte that a token such as <0x0A> stands for
+    private readonly Lazy<Dictionary<string, int>> _ids; // each piece, a char a byte, to its id; made for the first text to encode
     private readonly int _longest;
 
     /// <summary>A tokenizer of this vocabulary.</summary>
@@ -32,18 +31,28 @@ public sealed class Tokenizer
     public Tokenizer(IEnumerable<(byte[] Piece, float Score)> vocab)
     {
         _vocab = [.. vocab];
-        _strings = [.. _vocab.Select(token => Encoding.Latin1.GetString(token.Piece))];
-        _bytes = [.. _strings.Select(ParseByte)];
-        Dictionary<string, int> ids = [];
-        for (int id = 0; id < _strings.Length; id++)
+        _texts = new byte[_vocab.Length][];
+        for (int id = 0; id < _vocab.Length; id++)
         {
-            if (id is Bos or Eos)
-                continue; // so that nothing a user types becomes one of them
-            ids.TryAdd(_strings[id], id);
-            _longest = Math.Max(_longest, _strings[id].Length);
+            byte[] piece = _vocab[id].Piece;
+            _texts[id] = ParseByte(piece) is { } value ? [value] : piece;
+            _longest = Math.Max(_longest, piece.Length);
         }
-        _ids = ids.GetAlternateLookup<ReadOnlySpan<char>>();
+        _ids = new(CollectIds);
     }
+
+    private Dictionary<string, int> CollectIds()
+    {
+        Dictionary<string, int> ids = new(_vocab.Length);
+        for (int id = 0; id < _vocab.Length; id++)
+        {
+            if (id is not (Bos or Eos)) // so that nothing a user types becomes one of them
+                ids.TryAdd(Encoding.Latin1.GetString(_vocab[id].Piece), id);
+        }
+        return ids;
+    }
+
+    private Dictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> Ids => _ids.Value.GetAlternateLookup<ReadOnlySpan<char>>();
 
     /// <summary>Number of tokens.</summary>
     public int VocabSize => _vocab.Length;
@@ -62,7 +71,7 @@ public sealed class Tokenizer
         ReadOnlySpan<byte> piece = _vocab[token].Piece;
         if (previous == Bos && piece is [(byte)' ', ..])
             return piece[1..];
-        return _bytes[token] is { } value ? SingleBytes.AsSpan(value, 1) : piece;
+        return _texts[token];
     }
 
     /// <summary>The text of a sequence of tokens; a BOS at its beginning adds nothing.</summary>
@@ -97,10 +106,13 @@ public sealed class Tokenizer
         if (bos)
             ids.Add(Bos);
         int first = ids.Count;
-        if (blank && utf8.Length > 0 && _ids.TryGetValue(" ", out int space))
-            ids.Add(space); // add_dummy_prefix is true by default
-        AddCodepoints(utf8, ids);
-        Merge(ids, first);
+        if (utf8.Length > 0)
+        {
+            if (blank && Ids.TryGetValue(" ", out int space))
+                ids.Add(space); // add_dummy_prefix is true by default
+            AddCodepoints(utf8, ids);
+            Merge(ids, first);
+        }
         if (eos)
             ids.Add(Eos);
         return [.. ids];
@@ -115,7 +127,7 @@ public sealed class Tokenizer
             for (length = 1; length < 4 && i + length < utf8.Length && (utf8[i + length] & 0xC0) == 0x80;)
                 length++;
             Encoding.Latin1.GetChars(utf8.Slice(i, length), codepoint);
-            if (_ids.TryGetValue(codepoint[..length], out int id))
+            if (Ids.TryGetValue(codepoint[..length], out int id))
             {
                 ids.Add(id);
                 continue;
@@ -129,12 +141,15 @@ public sealed class Tokenizer
     {
         int[] ids = new int[utf8.Length];
         for (int i = 0; i < ids.Length; i++)
-            ids[i] = FirstByte + utf8[i] < _bytes.Length && _bytes[FirstByte + utf8[i]] == utf8[i] ? FirstByte + utf8[i] : Unknown;
+        {
+            int id = FirstByte + utf8[i];
+            ids[i] = id < _vocab.Length && ParseByte(_vocab[id].Piece) == utf8[i] ? id : Unknown;
+        }
         return ids;
     }
 
     /// <summary>The token whose piece this is, if there is one; <see cref="Bos"/> and <see cref="Eos"/> are not found.</summary>
-    public int? Find(string piece) => _ids.TryGetValue(Encoding.Latin1.GetString(Encoding.UTF8.GetBytes(piece)), out int id) ? id : null;
+    public int? Find(string piece) => Ids.TryGetValue(Encoding.Latin1.GetString(Encoding.UTF8.GetBytes(piece)), out int id) ? id : null;
 
     /// <summary>Two neighbours that could become one token.</summary>
     private readonly record struct Pair(int Left, int LeftId, int RightId, int Merged);
@@ -175,12 +190,12 @@ public sealed class Tokenizer
         {
             if (next[left] == None)
                 return;
-            string a = _strings[id[left]], b = _strings[id[next[left]]];
+            byte[] a = _vocab[id[left]].Piece, b = _vocab[id[next[left]]].Piece;
             if (a.Length + b.Length > _longest)
                 return;
-            a.CopyTo(buffer);
-            b.CopyTo(buffer.AsSpan(a.Length));
-            if (_ids.TryGetValue(buffer.AsSpan(0, a.Length + b.Length), out int merged) && _vocab[merged].Score > MergeFloor)
+            Encoding.Latin1.GetChars(a, buffer);
+            Encoding.Latin1.GetChars(b, buffer.AsSpan(a.Length));
+            if (Ids.TryGetValue(buffer.AsSpan(0, a.Length + b.Length), out int merged) && _vocab[merged].Score > MergeFloor)
                 best.Enqueue(new Pair(left, id[left], id[next[left]], merged), (_vocab[merged].Score, left));
         }
     }
@@ -188,10 +203,8 @@ public sealed class Tokenizer
     private static readonly Comparer<(float Score, int Left)> BestFirst =
         Comparer<(float Score, int Left)>.Create(static (a, b) => a.Score != b.Score ? b.Score.CompareTo(a.Score) : a.Left.CompareTo(b.Left));
 
-    private static readonly byte[] SingleBytes = [.. Enumerable.Range(0, 256).Select(value => (byte)value)];
-
     // "careful, some tokens designate raw bytes, and look like e.g. '<0x01>'"
-    private static byte? ParseByte(string piece) =>
-        piece is ['<', '0', 'x', var high, var low, '>'] && char.IsAsciiHexDigit(high) && char.IsAsciiHexDigit(low)
-        ? Convert.FromHexString([high, low])[0] : null;
+    private static byte? ParseByte(ReadOnlySpan<byte> piece) =>
+        piece is [(byte)'<', (byte)'0', (byte)'x', var high, var low, (byte)'>'] && char.IsAsciiHexDigit((char)high) && char.IsAsciiHexDigit((char)low)
+        ? Convert.FromHexString([(char)high, (char)low])[0] : null;
 }

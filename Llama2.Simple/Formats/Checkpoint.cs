@@ -4,7 +4,7 @@ namespace Llama2.Simple.Formats;
 public sealed class Checkpoint : IDisposable
 {
     private readonly MappedFile _file;
-    private readonly Dictionary<string, (TensorSpec Spec, long Offset)> _tensors = [];
+    private readonly Dictionary<string, Place> _tensors = [];
 
     private Checkpoint(MappedFile file, CheckpointHeader header, string path)
     {
@@ -12,7 +12,7 @@ public sealed class Checkpoint : IDisposable
         long offset = header.Bytes;
         foreach (TensorSpec spec in header.Tensors())
         {
-            _tensors.Add(spec.Name, (spec, offset));
+            _tensors.Add(spec.Name, new Place(spec, offset));
             offset += spec.Count * spec.Bytes;
         }
         Weights = ReadWeights();
@@ -50,13 +50,16 @@ public sealed class Checkpoint : IDisposable
         }
     }
 
+    /// <summary>Tensors of one name and where in the file the first of them begins.</summary>
+    private sealed record Place(TensorSpec Spec, long Offset);
+
     private Weights ReadWeights()
     {
         Tensor embedding = Matrix("token_embedding_table");
-        return new Weights
+        LayerWeights[] layers = new LayerWeights[Config.LayerCount];
+        for (int l = 0; l < layers.Length; l++)
         {
-            TokenEmbedding = embedding,
-            Layers = [.. Enumerable.Range(0, Config.LayerCount).Select(l => new LayerWeights
+            layers[l] = new LayerWeights
             {
                 RmsAtt = Vector("rms_att_weight", l),
                 Wq = Matrix("wq", l),
@@ -67,7 +70,12 @@ public sealed class Checkpoint : IDisposable
                 W1 = Matrix("w1", l),
                 W2 = Matrix("w2", l),
                 W3 = Matrix("w3", l),
-            })],
+            };
+        }
+        return new Weights
+        {
+            TokenEmbedding = embedding,
+            Layers = layers,
             RmsFinal = Vector("rms_final_weight"),
             Classifier = Header.SharedClassifier ? embedding : Matrix("wcls"),
             RopeTables = Header.Version == 0 ? RopeTables() : default,

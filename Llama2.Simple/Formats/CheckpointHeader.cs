@@ -8,7 +8,7 @@ namespace Llama2.Simple.Formats;
 /// <param name="Rows">Rows of each.</param>
 /// <param name="Columns">Columns of each.</param>
 /// <param name="GroupSize">Elements a scale where they are int8, 0 where they are float32.</param>
-public readonly record struct TensorSpec(string Name, int Count, int Rows, int Columns, int GroupSize)
+public sealed record TensorSpec(string Name, int Count, int Rows, int Columns, int GroupSize)
 {
     /// <summary>Elements of one of them.</summary>
     public long Elements => (long)Rows * Columns;
@@ -97,7 +97,7 @@ public sealed record CheckpointHeader(int Version, Config Config, bool SharedCla
             throw Error("header", "zeros to byte 256", "something else");
         header.Check(Error);
 
-        Int128 expected = header.ExactLength(header.Tensors());
+        decimal expected = header.ExactLength(header.Tensors());
         if (expected != fileLength)
             throw Error("length", $"{expected} bytes for this header", $"{fileLength}");
         return header;
@@ -127,12 +127,12 @@ public sealed record CheckpointHeader(int Version, Config Config, bool SharedCla
         }
     }
 
-    // 128 bits hold every product of three 32-bit fields, so nothing here can overflow.
-    private Int128 ExactLength(TensorSpec[] tensors)
+    // 28 digits hold every product of three 32-bit fields, so nothing here can overflow. (Int128 does not compile ahead of time.)
+    private decimal ExactLength(TensorSpec[] tensors)
     {
-        Int128 length = Bytes;
+        decimal length = Bytes;
         foreach (TensorSpec tensor in tensors)
-            length += (Int128)tensor.Count * tensor.Bytes;
+            length += (decimal)tensor.Count * tensor.Bytes;
         return length;
     }
 

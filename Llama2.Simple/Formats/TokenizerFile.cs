@@ -30,16 +30,15 @@ public static class TokenizerFile
         List<(byte[], float)> vocab = [];
         for (bytes = bytes[sizeof(uint)..]; bytes.Length > 0;)
         {
-            string token = $"token {vocab.Count}";
             if (bytes.Length < sizeof(float) + sizeof(int))
-                throw new TokenizerException(path, token, "a score and a length", $"{bytes.Length} bytes at the end of the file");
+                throw new TokenizerException(path, Token(), "a score and a length", $"{bytes.Length} bytes at the end of the file");
             float score = BinaryPrimitives.ReadSingleLittleEndian(bytes);
             uint length = BinaryPrimitives.ReadUInt32LittleEndian(bytes[sizeof(float)..]);
             bytes = bytes[(sizeof(float) + sizeof(int))..];
             if (length > maxLength)
-                throw new TokenizerException(path, $"{token}: length", $"at most max_token_length {maxLength}", $"{length}");
+                throw new TokenizerException(path, $"{Token()}: length", $"at most max_token_length {maxLength}", $"{length}");
             if (length > bytes.Length)
-                throw new TokenizerException(path, $"{token}: length", $"at most the {bytes.Length} bytes left in the file", $"{length}");
+                throw new TokenizerException(path, $"{Token()}: length", $"at most the {bytes.Length} bytes left in the file", $"{length}");
             vocab.Add((bytes[..(int)length].ToArray(), score));
             bytes = bytes[(int)length..];
         }
@@ -48,5 +47,7 @@ public static class TokenizerFile
         if (vocab.Count <= Tokenizer.Eos)
             throw new TokenizerException(path, "vocabulary", "at least <unk>, <s> and </s>", $"{vocab.Count} tokens");
         return vocab;
+
+        string Token() => $"token {vocab.Count}";
     }
 }
