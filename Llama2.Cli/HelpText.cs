@@ -1,6 +1,6 @@
 using System.CommandLine;
-using System.CommandLine.Help;
 using System.CommandLine.Invocation;
+using System.Reflection;
 using System.Text;
 
 namespace Llama2.Cli;
@@ -39,7 +39,7 @@ internal sealed class HelpText : SynchronousCommandLineAction
     /// <summary>The help of a command.</summary>
     internal static string For(Command command)
     {
-        bool isRoot = command is RootCommand;
+        bool isRoot = !command.Parents.Any();
         StringBuilder text = new();
         Paragraph(text, command.Description + ".", 0, 0);
         string arguments = string.Concat(command.Arguments.Where(argument => !argument.Hidden).Select(argument => argument.Arity.MinimumNumberOfValues == 0 ? $" [{argument.Name}]" : $" <{argument.Name}>"));
@@ -53,7 +53,7 @@ internal sealed class HelpText : SynchronousCommandLineAction
         foreach (Argument argument in command.Arguments.Where(argument => !argument.Hidden))
             Entry(text, argument.Name, argument.Description);
         text.Append("\nOptions:\n");
-        foreach (Option option in command.Options.Where(option => !option.Hidden && option is not HelpOption))
+        foreach (Option option in command.Options.Where(option => !option.Hidden && option.Action is not HelpText))
             Entry(text, Names(option), option.Description + Default(option));
         Entry(text, "-h, --help", "this help");
         if (Examples.TryGetValue(isRoot ? "" : command.Name, out string[]? examples))
@@ -101,5 +101,17 @@ internal sealed class HelpText : SynchronousCommandLineAction
             column += word.Length + (column > indent ? 1 : 0);
         }
         text.Append('\n');
+    }
+}
+
+/// <summary>--version.</summary>
+internal sealed class VersionText : SynchronousCommandLineAction
+{
+    public override bool ClearsParseErrors => true;
+
+    public override int Invoke(ParseResult parseResult)
+    {
+        Output.WriteLine(typeof(VersionText).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion);
+        return Program.Success;
     }
 }

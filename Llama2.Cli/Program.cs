@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.CommandLine.Help;
 using System.CommandLine.Parsing;
 using Llama2.Cli.Commands;
 using Llama2.Simple;
@@ -43,35 +42,41 @@ internal static class Program
         }
     }
 
-    private static readonly (string Name, Func<Command> Create)[] Commands =
+    private static readonly (string Name, string Description, Action<Command> AddTo)[] Commands =
     [
-        ("generate", GenerateCommand.Create),
-        ("chat", ChatCommand.Create),
-        ("tokenize", TokenizeCommand.Create),
-        ("detokenize", DetokenizeCommand.Create),
-        ("pull", PullCommand.Create),
-        ("bench", BenchCommand.Create),
-        ("quantize", QuantizeCommand.Create),
-        ("verify", VerifyCommand.Create),
-        ("inspect", InspectCommand.Create),
-        ("completion", CompletionCommand.Create),
+        ("generate", "Generates text from a prompt; the same as no command", GenerateCommand.AddTo),
+        ("chat", "A conversation with a model; /help in it lists its commands", ChatCommand.AddTo),
+        ("tokenize", "Prints the token ids of a text", TokenizeCommand.AddTo),
+        ("detokenize", "Prints the text of token ids", DetokenizeCommand.AddTo),
+        ("pull", "Downloads a model and its tokenizer, goes on where a download broke off, and verifies it", PullCommand.AddTo),
+        ("bench", "Measures tok/s of models and implementations on this machine", BenchCommand.AddTo),
+        ("quantize", "Makes a model four times smaller (int8), or converts it between formats", QuantizeCommand.AddTo),
+        ("verify", "Checks that every kernel, number of threads and batch gives the same bits on this machine", VerifyCommand.AddTo),
+        ("inspect", "Shows what is in a checkpoint, and the memory it needs", InspectCommand.AddTo),
+        ("completion", "Prints a script that makes the Tab key complete commands and options", CompletionCommand.AddTo),
     ];
 
     /// <summary>The program's commands and options.</summary>
-    /// <param name="args">What will be parsed: only the commands that it can mean are made, since the others would cost a third of the time to start.</param>
-    internal static RootCommand CreateRootCommand(IReadOnlyList<string>? args = null)
+    /// <param name="args">What will be parsed: the options of a command that it does not name are not made, since they would cost time at each start.</param>
+    internal static Command CreateRootCommand(IReadOnlyList<string>? args = null)
     {
-        RootCommand root = new("Runs Llama 2 models of llama2.c's formats. Without a command it generates text, as llama2.c's run does");
-        bool all = args is null || args.Any(arg => arg is "--help" or "-h" or "-?" or "/h" or "/?" || arg.StartsWith('['));
-        foreach ((string name, Func<Command> create) in Commands)
+        const string Description = "Runs Llama 2 models of llama2.c's formats. Without a command it generates text, as llama2.c's run does";
+        // Only a RootCommand knows directives, with which shells complete a line; but it looks up the help of its two options
+        // in resources, which takes as long as all that is done here.
+        bool completes = args is [['[', ..], ..];
+        Command root = completes ? new RootCommand(Description) : new Command("llama2", Description);
+        root.Options.Clear();
+        foreach ((string name, string description, Action<Command> addTo) in Commands)
         {
-            if (all || args!.Contains(name))
-                root.Add(create());
-        }
-        foreach (Command command in root.Subcommands)
+            Command command = new(name, description);
+            if (args is null || completes || args.Contains(name))
+                addTo(command);
             command.Validators.Add(RefuseWhatIsBefore);
+            root.Add(command);
+        }
+        root.Add(new Option<bool>("--version") { Description = "the version of this program", Arity = ArgumentArity.Zero, Action = new VersionText() });
         GenerateCommand.AddTo(root);
-        root.Options.OfType<HelpOption>().Single().Action = new HelpText();
+        root.Add(new Option<bool>("--help", "-h", "-?", "/h", "/?") { Description = "this help", Arity = ArgumentArity.Zero, Recursive = true, Action = new HelpText() });
         return root;
     }
 

@@ -30,17 +30,16 @@ internal sealed class BenchCommand
     private readonly Option<string?> _compare = new("--compare") { Description = "an earlier --json: prints what is slower or faster, exits 3 on a regression", HelpName = "file" };
     private readonly Option<double> _tolerance = new("--tolerance") { Description = "percent by which a row may be slower than in --compare", HelpName = "percent", DefaultValueFactory = _ => 10 };
 
-    public static Command Create()
+    public static void AddTo(Command command)
     {
         BenchCommand bench = new();
-        Command command = new("bench", "Measures tok/s of models and implementations on this machine") { bench._models };
+        command.Add(bench._models);
         foreach (Option option in (Option[])[bench._shapes, bench._threads, bench._steps, bench._quick, bench._kernels, bench._micro, bench._peers, bench._pattern, bench._timeout,
             bench._tokenizer, bench._markdown, bench._json, bench._svg, bench._readme, bench._compare, bench._tolerance])
         {
             command.Add(option);
         }
         command.SetAction(bench.Run);
-        return command;
     }
 
     private int Run(ParseResult result)

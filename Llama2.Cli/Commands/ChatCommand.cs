@@ -20,10 +20,9 @@ internal sealed class ChatCommand
     private readonly Option<int?> _answer = new("--steps", "-n") { Description = "the most tokens of an answer; default: what the context holds", HelpName = "int" };
     private readonly Option<bool> _keep = new("--keep") { Description = "where the context is full, drop the oldest turns and say so" };
 
-    public static Command Create()
+    public static void AddTo(Command command)
     {
         ChatCommand chat = new();
-        Command command = new("chat", "A conversation with a model; /help in it lists its commands");
         GenerateOptions o = chat._options;
         command.Add(o.Checkpoint);
         foreach (Option option in (Option[])[o.CheckpointOption, o.Temperature, o.TopP, o.Seed, chat._answer, o.Prompt, o.Tokenizer, o.System,
@@ -34,7 +33,6 @@ internal sealed class ChatCommand
         chat._sessions.AddTo(command);
         chat._template.AcceptOnlyFromAmong([.. ChatTemplate.All.Select(template => template.Name)]);
         command.SetAction(chat.Run);
-        return command;
     }
 
     private int Run(ParseResult result)

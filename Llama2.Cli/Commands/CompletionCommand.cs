@@ -28,16 +28,15 @@ internal static class CompletionCommand
             """,
     };
 
-    public static Command Create()
+    public static void AddTo(Command command)
     {
         Argument<string> shell = new("shell") { Description = "bash, zsh or fish" };
         shell.AcceptOnlyFromAmong([.. Scripts.Keys]);
-        Command command = new("completion", "Prints a script that makes the Tab key complete commands and options") { shell };
+        command.Add(shell);
         command.SetAction(result =>
         {
             Output.WriteLine(Scripts[result.GetRequiredValue(shell)].ReplaceLineEndings("\n"));
             return Program.Success;
         });
-        return command;
     }
 }

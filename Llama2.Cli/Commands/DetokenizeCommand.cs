@@ -6,11 +6,12 @@ namespace Llama2.Cli.Commands;
 /// <summary>Token ids to text.</summary>
 internal static class DetokenizeCommand
 {
-    public static Command Create()
+    public static void AddTo(Command command)
     {
         Argument<int[]> ids = new("ids") { Description = "token ids", Arity = ArgumentArity.ZeroOrMore };
         Option<string?> tokenizer = new("--tokenizer", "-tokenizer", "-z") { Description = "tokenizer; default: the one that ships", HelpName = "file" };
-        Command command = new("detokenize", "Prints the text of token ids") { ids, tokenizer };
+        command.Add(ids);
+        command.Add(tokenizer);
         command.SetAction(result =>
         {
             Tokenizer t = ModelFiles.OpenTokenizer(result.GetValue(tokenizer));
@@ -23,6 +24,5 @@ internal static class DetokenizeCommand
             Output.WriteLine(t.Decode(tokens));
             return Program.Success;
         });
-        return command;
     }
 }

@@ -20,13 +20,6 @@ internal sealed class GenerateCommand
     private readonly Option<int?> _logProbs = new("--logprobs") { Description = "with --json: before that, one for each token with the N likeliest", HelpName = "N" };
     private readonly Option<string?> _batch = new("--batch") { Description = "a prompt a line, {\"prompt\": TEXT}; prints a line of JSON for each, computed several at a time", HelpName = "file.jsonl" };
 
-    public static Command Create()
-    {
-        Command command = new("generate", "Generates text from a prompt; the same as no command");
-        AddTo(command);
-        return command;
-    }
-
     public static void AddTo(Command command)
     {
         GenerateCommand generate = new();

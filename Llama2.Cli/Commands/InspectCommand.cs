@@ -13,7 +13,7 @@ internal static class InspectCommand
     // As it is, also "+" and letters outside ASCII, of which tokens are full.
     private static readonly JsonSerializerOptions Json = new() { WriteIndented = true, Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
-    public static Command Create()
+    public static void AddTo(Command command)
     {
         Argument<string?> file = new("file") { Description = "checkpoint, or the name of a model in weights/; default: the model that ships", Arity = ArgumentArity.ZeroOrOne };
         Option<int?> context = new("--context") { Description = "tokens to reckon the memory for; default: as many as the model holds", HelpName = "int" };
@@ -21,7 +21,12 @@ internal static class InspectCommand
         Option<string?> tokenizer = new("--tokenizer", "-tokenizer", "-z") { Description = "tokenizer; default: the one generate would take", HelpName = "file" };
         Option<bool> cpu = new("--cpu") { Description = "the kernels, and which one this machine takes" };
         Option<bool> json = new("--json") { Description = "the same as JSON" };
-        Command command = new("inspect", "Shows what is in a checkpoint, and the memory it needs") { file, context, stats, tokenizer, cpu, json };
+        command.Add(file);
+        command.Add(context);
+        command.Add(stats);
+        command.Add(tokenizer);
+        command.Add(cpu);
+        command.Add(json);
         command.SetAction(result =>
         {
             if (result.GetValue(cpu))
@@ -40,7 +45,6 @@ internal static class InspectCommand
             Print(report, result.GetValue(json));
             return Program.Success;
         });
-        return command;
     }
 
     private static void Print(JsonObject report, bool json) => Output.WriteLine(json ? report.ToJsonString(Json) : Text(report).TrimEnd());

@@ -6,15 +6,16 @@ namespace Llama2.Cli.Commands;
 /// <summary>Downloads models and tokenizers.</summary>
 internal static class PullCommand
 {
-    public static Command Create()
+    public static void AddTo(Command command)
     {
         Argument<string> name = new("name") { Description = $"{string.Join(", ", Hub.Names)}, or a URL" };
         Option<string> to = new("--to") { Description = "the folder to put it in", HelpName = "folder", DefaultValueFactory = _ => "weights" };
         Option<bool> force = new("--force") { Description = "replace a file that is there and differs" };
-        Command command = new("pull", "Downloads a model and its tokenizer, goes on where a download broke off, and verifies it") { name, to, force };
+        command.Add(name);
+        command.Add(to);
+        command.Add(force);
         name.CompletionSources.Add(Hub.Names);
         command.SetAction(result => Run(Hub.FilesOf(result.GetRequiredValue(name)), result.GetRequiredValue(to), result.GetValue(force)));
-        return command;
     }
 
     private static int Run(RemoteFile[] files, string folder, bool force)

@@ -10,7 +10,7 @@ internal static class QuantizeCommand
     private const int LargestGroup = 64;       // export.py's
     private const int StepsToCompare = 64;
 
-    public static Command Create()
+    public static void AddTo(Command command)
     {
         Argument<string> input = new("in") { Description = "checkpoint to read, or the name of a model in weights/" };
         Argument<string> output = new("out") { Description = "checkpoint to write" };
@@ -18,14 +18,17 @@ internal static class QuantizeCommand
         Option<int?> version = new("--version") { Description = "format: 0 or 1 hold f32, 2 holds q8_0; default: 0 for f32", HelpName = "0|1|2" };
         Option<int?> group = new("--group") { Description = $"weights that share a scale; default: the largest up to {LargestGroup} that divides dim and hidden_dim", HelpName = "int" };
         type.AcceptOnlyFromAmong("q8_0", "f32");
-        Command command = new("quantize", "Makes a model four times smaller (int8), or converts it between formats") { input, output, type, version, group };
+        command.Add(input);
+        command.Add(output);
+        command.Add(type);
+        command.Add(version);
+        command.Add(group);
         command.SetAction(result =>
         {
             using Checkpoint checkpoint = Checkpoint.Open(ModelFiles.FindCheckpoint(result.GetRequiredValue(input)));
             CheckpointHeader header = Target(checkpoint.Header, result.GetValue(type), result.GetValue(version), result.GetValue(group));
             return Run(checkpoint, header, result.GetRequiredValue(output));
         });
-        return command;
     }
 
     /// <summary>The header of the file to write.</summary>

@@ -7,13 +7,16 @@ namespace Llama2.Cli.Commands;
 /// <summary>Text to token ids, BOS first, as run.c encodes a prompt.</summary>
 internal static class TokenizeCommand
 {
-    public static Command Create()
+    public static void AddTo(Command command)
     {
         Argument<string> text = new("text") { Description = "the text, or - to read it from stdin" };
         Option<string?> tokenizer = new("--tokenizer", "-tokenizer", "-z") { Description = "tokenizer; default: the one that ships", HelpName = "file" };
         Option<bool> noBos = new("--no-bos") { Description = "without the token that begins a text" };
         Option<bool> pieces = new("--pieces") { Description = "id and piece, a token a line" };
-        Command command = new("tokenize", "Prints the token ids of a text") { text, tokenizer, noBos, pieces };
+        command.Add(text);
+        command.Add(tokenizer);
+        command.Add(noBos);
+        command.Add(pieces);
         command.SetAction(result =>
         {
             Tokenizer t = ModelFiles.OpenTokenizer(result.GetValue(tokenizer));
@@ -24,7 +27,6 @@ internal static class TokenizeCommand
                 Output.WriteLine(string.Join(' ', ids));
             return Program.Success;
         });
-        return command;
     }
 
     private static byte[] Read(string text)

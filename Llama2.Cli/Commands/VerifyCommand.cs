@@ -21,12 +21,11 @@ internal static class VerifyCommand
 
     private sealed record Way(string Kernel, int Threads, int Batch);
 
-    public static Command Create()
+    public static void AddTo(Command command)
     {
         Argument<string?> model = new("model") { Description = "checkpoint, or the name of a model in weights/; default: the model that ships", Arity = ArgumentArity.ZeroOrOne };
-        Command command = new("verify", "Checks that every kernel, number of threads and batch gives the same bits on this machine") { model };
+        command.Add(model);
         command.SetAction(result => Run(result.GetValue(model)));
-        return command;
     }
 
     private static int Run(string? name)

@@ -49,6 +49,14 @@ public sealed partial class HelpTests
         Assert.Contains("\nUsage: llama2", program.Out, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void It_tells_its_version()
+    {
+        BuiltProgram program = BuiltProgram.Run("--version");
+        Assert.Equal((0, ""), (program.ExitCode, program.Err));
+        Assert.Matches(@"^\d+\.\d+\.\d+\S*\n$", program.Out);
+    }
+
     [Theory]
     [InlineData("llama2 qu", "quantize")]
     [InlineData("llama2 pull stories1", "stories15M")]
