@@ -56,7 +56,7 @@ internal static class Elementary
         return Math.FusedMultiplyAdd(Math.FusedMultiplyAdd(C3, r, C2), r * r, Math.FusedMultiplyAdd(C1, r, 1)) * scale;
     }
 
-    /// <summary><see cref="Exp(float)"/> of each element.</summary>
+    /// <summary><see cref="Exp(float)"/> of each element, on AVX-512.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Exp(Vector512<float> x)
     {
@@ -82,15 +82,30 @@ internal static class Elementary
     private static Vector512<long> PowersOf(Vector512<long> i)
     {
         ReadOnlySpan<long> powers = Powers;
-        if (!Avx512F.IsSupported)
-        {
-            return Vector512.Create(
-                powers[(int)i[0]], powers[(int)i[1]], powers[(int)i[2]], powers[(int)i[3]],
-                powers[(int)i[4]], powers[(int)i[5]], powers[(int)i[6]], powers[(int)i[7]]);
-        }
         Vector512<long> lower = Avx512F.PermuteVar8x64x2(Vector512.Create(powers), i, Vector512.Create(powers[8..]));
         Vector512<long> upper = Avx512F.PermuteVar8x64x2(Vector512.Create(powers[16..]), i, Vector512.Create(powers[24..]));
         return Vector512.ConditionalSelect(Vector512.LessThan(i, Vector512.Create(Steps / 2L)), lower, upper);
+    }
+
+    /// <summary><see cref="Exp(float)"/> of each element.</summary>
+    public static Vector128<float> Exp(Vector128<float> x)
+    {
+        x = Vector128.ConditionalSelect(Vector128.GreaterThan(x, Vector128.Create(MostExponent)), Vector128.Create(MostExponent), x);
+        x = Vector128.ConditionalSelect(Vector128.LessThan(x, Vector128.Create(LeastExponent)), Vector128.Create(LeastExponent), x);
+        (Vector128<double> lower, Vector128<double> upper) = Vector128.Widen(x);
+        return Vector128.Narrow(Exp(lower), Exp(upper));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<double> Exp(Vector128<double> x)
+    {
+        Vector128<double> stepsOfE = Vector128.Create(StepsOfE);
+        Vector128<double> whole = Vector128.FusedMultiplyAdd(stepsOfE, x, Vector128.Create(Whole));
+        Vector128<double> r = Vector128.FusedMultiplyAdd(stepsOfE, x, Vector128.Create(Whole) - whole);
+        Vector128<long> steps = whole.AsInt64(), i = steps & Vector128.Create(Steps - 1L);
+        Vector128<double> scale = (Vector128.Create(Powers[(int)i[0]], Powers[(int)i[1]]) + (steps << StepsShift)).AsDouble();
+        Vector128<double> e = Vector128.FusedMultiplyAdd(Vector128.Create(C3), r, Vector128.Create(C2));
+        return Vector128.FusedMultiplyAdd(e, r * r, Vector128.FusedMultiplyAdd(Vector128.Create(C1), r, Vector128<double>.One)) * scale;
     }
 
     /// <summary>Sine and cosine of an angle from 0 to 2^24.</summary>

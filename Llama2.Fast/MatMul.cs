@@ -93,11 +93,20 @@ internal static unsafe class MatMul<TLanes> where TLanes : struct, ILanes<TLanes
         TLanes a = TLanes.Create(0), b = a, c = a, d = a;
         int j = 0;
         for (; j + Lanes <= n; j += Lanes)
-            Column(TLanes.Load(w + j), TLanes.Load(w1 + j), TLanes.Load(w2 + j), TLanes.Load(w3 + j), TLanes.Load(x + j), ref a, ref b, ref c, ref d);
+        {
+            TLanes v = TLanes.Load(x + j); // and one row after another, for kernels with few registers
+            a = TLanes.FusedMultiplyAdd(TLanes.Load(w + j), v, a);
+            b = TLanes.FusedMultiplyAdd(TLanes.Load(w1 + j), v, b);
+            c = TLanes.FusedMultiplyAdd(TLanes.Load(w2 + j), v, c);
+            d = TLanes.FusedMultiplyAdd(TLanes.Load(w3 + j), v, d);
+        }
         if (j < n)
         {
-            int rest = n - j;
-            Column(Weights(w + j, rest), Weights(w1 + j, rest), Weights(w2 + j, rest), Weights(w3 + j, rest), Values(x + j, rest), ref a, ref b, ref c, ref d);
+            TLanes v = Values(x + j, n - j);
+            a = TLanes.FusedMultiplyAdd(Weights(w + j, n - j), v, a);
+            b = TLanes.FusedMultiplyAdd(Weights(w1 + j, n - j), v, b);
+            c = TLanes.FusedMultiplyAdd(Weights(w2 + j, n - j), v, c);
+            d = TLanes.FusedMultiplyAdd(Weights(w3 + j, n - j), v, d);
         }
         Write(o, apart, TLanes.Sum(a, b, c, d), add);
     }

@@ -18,12 +18,24 @@ internal readonly unsafe struct Lanes128(Vector128<float> a, Vector128<float> b,
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes128 Load(float* p) => new(Vector128.Load(p), Vector128.Load(p + 4), Vector128.Load(p + 8), Vector128.Load(p + 12));
 
-    public static Lanes128 LoadPartial(float* p, int count, float rest)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 LoadPartial(float* p, int count, float rest) =>
+        new(Partial(p, count, rest), Partial(p + 4, count - 4, rest), Partial(p + 8, count - 8, rest), Partial(p + 12, count - 12, rest));
+
+    // No call and no memory between: a loop's accumulators would have to make room for it.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> Partial(float* p, int count, float rest)
     {
-        float* full = stackalloc float[ILanes<Lanes128>.Count];
-        for (int l = 0; l < ILanes<Lanes128>.Count; l++)
-            full[l] = l < count ? p[l] : rest;
-        return Load(full);
+        if (count >= 4)
+            return Vector128.Load(p);
+        Vector128<float> v = Vector128.Create(rest);
+        if (count > 0)
+            v = v.WithElement(0, p[0]);
+        if (count > 1)
+            v = v.WithElement(1, p[1]);
+        if (count > 2)
+            v = v.WithElement(2, p[2]);
+        return v;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -105,11 +117,7 @@ internal readonly unsafe struct Lanes128(Vector128<float> a, Vector128<float> b,
         Vector128.CopySign(a._a, sign._a), Vector128.CopySign(a._b, sign._b), Vector128.CopySign(a._c, sign._c), Vector128.CopySign(a._d, sign._d));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes128 Exp(Lanes128 a)
-    {
-        Vector512<float> e = Elementary.Exp(Vector512.Create(Vector256.Create(a._a, a._b), Vector256.Create(a._c, a._d)));
-        return new(e.GetLower().GetLower(), e.GetLower().GetUpper(), e.GetUpper().GetLower(), e.GetUpper().GetUpper());
-    }
+    public static Lanes128 Exp(Lanes128 a) => new(Elementary.Exp(a._a), Elementary.Exp(a._b), Elementary.Exp(a._c), Elementary.Exp(a._d));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Transpose(float* p, nint stride, float* to)

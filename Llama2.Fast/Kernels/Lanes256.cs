@@ -90,11 +90,10 @@ internal readonly unsafe struct Lanes256(Vector256<float> lo, Vector256<float> h
         new(Vector256.CopySign(a._lo, sign._lo), Vector256.CopySign(a._hi, sign._hi));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes256 Exp(Lanes256 a)
-    {
-        Vector512<float> e = Elementary.Exp(Vector512.Create(a._lo, a._hi));
-        return new(e.GetLower(), e.GetUpper());
-    }
+    public static Lanes256 Exp(Lanes256 a) => new(Exp(a._lo), Exp(a._hi));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> Exp(Vector256<float> a) => Vector256.Create(Elementary.Exp(a.GetLower()), Elementary.Exp(a.GetUpper()));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Transpose(float* p, nint stride, float* to)
