@@ -56,6 +56,11 @@ missing-bound-check|Llama2.Simple/Formats/CheckpointHeader.cs|s/tensor.Elements 
 unsigned-shift-made-signed|Llama2.Simple/Sampler.cs|s/state \^= state >> 12;/state ^= (ulong)((long)state >> 12);/
 causal-mask-off-by-one|Llama2.Fast/Attention.cs|s/Position \+ row % RowsOfKvHead \/ KvMul \+ 1/Position + Math.Min(row % RowsOfKvHead \/ KvMul + 2, Queries)/
 cache-position-off-by-one|Llama2.Fast/ForwardPass.cs|s/CopyTo\(_caches\[i\]\.Value\(_layerIndex, _positions\[i\]\)\)/CopyTo(_caches[i].Value(_layerIndex, Math.Max(0, _positions[i] - 1)))/
+cache-loses-a-row|Llama2.Simple/KvCache.cs|s/old.AsSpan\(0, Length \* /old.AsSpan(0, Math.Max(0, Length - 1) * /
+groups-begin-at-each-row|Llama2.Simple/Tensor.cs|s/\(wGroup \+ 1L\) \* GroupSize - start, /long.MaxValue, /
+scales-of-other-rows|Llama2.Simple/Formats/CheckpointWriter.cs|s/row \* spec.Columns \/ spec.GroupSize\)\)/row * spec.Columns \/ spec.GroupSize \/ 2))/
+session-values-are-keys|Llama2.Simple/Formats/SessionFile.cs|s/session.Cache.Values\(layer\)/session.Cache.Keys(layer)/
+rightmost-merge|Llama2.Simple/Tokenizer.cs|s/a.Left.CompareTo\(b.Left\)/b.Left.CompareTo(a.Left)/
 MUTANTS
 
 echo "$missed missed"
