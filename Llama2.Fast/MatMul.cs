@@ -122,22 +122,22 @@ internal static unsafe class MatMul<TLanes> where TLanes : struct, ILanes<TLanes
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Tile2x3(float* w, nint wStride, float* x, nint xStride, int n, float* o, nint apart, nint oStride, bool add)
     {
+        float* w1 = w + wStride, x1 = x + xStride, x2 = x1 + xStride;
         TLanes a0 = TLanes.Create(0), a1 = a0, a2 = a0, b0 = a0, b1 = a0, b2 = a0;
         int j = 0;
-        for (; j < n; j += Lanes)
+        for (; j + Lanes <= n; j += Lanes)
         {
-            bool whole = j + Lanes <= n;
-            TLanes a = whole ? TLanes.Load(w + j) : Weights(w + j, n - j);
-            TLanes b = whole ? TLanes.Load(w + wStride + j) : Weights(w + wStride + j, n - j);
-            TLanes v = whole ? TLanes.Load(x + j) : Values(x + j, n - j);
-            a0 = TLanes.FusedMultiplyAdd(a, v, a0);
-            b0 = TLanes.FusedMultiplyAdd(b, v, b0);
-            v = whole ? TLanes.Load(x + xStride + j) : Values(x + xStride + j, n - j);
-            a1 = TLanes.FusedMultiplyAdd(a, v, a1);
-            b1 = TLanes.FusedMultiplyAdd(b, v, b1);
-            v = whole ? TLanes.Load(x + 2 * xStride + j) : Values(x + 2 * xStride + j, n - j);
-            a2 = TLanes.FusedMultiplyAdd(a, v, a2);
-            b2 = TLanes.FusedMultiplyAdd(b, v, b2);
+            TLanes a = TLanes.Load(w + j), b = TLanes.Load(w1 + j);
+            Column(a, b, TLanes.Load(x + j), ref a0, ref b0);
+            Column(a, b, TLanes.Load(x1 + j), ref a1, ref b1);
+            Column(a, b, TLanes.Load(x2 + j), ref a2, ref b2);
+        }
+        if (j < n)
+        {
+            TLanes a = Weights(w + j, n - j), b = Weights(w1 + j, n - j);
+            Column(a, b, Values(x + j, n - j), ref a0, ref b0);
+            Column(a, b, Values(x1 + j, n - j), ref a1, ref b1);
+            Column(a, b, Values(x2 + j, n - j), ref a2, ref b2);
         }
         Vector128<float> first = TLanes.Sum(a0, b0, a1, b1), last = TLanes.Sum(a2, b2, a2, b2);
         Write(o, apart, first[0], first[1], add);
@@ -196,5 +196,12 @@ internal static unsafe class MatMul<TLanes> where TLanes : struct, ILanes<TLanes
         b = TLanes.FusedMultiplyAdd(wb, x, b);
         c = TLanes.FusedMultiplyAdd(wc, x, c);
         d = TLanes.FusedMultiplyAdd(wd, x, d);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Column(TLanes wa, TLanes wb, TLanes x, ref TLanes a, ref TLanes b)
+    {
+        a = TLanes.FusedMultiplyAdd(wa, x, a);
+        b = TLanes.FusedMultiplyAdd(wb, x, b);
     }
 }
