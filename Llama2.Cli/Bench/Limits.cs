@@ -53,6 +53,8 @@ internal static class Limits
             best = Best(threads, _ => Peak<MultiplyAddAdjacent, Vector256<int>>(default));
         else if (Dp.IsSupported)
             best = Best(threads, _ => Peak<DotProduct, Vector128<int>>(default));
+        if (Avx512BW.IsSupported)
+            best = Math.Max(best, Best(threads, _ => Peak<MultiplyAddPairs, Vector512<int>>(default)));
         return best;
     }
 
@@ -182,6 +184,13 @@ internal static class Limits
             sum + Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(x.AsByte(), sum.AsSByte()), Vector256<short>.One);
         public static int Operations => 2 * Vector256<sbyte>.Count;
         public static bool IsZero(Vector256<int> sum) => sum == default;
+    }
+
+    private readonly struct MultiplyAddPairs : IMultiplyAdd<Vector512<int>>
+    {
+        public static Vector512<int> Step(Vector512<int> sum, Vector512<int> x) => sum + Avx512BW.MultiplyAddAdjacent(x.AsInt16(), sum.AsInt16());
+        public static int Operations => 2 * Vector512<short>.Count;
+        public static bool IsZero(Vector512<int> sum) => sum == default;
     }
 
     private readonly struct DotProduct : IMultiplyAdd<Vector128<int>>
