@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 
 namespace Llama2.Fast;
 
@@ -12,25 +13,29 @@ internal static class Cores
     /// </summary>
     public static int Available { get; } = Math.Clamp(Physical(), 1, Environment.ProcessorCount);
 
+    // Loops and bytes, since this runs at every start: LINQ over numbers and readers of text take milliseconds to be compiled.
     private static int Physical()
     {
+        const string Name = "Cpus_allowed_list:";
         try
         {
-            string allowed = File.ReadLines("/proc/self/status").First(line => line.StartsWith("Cpus_allowed_list:", StringComparison.Ordinal));
-            return Numbers(allowed[(allowed.IndexOf(':', StringComparison.Ordinal) + 1)..])
-                .Select(cpu => File.ReadAllText($"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"))
-                .Distinct().Count();
+            string status = Read("/proc/self/status");
+            int start = status.IndexOf(Name, StringComparison.Ordinal) + Name.Length;
+            HashSet<string> cores = [];
+            foreach (string range in status[start..status.IndexOf('\n', start)].Split(',')) // "0-3,8" is 0, 1, 2, 3, 8
+            {
+                string[] ends = range.Split('-');
+                int last = int.Parse(ends[^1], CultureInfo.InvariantCulture);
+                for (int cpu = int.Parse(ends[0], CultureInfo.InvariantCulture); cpu <= last; cpu++)
+                    cores.Add(Read($"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"));
+            }
+            return cores.Count;
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or InvalidOperationException or FormatException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or FormatException)
         {
             return Environment.ProcessorCount;
         }
     }
 
-    // "0-3,8" is 0, 1, 2, 3, 8
-    private static IEnumerable<int> Numbers(string list) => list.Split(',').SelectMany(range =>
-    {
-        int[] ends = [.. range.Split('-').Select(end => int.Parse(end, CultureInfo.InvariantCulture))];
-        return Enumerable.Range(ends[0], ends[^1] - ends[0] + 1);
-    });
+    private static string Read(string file) => Encoding.ASCII.GetString(File.ReadAllBytes(file));
 }

@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Runtime.CompilerServices;
 using Llama2.Fast.Kernels;
 using Llama2.Simple;
 
@@ -18,8 +17,7 @@ internal abstract class ForwardPass(Config config) : IDisposable
 
 /// <summary>
 /// The forward pass of a batch of rows, layer by layer, so that a layer's weights are read once for the batch. The steps
-/// are Simple's in Simple's order; each is a region of the team. AggressiveOptimization gives the first tokens the code that
-/// .NET would otherwise make after a tenth of a second, in which stories260K has told its story.
+/// are Simple's in Simple's order; each is a region of the team.
 /// </summary>
 internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
     where TLanes : struct, ILanes<TLanes>
@@ -84,7 +82,7 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
         _cos = new(config.HeadSize / 2);
         _sin = new(config.HeadSize / 2);
         int groupSize = _classifier.GroupSize;
-        if (_layers.SelectMany(layer => layer.Matrices).Any(matrix => matrix.GroupSize != groupSize))
+        if (Array.Exists(_layers, layer => Array.Exists(layer.Matrices, matrix => matrix.GroupSize != groupSize)))
             throw new ArgumentException("the matrices must all be float32, or all int8 of one group size", nameof(weights));
         if (groupSize > 0)
             _int8 = new(Math.Max(config.Dim, config.HiddenDim), groupSize);
@@ -110,7 +108,6 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
         Array.Clear(_caches);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Forward(ReadOnlySpan<Row> rows, float* output)
     {
         Embed(rows);
@@ -221,7 +218,6 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
     }
 
     // Rows first to end of the matrices that the work multiplies, in chunks.
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void MultiplyRows(Action<int, int> work, int first, int end, in Matrix like)
     {
         int threads = Threads((end - first) * like.RowBytes * _tokens);
@@ -262,7 +258,6 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
         return (first, Math.Min(_chunkRows, _endRow - first));
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Normalize(int chunk, int thread)
     {
         (int i, int end) = RowsOf(chunk);
@@ -290,7 +285,6 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
     private void Quantize(Activations x, int row, int n) => _int8?.Quantize<TLanes, TInt8>(row, x[row], n);
 
     // Keys and values go into the caches.
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Place(int chunk, int thread)
     {
         (int i, int end) = RowsOf(chunk);
@@ -302,7 +296,6 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Attend(int chunk, int thread)
     {
         (int group, int part) = Math.DivRem(chunk, ChunksOfHeads);
@@ -332,7 +325,6 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
     }
 
     // The outputs of the three matrices are one list: keys, values, queries.
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Qkv(int chunk, int thread)
     {
         (int first, int count) = MatrixRowsOf(chunk);
@@ -342,7 +334,6 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
         MultiplyPart(thread, _layer.Wq, first - 2 * kv, end - 2 * kv, _q);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void MultiplyPart(int thread, in Matrix w, int first, int end, Activations o)
     {
         (first, end) = (Math.Max(first, 0), Math.Min(end, w.Rows));
@@ -350,14 +341,12 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
             Multiply(thread, w, first, end - first, _xb, o[0] + first, o.Stride, add: false);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Wo(int chunk, int thread)
     {
         (int first, int count) = MatrixRowsOf(chunk);
         Multiply(thread, _layer.Wo, first, count, _xb, _x[0] + first, _x.Stride, add: true);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void FfnUp(int chunk, int thread)
     {
         (int first, int count) = MatrixRowsOf(chunk);
@@ -367,21 +356,18 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
             Nn<TLanes>.SwiGlu(_hb[i] + first, _hb2[i] + first, count);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void FfnDown(int chunk, int thread)
     {
         (int first, int count) = MatrixRowsOf(chunk);
         Multiply(thread, _layer.W2, first, count, _hb, _x[0] + first, _x.Stride, add: true);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Classify(int chunk, int thread)
     {
         (int first, int count) = MatrixRowsOf(chunk);
         Multiply(thread, _classifier, first, count, _xb, _logits + first, Config.VocabSize, add: false);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Multiply(int thread, in Matrix w, int first, int rows, Activations x, float* o, nint oStride, bool add)
     {
         if (w.GroupSize > 0)

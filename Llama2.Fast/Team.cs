@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Runtime.CompilerServices;
 
 namespace Llama2.Fast;
 
@@ -46,7 +45,6 @@ internal sealed class Team
     /// Calls work(chunk, thread) once for every chunk below <paramref name="chunks"/>, on at most <paramref name="threads"/>
     /// threads including this one, which is thread 0. What was written before is seen by the work, and what the work wrote is seen after.
     /// </summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Run(int threads, int chunks, Action<int, int> work)
     {
         if (threads == 1 || chunks == 1)
