@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using Llama2.Cli.Commands;
+using Llama2.Fast;
 using Llama2.Simple;
 using Llama2.Simple.Formats;
 
@@ -98,11 +99,17 @@ internal static class Program
 
     private static int Run(string[] args)
     {
+        if (WillGenerate(args))
+            FastTransformer.WarmUp(quantized: args.Contains("q8_0"));
         ParseResult result = Parse(args);
         if (result.Errors.Count > 0)
             throw new UsageException(string.Join("; ", result.Errors.Select(error => error.Message)) + " (llama2 --help lists the options)");
         return result.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
     }
+
+    /// <summary>A guess, since the answer of the parser comes when half the time until the first token is over; where it is wrong, nothing is lost but that.</summary>
+    private static bool WillGenerate(string[] args) => !args.Any(arg =>
+        arg is "simple" or "--impl=simple" or "--help" or "-h" or "-?" or "--version" or ['[', ..] || Commands.Any(command => arg == command.Name && arg is not ("generate" or "chat")));
 
     private static int Fail(string message, int exitCode)
     {

@@ -49,6 +49,30 @@ public sealed class FastTransformer : ITransformer
     /// <summary>The kernel at work.</summary>
     public string KernelName { get; }
 
+    /// <summary>
+    /// Has a thread run a model of the smallest size, so that .NET compiles the kernel while the caller reads files.
+    /// It changes nothing but when the first token comes.
+    /// </summary>
+    /// <param name="quantized">Whether the model to come is of int8, which another part of the kernel multiplies.</param>
+    public static void WarmUp(bool quantized)
+    {
+        new Thread(Run) { IsBackground = true, Name = "llama2 warm-up" }.Start();
+
+        void Run()
+        {
+            const int Size = 16;
+            Config config = new(Size, Size, 1, 1, 1, Size, 1);
+            float[] norm = new float[Size];
+            Tensor matrix = quantized ? new Q8Tensor(Size, Size, Size, new sbyte[Size * Size], norm) : new FloatTensor(Size, Size, new float[Size * Size]);
+            LayerWeights layer = new() { RmsAtt = norm, Wq = matrix, Wk = matrix, Wv = matrix, Wo = matrix, RmsFfn = norm, W1 = matrix, W2 = matrix, W3 = matrix };
+            Weights weights = new() { TokenEmbedding = matrix, Layers = [layer], RmsFinal = norm, Classifier = matrix };
+            if (Kernel.TryFind(null) is not { } kernel)
+                return; // who asks for it next is told
+            using ForwardPass pass = kernel.CreatePass(config, weights, threads: 1);
+            pass.Forward([new Row(0, new KvCache(config), Want.Logits)], new float[Size]);
+        }
+    }
+
     /// <inheritdoc/>
     public void Forward(ReadOnlySpan<Row> rows, Span<float> output) => _pass.Forward(rows, output);
 

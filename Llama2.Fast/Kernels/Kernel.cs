@@ -32,14 +32,17 @@ internal abstract class Kernel(string name, bool isSupported)
 
     /// <summary>The kernel of that name, or of the environment's choice, or the fastest.</summary>
     /// <exception cref="ArgumentException">The machine has no such kernel.</exception>
-    public static Kernel Find(string? kernel)
+    public static Kernel Find(string? kernel) => TryFind(kernel) ?? throw new ArgumentException(
+        $"{Variable}: this machine has no kernel {kernel ?? Chosen}, but {string.Join(", ", Available.Select(available => available.Name))}", nameof(kernel));
+
+    /// <summary>The same, or null.</summary>
+    public static Kernel? TryFind(string? kernel)
     {
-        kernel ??= Environment.GetEnvironmentVariable(Variable);
-        if (string.IsNullOrEmpty(kernel))
-            return Available[0];
-        return Available.FirstOrDefault(available => available.Name == kernel) ?? throw new ArgumentException(
-            $"{Variable}: this machine has no kernel {kernel}, but {string.Join(", ", Available.Select(available => available.Name))}", nameof(kernel));
+        kernel ??= Chosen;
+        return string.IsNullOrEmpty(kernel) ? Available[0] : Available.FirstOrDefault(available => available.Name == kernel);
     }
+
+    private static string? Chosen => Environment.GetEnvironmentVariable(Variable);
 
     /// <summary>A transformer's innards that compute this way.</summary>
     public abstract ForwardPass CreatePass(Config config, Weights weights, int threads);
@@ -62,5 +65,5 @@ internal sealed class Kernel<TLanes, TInt8>(string name) : Kernel(name, TLanes.I
     public override unsafe void QuantizeWeights(float* x, int n, int groupSize, sbyte* values, float* scales) =>
         Nn<TLanes>.Quantize(x, n, groupSize, values, scales, halvesToEven: true);
 
-    public override Operations Operations { get; } = new Operations<TLanes, TInt8>();
+    public override Operations Operations => new Operations<TLanes, TInt8>();
 }
