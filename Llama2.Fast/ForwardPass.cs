@@ -28,7 +28,7 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
     private const int HeadsAtOnce = 8;        // of keys and values, where there are enough for all threads
     private const int RowsAtOnce = 8;         // rows that a chunk of row-wise work holds
     private const long RegionBytes = 1 << 15; // fewer bytes to read are not worth another thread
-    private const int ChunksPerThread = 4;    // so that a thread which is held up leaves its share to the others
+    private const int ChunksPerThread = 2;    // so that a thread which is held up leaves its share to the others
     private const int WholeLanes = 16;
 
     private readonly Weights _weights;
