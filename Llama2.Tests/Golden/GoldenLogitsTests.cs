@@ -1,11 +1,12 @@
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
+using Llama2.Fast;
 using Llama2.Simple;
 using Llama2.Simple.Formats;
 
 namespace Llama2.Tests.Golden;
 
-/// <summary>The reference's logits are those of run.c and runq.c, at every step of every story.</summary>
+/// <summary>The reference's logits are those of run.c and runq.c, at every step of every story; and so are Fast's in int8.</summary>
 public sealed class GoldenLogitsTests(ITestOutputHelper output)
 {
     public static TheoryData<string, string> Cases => GoldenCase.All();
@@ -14,9 +15,17 @@ public sealed class GoldenLogitsTests(ITestOutputHelper output)
     [MemberData(nameof(Cases))]
     public void Logits_of_every_step_are_those_of_llama2_c(string name, string model)
     {
-        GoldenCase golden = GoldenCase.Read(name);
         using Checkpoint checkpoint = Checkpoint.Open(Repository.FindModel(model)!);
-        using Transformer transformer = new(checkpoint.Config, checkpoint.Weights);
+        using Transformer simple = new(checkpoint.Config, checkpoint.Weights);
+        AssertGolden(GoldenCase.Read(name), checkpoint, simple);
+        if (checkpoint.Header.Version < 2)
+            return;
+        using FastTransformer fast = new(checkpoint.Config, checkpoint.Weights);
+        AssertGolden(GoldenCase.Read(name), checkpoint, fast);
+    }
+
+    private void AssertGolden(GoldenCase golden, Checkpoint checkpoint, ITransformer transformer)
+    {
         KvCache cache = new(checkpoint.Config);
         float[] logits = new float[checkpoint.Config.VocabSize];
         using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
