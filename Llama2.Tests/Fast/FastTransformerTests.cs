@@ -168,10 +168,17 @@ public sealed class FastTransformerTests
         Row[] row = [new Row(1, cache, Want.Logits)];
         for (int i = 0; i < 10; i++)
             fast.Forward(row, logits);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 40; i++)
-            fast.Forward(row, logits);
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        // a collection that another test brings about counts the rest of this thread's block of 8 KB as well, so the least of some tries
+        long least = long.MaxValue;
+        for (int attempt = 0; attempt < 5; attempt++)
+        {
+            cache.Truncate(10);
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            for (int i = 0; i < 40; i++)
+                fast.Forward(row, logits);
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
+        }
+        Assert.Equal(0, least);
     }
 
     [Fact]
