@@ -47,6 +47,7 @@ internal sealed unsafe class Operations<TLanes, TInt8> : Operations
     {
         List<MemoryHandle> pins = [];
         Matrix matrix = new(w, pins);
+        using Lock.Scope scope = Team.Shared.Enter();
         float* scratch = Team.Shared.Scratch(0, MatMulInt8<TInt8>.ScratchCount(matrix));
         fixed (float* po = o)
             MatMulInt8<TInt8>.Multiply(matrix, 0, w.Rows, x, 0, tokens, po, w.Rows, add: false, scratch);
@@ -83,6 +84,7 @@ internal sealed unsafe class Operations<TLanes, TInt8> : Operations
 
     public override void Attend(Span<float> q, Span<float> o, ReadOnlySpan<float> keys, ReadOnlySpan<float> values, int headSize, int position)
     {
+        using Lock.Scope scope = Team.Shared.Enter();
         fixed (float* pq = q, po = o, pk = keys, pv = values)
         {
             Heads heads = new()

@@ -45,8 +45,10 @@ internal sealed class Team
     /// Calls work(chunk, thread) once for every chunk below <paramref name="chunks"/>, on at most <paramref name="threads"/>
     /// threads including this one, which is thread 0. What was written before is seen by the work, and what the work wrote is seen after.
     /// </summary>
+    /// <exception cref="SynchronizationLockException">The caller has not entered.</exception>
     public void Run(int threads, int chunks, Action<int, int> work)
     {
+        RequireEntered();
         if (threads == 1 || chunks == 1)
         {
             for (int chunk = 0; chunk < chunks; chunk++)
@@ -71,7 +73,20 @@ internal sealed class Team
     }
 
     /// <summary>Working memory of a thread, at least <paramref name="count"/> floats; to be called by that thread, from its work.</summary>
-    public unsafe float* Scratch(int thread, int count) => _scratch[thread].EnsureCount(count);
+    /// <exception cref="SynchronizationLockException">Thread 0 has not entered.</exception>
+    public unsafe float* Scratch(int thread, int count)
+    {
+        if (thread == 0)
+            RequireEntered();
+        return _scratch[thread].EnsureCount(count);
+    }
+
+    // Two callers at once would write over one another's work without a sign of it.
+    private void RequireEntered()
+    {
+        if (!_caller.IsHeldByCurrentThread)
+            throw new SynchronizationLockException("the team has not been entered");
+    }
 
     private void Hire()
     {

@@ -43,5 +43,12 @@ public sealed class TeamTests
     }
 
     [Fact]
+    public unsafe void Who_has_not_entered_gets_neither_threads_nor_memory()
+    {
+        Assert.Throws<SynchronizationLockException>(() => Team.Shared.Run(1, 1, (_, _) => { }));
+        Assert.Throws<SynchronizationLockException>(() => (nint)Team.Shared.Scratch(0, 1));
+    }
+
+    [Fact]
     public void There_is_a_core_and_no_more_than_the_system_says() => Assert.InRange(Cores.Available, 1, Environment.ProcessorCount);
 }
