@@ -66,7 +66,7 @@ internal static unsafe class Attention<TLanes> where TLanes : struct, ILanes<TLa
 
     /// <summary>Floats of working memory.</summary>
     public static int ScratchCount(in Heads heads) =>
-        2 * TileCount(heads.HeadSize) + heads.RowsOfKvHead * heads.HeadSize + heads.Rows * ScoreStride(heads);
+        2 * TileCount(heads.HeadSize) + heads.Rows * (heads.HeadSize + ScoreStride(heads));
 
     private static int ScoreStride(in Heads heads) => heads.Positions + Lanes - 1 & -Lanes;
 
@@ -79,8 +79,8 @@ internal static unsafe class Attention<TLanes> where TLanes : struct, ILanes<TLa
     {
         int stride = ScoreStride(heads);
         float* att = scratch, sums = stackalloc float[4 * Lanes];
-        for (int head = 0; head < heads.KvHeads; head++)
-            Scores(heads, head, att + head * heads.RowsOfKvHead * stride, stride, scratch + heads.Rows * stride);
+        int whole = heads.HeadSize / (4 * Lanes) * 4 * Lanes;
+        Scores(heads, att, stride, scratch + heads.Rows * stride);
         for (int row = 0; row < heads.Rows; row += 4, att += 4 * stride)
         {
             int b = Math.Min(row + 1, heads.Rows - 1), c = Math.Min(row + 2, heads.Rows - 1), d = Math.Min(row + 3, heads.Rows - 1); // the last one again for those beyond
@@ -91,31 +91,35 @@ internal static unsafe class Attention<TLanes> where TLanes : struct, ILanes<TLa
             for (int i = row; i <= d; i++)
                 Nn<TLanes>.Divide(att + (i - row) * stride, heads.Seen(i), sums[i - row]);
 
-            int whole = heads.HeadSize / (4 * Lanes) * 4 * Lanes;
-            for (int i = row; i <= d; i++)
-                WeightedSum(att + (i - row) * stride, heads.Seen(i), heads.ValuesOf(i), heads.KvDim, whole, heads.O + heads.Offset(i));
             for (int i = whole; i < heads.HeadSize; i += Lanes)
                 WeightedSums(heads, i, row, b, c, d, att, attB, attC, attD, sums);
         }
+        if (whole > 0)
+            WeightedSums(heads, whole, scratch, stride);
     }
 
-    // Scores of all rows of a head of keys: (rows, stride).
+    // Scores of all rows: (rows, stride). Sixteen positions go through all heads before the next sixteen, since a position's
+    // keys of all heads lie together.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Scores(in Heads heads, int head, float* att, int stride, float* scratch)
+    private static void Scores(in Heads heads, float* att, int stride, float* scratch)
     {
         int headSize = heads.HeadSize, rows = heads.RowsOfKvHead;
         float* tile = scratch, copy = tile + TileCount(headSize), q = copy + TileCount(headSize);
-        for (int row = 0; row < rows; row++)
-            new ReadOnlySpan<float>(heads.Q + heads.Offset(head * rows + row), headSize).CopyTo(new Span<float>(q + row * headSize, headSize));
-        float* keys = heads.Keys + head * headSize;
-        for (int t = 0; t < heads.Positions; t += Lanes, keys += Lanes * (nint)heads.KvDim)
+        for (int row = 0; row < heads.Rows; row++)
+            new ReadOnlySpan<float>(heads.Q + heads.Offset(row), headSize).CopyTo(new Span<float>(q + row * headSize, headSize));
+        for (int t = 0; t < heads.Positions; t += Lanes)
         {
-            Transpose(keys, heads.KvDim, Math.Min(Lanes, heads.Positions - t), headSize, copy, tile);
-            int row = Math.Max(0, t - heads.Position) * heads.KvMul; // those before see none of these keys
-            for (; row + 4 <= rows; row += 4)
-                Scores4(q + row * headSize, tile, headSize, att + row * stride + t, stride);
-            for (; row < rows; row++)
-                Scores1(q + row * headSize, tile, headSize, att + row * stride + t);
+            float* keys = heads.Keys + t * (nint)heads.KvDim;
+            int first = Math.Max(0, t - heads.Position) * heads.KvMul; // rows before see none of these keys
+            for (int head = 0; head < heads.KvHeads; head++)
+            {
+                Transpose(keys + head * headSize, heads.KvDim, Math.Min(Lanes, heads.Positions - t), headSize, copy, tile);
+                int row = head * rows + first, end = (head + 1) * rows;
+                for (; row + 4 <= end; row += 4)
+                    Scores4(q + row * headSize, tile, headSize, att + row * stride + t, stride);
+                for (; row < end; row++)
+                    Scores1(q + row * headSize, tile, headSize, att + row * stride + t);
+            }
         }
     }
 
@@ -189,13 +193,27 @@ internal static unsafe class Attention<TLanes> where TLanes : struct, ILanes<TLa
         }
     }
 
-    // o[i] = sum of att[t] * values[t * kvDim + i], for i below a multiple of four registers
+    // The results' elements below a multiple of four registers. Like keys, sixteen positions of all heads go before the next.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void WeightedSum(float* att, int n, float* values, nint kvDim, int whole, float* o)
+    private static void WeightedSums(in Heads heads, int whole, float* att, int stride)
     {
-        for (int i = 0; i < whole; i += 4 * Lanes)
+        for (int t = 0; t < heads.Positions; t += Lanes)
+        {
+            nint start = t * (nint)heads.KvDim;
+            for (int row = 0; row < heads.Rows; row++)
+                WeightedSum(att + row * stride + t, Math.Min(Lanes, heads.Seen(row) - t), heads.ValuesOf(row) + start, heads.KvDim, whole, heads.O + heads.Offset(row), add: t > 0);
+        }
+    }
+
+    // o[i] (+)= sum of att[t] * values[t * kvDim + i]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void WeightedSum(float* att, int n, float* values, nint kvDim, int whole, float* o, bool add)
+    {
+        for (int i = 0; n > 0 && i < whole; i += 4 * Lanes, o += 4 * Lanes)
         {
             TLanes a = TLanes.Create(0), b = a, c = a, d = a;
+            if (add)
+                (a, b, c, d) = (TLanes.Load(o), TLanes.Load(o + Lanes), TLanes.Load(o + 2 * Lanes), TLanes.Load(o + 3 * Lanes));
             float* v = values + i;
             for (int t = 0; t < n; t++, v += kvDim)
             {
@@ -205,10 +223,10 @@ internal static unsafe class Attention<TLanes> where TLanes : struct, ILanes<TLa
                 c += weight * TLanes.Load(v + 2 * Lanes);
                 d += weight * TLanes.Load(v + 3 * Lanes);
             }
-            TLanes.Store(o + i, a);
-            TLanes.Store(o + i + Lanes, b);
-            TLanes.Store(o + i + 2 * Lanes, c);
-            TLanes.Store(o + i + 3 * Lanes, d);
+            TLanes.Store(o, a);
+            TLanes.Store(o + Lanes, b);
+            TLanes.Store(o + 2 * Lanes, c);
+            TLanes.Store(o + 3 * Lanes, d);
         }
     }
 
