@@ -39,7 +39,7 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
     private readonly Rope _rope;
     private readonly Team _team = Team.Shared;
     private readonly int _threads;
-    private readonly Action<int, int> _normalize, _place, _qkv, _attend, _quantizeXb, _wo, _ffnUp, _quantizeHb, _ffnDown, _classify;
+    private readonly Action<int, int> _normalize, _qkv, _attend, _quantizeXb, _wo, _ffnUp, _quantizeHb, _ffnDown, _classify;
 
     // the rows of the batch
     private readonly KvCache[] _caches = new KvCache[MaxBatch];
@@ -86,7 +86,7 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
             throw new ArgumentException("the matrices must all be float32, or all int8 of one group size", nameof(weights));
         if (groupSize > 0)
             _int8 = new(Math.Max(config.Dim, config.HiddenDim), groupSize);
-        (_normalize, _place, _qkv, _attend, _quantizeXb) = (Normalize, Place, Qkv, Attend, QuantizeXb);
+        (_normalize, _qkv, _attend, _quantizeXb) = (Normalize, Qkv, Attend, QuantizeXb);
         (_wo, _ffnUp, _quantizeHb, _ffnDown, _classify) = (Wo, FfnUp, QuantizeHb, FfnDown, Classify);
     }
 
@@ -120,7 +120,6 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
             ForEachRow(_normalize, _layer.RmsAtt);
             int kv = 2 * Config.KvDim, qkv = kv + Config.Dim;
             MultiplyRows(_qkv, 0, last ? kv : qkv, _layer.Wq);
-            ForEachRow(_place);
             if (last)
             {
                 DropUnwanted();
@@ -284,18 +283,6 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
 
     private void Quantize(Activations x, int row, int n) => _int8?.Quantize<TLanes, TInt8>(row, x[row], n);
 
-    // Keys and values go into the caches.
-    private void Place(int chunk, int thread)
-    {
-        (int i, int end) = RowsOf(chunk);
-        for (; i < end; i++)
-        {
-            _rope.Rotate(_k[i], Config.KvHeadCount, _cos[i], _sin[i]);
-            new ReadOnlySpan<float>(_k[i], Config.KvDim).CopyTo(_caches[i].Key(_layerIndex, _positions[i]));
-            new ReadOnlySpan<float>(_v[i], Config.KvDim).CopyTo(_caches[i].Value(_layerIndex, _positions[i]));
-        }
-    }
-
     private void Attend(int chunk, int thread)
     {
         (int group, int part) = Math.DivRem(chunk, ChunksOfHeads);
@@ -303,7 +290,7 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
         int kvHead = part * _chunkHeads, kvHeads = Math.Min(_chunkHeads, Config.KvHeadCount - kvHead);
         int offset = kvHead * Config.KvMul * Config.HeadSize, kvOffset = kvHead * Config.HeadSize;
         for (int i = row; i < row + queries; i++)
-            _rope.Rotate(_q[i] + offset, kvHeads * Config.KvMul, _cos[i], _sin[i]);
+            _rope.Rotate(_q[i], offset, kvHeads * Config.KvMul * Config.HeadSize, _cos[i], _sin[i]);
         fixed (float* keys = _caches[row].Keys(_layerIndex), values = _caches[row].Values(_layerIndex))
         {
             Heads heads = new()
@@ -324,21 +311,30 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
         }
     }
 
-    // The outputs of the three matrices are one list: keys, values, queries.
+    // The outputs of the three matrices are one list: keys and values, which go into the caches, and queries. A list's chunk
+    // begins and ends between pairs of RoPE.
     private void Qkv(int chunk, int thread)
     {
-        (int first, int count) = MatrixRowsOf(chunk);
-        int end = first + count, kv = Config.KvDim;
-        MultiplyPart(thread, _layer.Wk, first, end, _k);
-        MultiplyPart(thread, _layer.Wv, first - kv, end - kv, _v);
-        MultiplyPart(thread, _layer.Wq, first - 2 * kv, end - 2 * kv, _q);
+        (int start, int rows) = MatrixRowsOf(chunk);
+        int end = start + rows, kv = Config.KvDim;
+        (int first, int count) = MultiplyPart(thread, _layer.Wk, start, end, _k);
+        for (int i = 0; i < _tokens && count > 0; i++)
+        {
+            _rope.Rotate(_k[i], first, count, _cos[i], _sin[i]);
+            new ReadOnlySpan<float>(_k[i] + first, count).CopyTo(_caches[i].Key(_layerIndex, _positions[i])[first..]);
+        }
+        (first, count) = MultiplyPart(thread, _layer.Wv, start - kv, end - kv, _v);
+        for (int i = 0; i < _tokens && count > 0; i++)
+            new ReadOnlySpan<float>(_v[i] + first, count).CopyTo(_caches[i].Value(_layerIndex, _positions[i])[first..]);
+        MultiplyPart(thread, _layer.Wq, start - 2 * kv, end - 2 * kv, _q);
     }
 
-    private void MultiplyPart(int thread, in Matrix w, int first, int end, Activations o)
+    private (int First, int Count) MultiplyPart(int thread, in Matrix w, int first, int end, Activations o)
     {
         (first, end) = (Math.Max(first, 0), Math.Min(end, w.Rows));
         if (first < end)
             Multiply(thread, w, first, end - first, _xb, o[0] + first, o.Stride, add: false);
+        return (first, end - first);
     }
 
     private void Wo(int chunk, int thread)

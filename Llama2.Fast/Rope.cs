@@ -21,18 +21,16 @@ internal sealed unsafe class Rope
             Elementary.SinCos(position * _frequencies[i], out sin[i], out cos[i]);
     }
 
-    /// <summary>Turns the pairs (2i, 2i + 1) of <paramref name="heads"/> heads that lie one after another.</summary>
+    /// <summary>Turns pairs of heads that lie one after another: <paramref name="count"/> floats from <paramref name="first"/> on, both even.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public void Rotate(float* vec, int heads, float* cos, float* sin)
+    public void Rotate(float* vec, int first, int count, float* cos, float* sin)
     {
-        for (int h = 0; h < heads; h++, vec += 2 * _frequencies.Length)
+        int pairs = _frequencies.Length;
+        for (int i = first / 2 % pairs, j = first; j < first + count; j += 2, i = i + 1 < pairs ? i + 1 : 0)
         {
-            for (int i = 0; i < _frequencies.Length; i++)
-            {
-                float v0 = vec[2 * i], v1 = vec[2 * i + 1];
-                vec[2 * i] = v0 * cos[i] - v1 * sin[i];
-                vec[2 * i + 1] = v0 * sin[i] + v1 * cos[i];
-            }
+            float v0 = vec[j], v1 = vec[j + 1];
+            vec[j] = v0 * cos[i] - v1 * sin[i];
+            vec[j + 1] = v0 * sin[i] + v1 * cos[i];
         }
     }
 }
