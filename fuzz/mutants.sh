@@ -50,12 +50,12 @@ wrong-lane-order|Llama2.Fast/Kernels/Tree.cs|s/Vector128.Create\(2, 3, 0, 1\)\);
 dropped-tail|Llama2.Fast/MatMul.cs|0,/if \(j < n\)/s//if (j + 1 < n)/
 less-for-less-or-equal|Llama2.Simple/Formats/TokenizerFile.cs|s/length > bytes.Length\)/length >= bytes.Length)/
 scale-of-the-neighbouring-group|Llama2.Fast/MatMulInt8.cs|s/scales\[2 \* scalesApart\]/scales[2 * scalesApart + 1]/
-rope-pair-swapped|Llama2.Fast/Rope.cs|s/float v0 = vec\[2 \* i\], v1 = vec\[2 \* i \+ 1\]/float v1 = vec[2 * i], v0 = vec[2 * i + 1]/
+rope-pair-swapped|Llama2.Fast/Rope.cs|s/float v0 = vec\[j\], v1 = vec\[j \+ 1\]/float v1 = vec[j], v0 = vec[j + 1]/
 gqa-head-off-by-one|Llama2.Fast/Attention.cs|s/Values \+ row \/ RowsOfKvHead \*/Values + (row + 1) \/ RowsOfKvHead % KvHeads */
 missing-bound-check|Llama2.Simple/Formats/CheckpointHeader.cs|s/tensor.Elements % tensor.GroupSize != 0/tensor.Elements < 0/
 unsigned-shift-made-signed|Llama2.Simple/Sampler.cs|s/state \^= state >> 12;/state ^= (ulong)((long)state >> 12);/
 causal-mask-off-by-one|Llama2.Fast/Attention.cs|s/Position \+ row % RowsOfKvHead \/ KvMul \+ 1/Position + Math.Min(row % RowsOfKvHead \/ KvMul + 2, Queries)/
-cache-position-off-by-one|Llama2.Fast/ForwardPass.cs|s/CopyTo\(_caches\[i\]\.Value\(_layerIndex, _positions\[i\]\)\)/CopyTo(_caches[i].Value(_layerIndex, Math.Max(0, _positions[i] - 1)))/
+cache-position-off-by-one|Llama2.Fast/ForwardPass.cs|s/Value\(_layerIndex, _positions\[i\]\)\[first/Value(_layerIndex, Math.Max(0, _positions[i] - 1))[first/
 cache-loses-a-row|Llama2.Simple/KvCache.cs|s/old.AsSpan\(0, Length \* /old.AsSpan(0, Math.Max(0, Length - 1) * /
 groups-begin-at-each-row|Llama2.Simple/Tensor.cs|s/\(wGroup \+ 1L\) \* GroupSize - start, /long.MaxValue, /
 scales-of-other-rows|Llama2.Simple/Formats/CheckpointWriter.cs|s/row \* spec.Columns \/ spec.GroupSize\)\)/row * spec.Columns \/ spec.GroupSize \/ 2))/
