@@ -1,3 +1,4 @@
+using System.Runtime.Intrinsics;
 using Llama2.Fast;
 using Llama2.Fast.Kernels;
 using Llama2.Simple;
@@ -84,7 +85,9 @@ public sealed unsafe class QuantizationTests
         AssertMultiplies<Int8Scalar>(tensor, x, tokens);
         AssertMultiplies<Int8By128>(tensor, x, tokens);
         AssertMultiplies<Int8Avx2>(tensor, x, tokens);
+        AssertMultiplies<Int8Avx512>(tensor, x, tokens);
         AssertMultiplies<Int8Vnni>(tensor, x, tokens);
+        AssertMultiplies<Int8Unsigned>(tensor, x, tokens);
     }
 
     private static Q8Tensor Tensor(int rows, int columns, int groupSize, Func<sbyte> value)
@@ -138,5 +141,34 @@ public sealed unsafe class QuantizationTests
         }
         Assert.Throws<ArgumentException>("groupSize", () => WeightQuantizer.Quantize(weights, 7));
         Assert.Throws<ArgumentException>("tensor", () => WeightQuantizer.Quantize(quantized, 16));
+    }
+
+    /// <summary>Weights that are unsigned to the product, as VNNI's are, for machines that have none.</summary>
+    private struct Int8Unsigned : IInt8<Int8Unsigned>
+    {
+        private Int8Scalar _v;
+
+        public static bool IsSupported => true;
+
+        public static int Rows => Int8Scalar.Rows;
+
+        public static int Depth => Int8Scalar.Depth;
+
+        public static int Bias => 128;
+
+        public static Vector128<int> Dot(sbyte* w, nint stride, sbyte* x, int n) => Int8Scalar.Dot(w, stride, x, n);
+
+        public static Int8Unsigned Load(sbyte* p) => new() { _v = Int8Scalar.Load(p) };
+
+        public static Int8Unsigned Create(int lane) => new() { _v = Int8Scalar.Create(lane) };
+
+        public static Int8Unsigned Dot(Int8Unsigned sum, Int8Unsigned w, Int8Unsigned x)
+        {
+            for (int i = 0; i < Rows * Depth; i++)
+                sum._v[i / Depth] += ((byte*)&w)[i] * ((sbyte*)&x)[i];
+            return sum;
+        }
+
+        public static void AddScaled(float* o, Int8Unsigned dots, float* wScales, float xScale) => Int8Scalar.AddScaled(o, dots._v, wScales, xScale);
     }
 }
