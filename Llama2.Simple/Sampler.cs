@@ -56,14 +56,18 @@ public sealed class Sampler
             NextUInt32();
     }
 
-    /// <summary>The index of the highest value, the first where several are equal.</summary>
+    /// <summary>The index of the highest of some values, the first where several are equal.</summary>
     public static int ArgMax(ReadOnlySpan<float> values)
     {
         int best = 0;
+        float max = values[0];
         for (int i = 1; i < values.Length; i++)
         {
-            if (values[i] > values[best])
+            if (values[i] > max)
+            {
+                max = values[i];
                 best = i;
+            }
         }
         return best;
     }

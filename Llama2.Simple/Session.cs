@@ -100,6 +100,8 @@ public sealed class Session(ITransformer transformer, Sampler sampler, KvCache? 
     /// <summary>The next token, chosen from <see cref="Logits"/>; it is not fed.</summary>
     public int Sample()
     {
+        if (Sampler.Temperature == 0 && Filters.Count == 0)
+            return Sampler.ArgMax(_logits);
         _logits.CopyTo(_probabilities, 0);
         foreach (LogitFilter filter in Filters)
             filter(_probabilities, Tokens);
