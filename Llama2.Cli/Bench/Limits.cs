@@ -10,7 +10,7 @@ namespace Llama2.Cli.Bench;
 internal static class Limits
 {
     private const int Runs = 3;
-    private static readonly TimeSpan RunTime = TimeSpan.FromMilliseconds(80);
+    private static readonly TimeSpan RunTime = TimeSpan.FromMilliseconds(40);
 
     /// <summary>
     /// GB/s at which threads read a buffer over and over, each its own part, from one end to the other or at four places

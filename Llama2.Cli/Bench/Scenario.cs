@@ -9,7 +9,7 @@ namespace Llama2.Cli.Bench;
 /// <param name="WarmUp">How long the work runs before the first sample, so that the JIT has done its best by then.</param>
 internal sealed record Effort(int Samples, TimeSpan SampleTime, TimeSpan WarmUp)
 {
-    public static readonly Effort Quick = new(5, TimeSpan.FromMilliseconds(200), TimeSpan.FromMilliseconds(500));
+    public static readonly Effort Quick = new(5, TimeSpan.FromMilliseconds(150), TimeSpan.FromMilliseconds(500));
     public static readonly Effort Full = new(7, TimeSpan.FromMilliseconds(600), TimeSpan.FromMilliseconds(1000));
 }
 
