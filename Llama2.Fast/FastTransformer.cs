@@ -8,7 +8,7 @@ namespace Llama2.Fast;
 /// through a layer at a time. The same weights and tokens give the same bits on every machine, with any kernel, any number
 /// of threads, and rows in any batches (any NaN equals any NaN).
 /// </summary>
-public sealed class FastTransformer : ITransformer
+public sealed class FastTransformer : IGreedyTransformer
 {
     private readonly ForwardPass _pass;
 
@@ -18,14 +18,19 @@ public sealed class FastTransformer : ITransformer
     /// <param name="threads">Threads to work with, or 0 for one on each physical core that the process may use.</param>
     /// <param name="kernel">One of <see cref="KernelNames"/>; by default what LLAMA2_KERNEL says, or else the first of them.</param>
     /// <exception cref="ArgumentException">The machine has no such kernel.</exception>
-    public FastTransformer(Config config, Weights weights, int threads = 0, string? kernel = null)
+    public FastTransformer(Config config, Weights weights, int threads = 0, string? kernel = null) : this(config, weights, threads, kernel, Shortlist.LeastElements)
+    {
+    }
+
+    /// <summary>The same, with a shortlist for classifiers of so many elements and more.</summary>
+    internal FastTransformer(Config config, Weights weights, int threads, string? kernel, long leastShortlist)
     {
         ArgumentNullException.ThrowIfNull(config);
         ArgumentNullException.ThrowIfNull(weights);
         ArgumentOutOfRangeException.ThrowIfNegative(threads);
         Kernel chosen = Kernel.Find(kernel);
         (Threads, KernelName) = (threads == 0 ? DefaultThreads : threads, chosen.Name);
-        _pass = chosen.CreatePass(config, weights, Threads);
+        _pass = chosen.CreatePass(config, weights, Threads, leastShortlist);
     }
 
     /// <summary>The kernels this machine can run, the preferred one first.</summary>
@@ -48,6 +53,12 @@ public sealed class FastTransformer : ITransformer
 
     /// <summary>The kernel at work.</summary>
     public string KernelName { get; }
+
+    /// <summary>Bytes that <see cref="ArgMax"/> reads for a token instead of a float32 classifier, or 0 where it reads all of that.</summary>
+    public long ShortlistBytes => _pass.ShortlistBytes;
+
+    /// <summary>Rows of the classifier that the last <see cref="ArgMax"/> multiplied.</summary>
+    internal int Listed => _pass.Listed;
 
     /// <summary>
     /// Has a thread run a model of the smallest size, so that .NET compiles the kernel while the caller reads files.
@@ -75,6 +86,12 @@ public sealed class FastTransformer : ITransformer
 
     /// <inheritdoc/>
     public void Forward(ReadOnlySpan<Row> rows, Span<float> output) => _pass.Forward(rows, output);
+
+    /// <inheritdoc/>
+    public void Classify(ReadOnlySpan<float> embedding, Span<float> logits) => _pass.Classify(embedding, logits);
+
+    /// <inheritdoc/>
+    public int ArgMax(ReadOnlySpan<float> embedding) => _pass.ArgMax(embedding);
 
     /// <summary>Releases the buffers; the weights belong to their checkpoint.</summary>
     public void Dispose() => _pass.Dispose();

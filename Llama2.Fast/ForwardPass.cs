@@ -12,6 +12,18 @@ internal abstract class ForwardPass(Config config) : IDisposable
     /// <summary><see cref="ITransformer.Forward"/>.</summary>
     public abstract void Forward(ReadOnlySpan<Row> rows, Span<float> output);
 
+    /// <summary><see cref="IGreedyTransformer.Classify"/>.</summary>
+    public abstract void Classify(ReadOnlySpan<float> embedding, Span<float> logits);
+
+    /// <summary><see cref="IGreedyTransformer.ArgMax"/>.</summary>
+    public abstract int ArgMax(ReadOnlySpan<float> embedding);
+
+    /// <summary>Bytes that <see cref="ArgMax"/> reads instead of the classifier, or 0 where it reads that.</summary>
+    public abstract long ShortlistBytes { get; }
+
+    /// <summary>Rows of the classifier that the last <see cref="ArgMax"/> multiplied.</summary>
+    public abstract int Listed { get; }
+
     public abstract void Dispose();
 }
 
@@ -35,6 +47,7 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
     private readonly List<MemoryHandle> _pins = [];
     private readonly Layer[] _layers;
     private readonly Matrix _classifier;
+    private readonly Shortlist<TLanes, TInt8>? _shortlist;
     private readonly float* _rmsFinal;
     private readonly Rope _rope;
     private readonly Team _team = Team.Shared;
@@ -54,6 +67,7 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
     private readonly Activations _hb, _hb2;   // (rows, hidden_dim)
     private readonly Activations _cos, _sin;  // (rows, head_size / 2)
     private readonly QuantizedActivations? _int8;
+    private readonly Activations _allLogits;  // (1, vocab_size), where nobody else wants them
 
     // what the chunks of the present region need to know
     private Layer _layer;
@@ -64,12 +78,14 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
     private int _firstToken, _tokens;
     private float* _logits;
 
-    public ForwardPass(Config config, Weights weights, int threads) : base(config)
+    public ForwardPass(Config config, Weights weights, int threads, long leastShortlist) : base(config)
     {
         (_weights, _threads) = (weights, threads);
         _layers = [.. weights.Layers.Select(layer => new Layer(layer, _pins))];
         _layer = _layers[0];
         _classifier = new Matrix(weights.Classifier, _pins);
+        if (Shortlist.Suits(_classifier, leastShortlist))
+            _shortlist = new(_classifier, _team, threads);
         _rmsFinal = Matrix.Pin(weights.RmsFinal, _pins);
         _rope = new Rope(config.HeadSize);
         _x = new(config.Dim);
@@ -81,6 +97,7 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
         _hb2 = new(config.HiddenDim);
         _cos = new(config.HeadSize / 2);
         _sin = new(config.HeadSize / 2);
+        _allLogits = new(config.VocabSize);
         int groupSize = _classifier.GroupSize;
         if (Array.Exists(_layers, layer => Array.Exists(layer.Matrices, matrix => matrix.GroupSize != groupSize)))
             throw new ArgumentException("the matrices must all be float32, or all int8 of one group size", nameof(weights));
@@ -106,6 +123,40 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
             }
         }
         Array.Clear(_caches);
+    }
+
+    public override void Classify(ReadOnlySpan<float> embedding, Span<float> logits)
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual(embedding.Length, Config.Dim, nameof(embedding));
+        ArgumentOutOfRangeException.ThrowIfNotEqual(logits.Length, Config.VocabSize, nameof(logits));
+        using Lock.Scope scope = _team.Enter();
+        SetState(embedding);
+        fixed (float* o = logits)
+            Classify(o, 0, 1);
+    }
+
+    public override int ArgMax(ReadOnlySpan<float> embedding)
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual(embedding.Length, Config.Dim, nameof(embedding));
+        using Lock.Scope scope = _team.Enter();
+        SetState(embedding);
+        int token = _shortlist?.ArgMax(_xb[0]) ?? -1;
+        if (token >= 0)
+            return token;
+        _allLogits.EnsureRows(1);
+        Classify(_allLogits[0], 0, 1);
+        return Sampler.ArgMax(new ReadOnlySpan<float>(_allLogits[0], Config.VocabSize));
+    }
+
+    public override long ShortlistBytes => _shortlist?.Bytes ?? 0;
+
+    public override int Listed => _shortlist?.Listed ?? Config.VocabSize;
+
+    private void SetState(ReadOnlySpan<float> embedding)
+    {
+        EnsureRows(1);
+        embedding.CopyTo(new Span<float>(_xb[0], Config.Dim));
+        Quantize(_xb, 0, Config.Dim);
     }
 
     private void Forward(ReadOnlySpan<Row> rows, float* output)
@@ -228,21 +279,27 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
 
     private void Output(float* output)
     {
-        for (int i = 0; i < _rows; i += _tokens)
+        for (int i = 0, tokens; i < _rows; i += tokens)
         {
-            (_firstToken, _tokens) = (i, 1);
+            tokens = 1;
             if (_wants[i] == Want.Embedding)
             {
                 new ReadOnlySpan<float>(_xb[i], Config.Dim).CopyTo(new Span<float>(output, Config.Dim));
                 output += Config.Dim;
                 continue;
             }
-            while (i + _tokens < _rows && _wants[i + _tokens] == Want.Logits)
-                _tokens++;
-            _logits = output;
-            MultiplyRows(_classify, 0, Config.VocabSize, _classifier);
-            output += (nint)_tokens * Config.VocabSize;
+            while (i + tokens < _rows && _wants[i + tokens] == Want.Logits)
+                tokens++;
+            Classify(output, i, tokens);
+            output += (nint)tokens * Config.VocabSize;
         }
+    }
+
+    private void Classify(float* logits, int first, int tokens)
+    {
+        _logits = logits;
+        (_firstToken, _tokens) = (first, tokens);
+        MultiplyRows(_classify, 0, Config.VocabSize, _classifier);
     }
 
     // The chunks.
@@ -374,8 +431,9 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
 
     public override void Dispose()
     {
-        foreach (Activations activations in (ReadOnlySpan<Activations>)[_x, _xb, _q, _k, _v, _hb, _hb2, _cos, _sin])
+        foreach (Activations activations in (ReadOnlySpan<Activations>)[_x, _xb, _q, _k, _v, _hb, _hb2, _cos, _sin, _allLogits])
             activations.Dispose();
+        _shortlist?.Dispose();
         _int8?.Dispose();
         _pins.ForEach(pin => pin.Dispose());
         _pins.Clear();

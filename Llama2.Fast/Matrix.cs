@@ -25,6 +25,14 @@ internal readonly unsafe struct Matrix
         }
     }
 
+    /// <summary>Int8 that lies somewhere else.</summary>
+    public Matrix(int rows, int columns, int groupSize, sbyte* values, float* scales)
+    {
+        (Rows, Columns, GroupSize) = (rows, columns, groupSize);
+        Values = values;
+        Scales = scales;
+    }
+
     public int Rows { get; }
 
     public int Columns { get; }

@@ -7,6 +7,7 @@ internal sealed unsafe class NativeBuffer<T> : IDisposable where T : unmanaged
 {
     private const int Alignment = 64;
 
+    private void* _block;
     private long _count;
 
     /// <summary>Where it is now.</summary>
@@ -18,9 +19,9 @@ internal sealed unsafe class NativeBuffer<T> : IDisposable where T : unmanaged
         if (count > _count)
         {
             Free();
-            nuint bytes = checked((nuint)count * (nuint)sizeof(T));
-            Pointer = (T*)NativeMemory.AlignedAlloc(bytes, Alignment);
-            NativeMemory.Clear(Pointer, bytes);
+            // zeros are had for nothing from the operating system, and where they are first used
+            _block = NativeMemory.AllocZeroed(checked((nuint)count * (nuint)sizeof(T) + Alignment));
+            Pointer = (T*)((nuint)_block + Alignment - 1 & ~(nuint)(Alignment - 1));
             _count = count;
         }
         return Pointer;
@@ -28,8 +29,9 @@ internal sealed unsafe class NativeBuffer<T> : IDisposable where T : unmanaged
 
     private void Free()
     {
-        NativeMemory.AlignedFree(Pointer);
+        NativeMemory.Free(_block);
         Pointer = null;
+        _block = null;
         _count = 0;
     }
 

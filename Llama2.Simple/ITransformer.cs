@@ -41,6 +41,24 @@ public interface ITransformer : IDisposable
     void Forward(ReadOnlySpan<Row> rows, Span<float> output);
 }
 
+/// <summary>
+/// A transformer whose last step can be had by itself. Who samples greedily asks its rows for <see cref="Want.Embedding"/>
+/// and then for the token, which may be found without all of the logits.
+/// </summary>
+public interface IGreedyTransformer : ITransformer
+{
+    /// <summary>From what a row wanting <see cref="Want.Embedding"/> gave, what it had given wanting <see cref="Want.Logits"/>, bit for bit.</summary>
+    /// <param name="embedding">The state after the final norm: (dim,).</param>
+    /// <param name="logits">Receives the logits: (vocab_size,).</param>
+    /// <exception cref="ArgumentOutOfRangeException">A span of another length.</exception>
+    void Classify(ReadOnlySpan<float> embedding, Span<float> logits);
+
+    /// <summary>What <see cref="Sampler.ArgMax"/> makes of these logits.</summary>
+    /// <param name="embedding">The state after the final norm: (dim,).</param>
+    /// <exception cref="ArgumentOutOfRangeException">A span of another length.</exception>
+    int ArgMax(ReadOnlySpan<float> embedding);
+}
+
 /// <summary>A sequence has reached the model's context length.</summary>
 /// <param name="seqLen">The context length in tokens.</param>
 public sealed class ContextFullException(int seqLen) : InvalidOperationException($"the context is full: this model holds {seqLen} tokens");

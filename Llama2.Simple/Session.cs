@@ -13,8 +13,11 @@ public delegate void LogitsVisitor(ReadOnlySpan<float> logits);
 public sealed class Session(ITransformer transformer, Sampler sampler, KvCache? cache = null, int[]? tokens = null)
 {
     private readonly List<int> _tokens = [.. Checked(cache, tokens ?? [])];
+    private readonly Row[] _row = new Row[1];
+    private readonly float[] _embedding = new float[transformer.Config.Dim];
     private readonly float[] _logits = new float[transformer.Config.VocabSize];
     private readonly float[] _probabilities = new float[transformer.Config.VocabSize];
+    private IGreedyTransformer? _classifier; // what makes _logits of _embedding, while that has not been done
 
     /// <summary>The model.</summary>
     public ITransformer Transformer { get; } = transformer;
@@ -29,7 +32,15 @@ public sealed class Session(ITransformer transformer, Sampler sampler, KvCache? 
     public ReadOnlySpan<int> Tokens => CollectionsMarshal.AsSpan(_tokens);
 
     /// <summary>The logits after the last token fed: (vocab_size,).</summary>
-    public ReadOnlySpan<float> Logits => _logits;
+    public ReadOnlySpan<float> Logits
+    {
+        get
+        {
+            _classifier?.Classify(_embedding, _logits);
+            _classifier = null;
+            return _logits;
+        }
+    }
 
     /// <summary>The most tokens fed in one forward pass. More is faster where an implementation reads weights once a pass.</summary>
     public int BatchSize { get; init; } = 128;
@@ -80,29 +91,36 @@ public sealed class Session(ITransformer transformer, Sampler sampler, KvCache? 
         transformer.Forward(CollectionsMarshal.AsSpan(rows), logits);
         for (int i = 0; i < parts.Count; i++)
         {
-            parts[i].Session._tokens.AddRange(parts[i].Tokens);
-            logits.AsSpan(i * vocabSize, vocabSize).CopyTo(parts[i].Session._logits);
+            Session session = parts[i].Session;
+            session._tokens.AddRange(parts[i].Tokens);
+            logits.AsSpan(i * vocabSize, vocabSize).CopyTo(session._logits);
+            session._classifier = null;
         }
     }
 
     private void FeedBatch(ReadOnlySpan<int> tokens, bool last)
     {
-        Span<Row> rows = tokens.Length == 1 ? [default] : new Row[tokens.Length];
+        Row[] rows = tokens.Length == 1 ? _row : new Row[tokens.Length];
         for (int i = 0; i < rows.Length; i++)
             rows[i] = new Row(tokens[i], Cache);
+        IGreedyTransformer? classifier = IsGreedy && OnLogits is null ? Transformer as IGreedyTransformer : null;
         if (last || OnLogits is not null)
-            rows[^1] = rows[^1] with { Want = Want.Logits };
-        Transformer.Forward(rows, _logits);
+            rows[^1] = rows[^1] with { Want = classifier is null ? Want.Logits : Want.Embedding };
+        Transformer.Forward(rows, classifier is null ? _logits : _embedding);
+        if (last)
+            _classifier = classifier;
         _tokens.AddRange(tokens);
         OnLogits?.Invoke(_logits);
     }
 
+    private bool IsGreedy => Sampler.Temperature == 0 && Filters.Count == 0;
+
     /// <summary>The next token, chosen from <see cref="Logits"/>; it is not fed.</summary>
     public int Sample()
     {
-        if (Sampler.Temperature == 0 && Filters.Count == 0)
-            return Sampler.ArgMax(_logits);
-        _logits.CopyTo(_probabilities, 0);
+        if (IsGreedy)
+            return _classifier?.ArgMax(_embedding) ?? Sampler.ArgMax(_logits);
+        Logits.CopyTo(_probabilities);
         foreach (LogitFilter filter in Filters)
             filter(_probabilities, Tokens);
         int next = Sampler.Sample(_probabilities);

@@ -30,6 +30,7 @@ internal sealed record Target(TargetAction Run, Func<IEnumerable<Seed>> Seeds, F
         new(Targets.MatMul.Run, Targets.MatMul.Seeds),
         new(Targets.Quantize.Run, Targets.Quantize.Seeds),
         new(Targets.Forward.Run, Targets.Forward.Seeds),
+        new(Targets.Shortlist.Run, Targets.Shortlist.Seeds),
         new(Targets.Options.Run, Targets.Options.Seeds, Targets.Options.Words),
     ];
 

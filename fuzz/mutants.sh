@@ -61,6 +61,8 @@ groups-begin-at-each-row|Llama2.Simple/Tensor.cs|s/\(wGroup \+ 1L\) \* GroupSize
 scales-of-other-rows|Llama2.Simple/Formats/CheckpointWriter.cs|s/row \* spec.Columns \/ spec.GroupSize\)\)/row * spec.Columns \/ spec.GroupSize \/ 2))/
 session-values-are-keys|Llama2.Simple/Formats/SessionFile.cs|s/session.Cache.Values\(layer\)/session.Cache.Keys(layer)/
 rightmost-merge|Llama2.Simple/Tokenizer.cs|s/a.Left.CompareTo\(b.Left\)/b.Left.CompareTo(a.Left)/
+shortlist-bound-of-the-weights|Llama2.Fast/Shortlist.cs|s/0\.501 \* Math/0.4 * Math/
+shortlist-bound-of-the-state|Llama2.Fast/Shortlist.cs|s/\(Math.Sqrt\(squaresOfErrors\)/(0.8 * Math.Sqrt(squaresOfErrors)/
 MUTANTS
 
 echo "$missed missed"

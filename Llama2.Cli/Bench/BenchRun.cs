@@ -134,8 +134,8 @@ internal sealed class BenchRun(BenchOptions options, Action<string> progress, Ca
             progress($"{key}: too noisy to tell: the samples spread over {Statistics.Spread(samples):P0} of their median");
         return new BenchRow(
             key, scenario.Kernel,
-            key.Phase == Phase.Decode ? Work.DecodeBytes(header, tokens) : Work.PrefillOperations(header, tokens),
-            key.Phase == Phase.Decode ? Bandwidth(Work.WeightBytes(header), key.Threads) : Peak(header.Version == 2, key.Threads),
+            key.Phase == Phase.Decode ? Work.DecodeBytes(header, tokens, scenario.ShortlistBytes) : Work.PrefillOperations(header, tokens),
+            key.Phase == Phase.Decode ? Bandwidth(Work.WeightBytes(header, scenario.ShortlistBytes), key.Threads) : Peak(header.Version == 2, key.Threads),
             samples, scenario.Peers, scenario.Error?.Message);
     }
 

@@ -25,13 +25,17 @@ internal sealed class ForwardScenario(
     /// <summary>The kernel that computed, or null where there is only one way.</summary>
     public string? Kernel { get; private set; }
 
+    /// <summary>Bytes that choosing a token reads instead of the classifier, or 0.</summary>
+    public long ShortlistBytes { get; private set; }
+
     public IReadOnlyList<PeerSamples> Peers =>
         [.. peers.Select((turn, i) => new PeerSamples(turn.Peer.Name, turn.Inputs.Threads, _peerSamples[i], turn.Failed.GetValueOrDefault(turn.Peer)?.Message))];
 
     protected override void Prepare()
     {
         _transformer = create();
-        Kernel = (_transformer as FastTransformer)?.KernelName;
+        FastTransformer? fast = _transformer as FastTransformer;
+        (Kernel, ShortlistBytes) = (fast?.KernelName, fast?.ShortlistBytes ?? 0);
         _session = new Session(_transformer, new Sampler(_transformer.Config.VocabSize, temperature: 0, topp: 0, seed: 1)) { BatchSize = batchSize };
         _prompt = [.. Enumerable.Range(0, tokens).Select(i => i == 0 ? Tokenizer.Bos : (int)(i * 7919L % _transformer.Config.VocabSize))];
     }
@@ -43,6 +47,7 @@ internal sealed class ForwardScenario(
         if (Key.Phase == Phase.Prefill)
         {
             session.Feed(_prompt, Cancellation);
+            _ = session.Logits;
             return;
         }
         int token = Tokenizer.Bos;

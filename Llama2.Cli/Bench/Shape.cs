@@ -5,7 +5,7 @@ using Llama2.Simple.Formats;
 
 namespace Llama2.Cli.Bench;
 
-/// <summary>A shape of model to measure without having its weights, whose values no forward pass depends on for its speed.</summary>
+/// <summary>A shape of model to measure without having its weights, of whose values the speed depends little: greedily, on how few logits come near the greatest.</summary>
 /// <param name="Name">As the command line gives it.</param>
 /// <param name="Header">Header of the checkpoint to make.</param>
 internal sealed record Shape(string Name, CheckpointHeader Header)

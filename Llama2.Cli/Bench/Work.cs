@@ -8,13 +8,18 @@ internal static class Work
     /// <summary>Elements of all weights.</summary>
     public static long Parameters(CheckpointHeader header) => Tensors(header).Sum(spec => spec.Count * spec.Elements);
 
-    /// <summary>Bytes of all weights that a token reads; of an embedding table that is no classifier it reads one row.</summary>
-    public static long WeightBytes(CheckpointHeader header) => Tensors(header)
-        .Where(spec => spec.Name != "token_embedding_table" || header.SharedClassifier).Sum(spec => spec.Count * spec.Bytes);
+    /// <summary>
+    /// Bytes of weights that a token reads: all, but of an embedding table that is no classifier one row, and of a classifier only
+    /// <paramref name="shortlist"/> where that is not 0.
+    /// </summary>
+    public static long WeightBytes(CheckpointHeader header, long shortlist = 0) =>
+        Tensors(header).Sum(spec => spec.Name == (header.SharedClassifier ? "token_embedding_table" : "wcls") && shortlist > 0 ? shortlist
+            : spec.Name == "token_embedding_table" && !header.SharedClassifier ? 0
+            : spec.Count * spec.Bytes);
 
-    /// <summary>Bytes read for a token, on average over positions 0 to <paramref name="tokens"/> - 1: every weight once, and the keys and values so far.</summary>
-    public static double DecodeBytes(CheckpointHeader header, int tokens) =>
-        WeightBytes(header) + 2.0 * sizeof(float) * header.Config.KvDim * header.Config.LayerCount * MeanPositions(tokens);
+    /// <summary>Bytes read for a token, on average over positions 0 to <paramref name="tokens"/> - 1: those of the weights, and the keys and values so far.</summary>
+    public static double DecodeBytes(CheckpointHeader header, int tokens, long shortlist = 0) =>
+        WeightBytes(header, shortlist) + 2.0 * sizeof(float) * header.Config.KvDim * header.Config.LayerCount * MeanPositions(tokens);
 
     /// <summary>
     /// Floating-point operations for a token of a prompt of <paramref name="tokens"/> tokens: two for each element of a matrix,

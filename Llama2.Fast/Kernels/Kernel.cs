@@ -45,7 +45,7 @@ internal abstract class Kernel(string name, bool isSupported)
     private static string? Chosen => Environment.GetEnvironmentVariable(Variable);
 
     /// <summary>A transformer's innards that compute this way.</summary>
-    public abstract ForwardPass CreatePass(Config config, Weights weights, int threads);
+    public abstract ForwardPass CreatePass(Config config, Weights weights, int threads, long leastShortlist = Shortlist.LeastElements);
 
     /// <summary>Quantises n floats in groups, halves to even.</summary>
     public abstract unsafe void QuantizeWeights(float* x, int n, int groupSize, sbyte* values, float* scales);
@@ -59,8 +59,8 @@ internal sealed class Kernel<TLanes, TInt8>(string name) : Kernel(name, TLanes.I
     where TLanes : struct, ILanes<TLanes>
     where TInt8 : struct, IInt8<TInt8>
 {
-    public override ForwardPass CreatePass(Config config, Weights weights, int threads) =>
-        new ForwardPass<TLanes, TInt8>(config, weights, threads);
+    public override ForwardPass CreatePass(Config config, Weights weights, int threads, long leastShortlist = Shortlist.LeastElements) =>
+        new ForwardPass<TLanes, TInt8>(config, weights, threads, leastShortlist);
 
     public override unsafe void QuantizeWeights(float* x, int n, int groupSize, sbyte* values, float* scales) =>
         Nn<TLanes>.Quantize(x, n, groupSize, values, scales, halvesToEven: true);

@@ -34,6 +34,9 @@ public sealed class StatisticsTests
         Assert.Equal(4 * (Matrices + Norms + Vocabulary), Work.WeightBytes(tied));
         Assert.Equal(4 * (Matrices + Norms + Vocabulary), Work.WeightBytes(own)); // one of the two tables
 
+        Assert.Equal(4 * (Matrices + Norms) + 777, Work.WeightBytes(tied, shortlist: 777)); // read instead of the table that is the classifier
+        Assert.Equal(4 * (Matrices + Norms) + 777, Work.WeightBytes(own, shortlist: 777));
+
         // at positions 0, 1, 2 there are 1, 2, 3 keys and values of 4 floats in each layer
         Assert.Equal(Work.WeightBytes(tied) + 2.0 * 4 * 4 * 3 * 2, Work.DecodeBytes(tied, 3));
         // three tokens: matrices, q.k and att*v of 1 + 2 + 3 positions, the classifier once
