@@ -13,7 +13,7 @@ internal abstract unsafe class KernelUnderTest
     /// <summary>All others that this machine can run.</summary>
     public static KernelUnderTest[] Others { get; } =
     [
-        .. Supported<Lanes512, Int8Vnni>(), .. Supported<Lanes256, Int8Vnni>(), .. Supported<Lanes256, Int8Avx2>(), .. Supported<Lanes128, Int8By128>(),
+        .. Supported<Lanes512, Int8Vnni>(), .. Supported<Lanes512, Int8Avx512>(), .. Supported<Lanes256, Int8Vnni>(), .. Supported<Lanes256, Int8Avx2>(), .. Supported<Lanes128, Int8By128>(),
     ];
 
     public abstract string Name { get; }
