@@ -62,7 +62,7 @@ scales-of-other-rows|Llama2.Simple/Formats/CheckpointWriter.cs|s/row \* spec.Col
 session-values-are-keys|Llama2.Simple/Formats/SessionFile.cs|s/session.Cache.Values\(layer\)/session.Cache.Keys(layer)/
 rightmost-merge|Llama2.Simple/Tokenizer.cs|s/a.Left.CompareTo\(b.Left\)/b.Left.CompareTo(a.Left)/
 shortlist-bound-of-the-weights|Llama2.Fast/Shortlist.cs|s/0\.501 \* Math/0.4 * Math/
-shortlist-bound-of-the-state|Llama2.Fast/Shortlist.cs|s/\(Math.Sqrt\(squaresOfErrors\)/(0.8 * Math.Sqrt(squaresOfErrors)/
+shortlist-bound-of-the-state|Llama2.Fast/Shortlist.cs|s/\(Math.Sqrt\(squaresOfErrors\)/(0.7 * Math.Sqrt(squaresOfErrors)/
 MUTANTS
 
 echo "$missed missed"
