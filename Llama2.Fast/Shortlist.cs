@@ -6,8 +6,8 @@ namespace Llama2.Fast;
 /// <summary>Which classifiers a shortlist is made for.</summary>
 internal static class Shortlist
 {
-    /// <summary>A smaller classifier is soon read as it is: 16 MB.</summary>
-    public const long LeastElements = 1 << 22;
+    /// <summary>A smaller classifier is soon read as it is: 4 MB.</summary>
+    public const long LeastElements = 1 << 20;
 
     // A greater one belongs to a model of which it is a small part, and a copy is memory: 64 MB.
     private const long MostElements = 1 << 26;
@@ -33,9 +33,9 @@ internal static class Shortlist
 /// as they are. So the answer is that of all logits, always, or none.
 /// </summary>
 /// <remarks>
-/// With ŵ and x̂ for what int8 makes of a row and of the state: |w x - ŵ x̂| &lt;= ||w - ŵ|| ||x|| + ||ŵ|| ||x - x̂||, by
-/// Cauchy and Schwarz. The same holds of the sums as computed if to the last factor is added what rounding may do to them, n 2^-22 (||x|| + ||x̂||),
-/// several times more than n 2^-23 sum|w x| for the one and less for the other. The constants near 1e-20 cover denormals.
+/// Let ŵ and x̂ be what int8 makes of a row and of the state. By Cauchy and Schwarz |w x - ŵ x̂| &lt;= ||w - ŵ|| ||x|| + ||ŵ|| ||x - x̂||.
+/// The sums as they are computed are off by n 2^-23 sum|w x| at most, so the bound holds of them with n 2^-22 (||x|| + ||x̂||)
+/// added to ||x - x̂||. Constants of 1e-20 and less are there for denormals, those beside 1 for the rounding of the bound itself.
 /// </remarks>
 internal sealed unsafe class Shortlist<TLanes, TInt8> : IDisposable
     where TLanes : struct, ILanes<TLanes>
@@ -172,7 +172,7 @@ internal sealed unsafe class Shortlist<TLanes, TInt8> : IDisposable
             for (int g = 0; g < groups; g++)
                 squares += (double)scales[g] * scales[g];
             double error = 0.501 * Math.Sqrt(squares * _groupSize) + 1e-25; // half a step, and what rounding the quotient adds
-            double norm = 1.001 * Math.Sqrt(MatMul<TLanes>.Dot(w, w, n) + (n * 1e-37)) + error;
+            double norm = Math.Sqrt(((1 + (n * 1.2e-7)) * MatMul<TLanes>.Dot(w, w, n)) + (n * 1e-37)) + error;
             if (norm < Immense) // and a number
                 (_errors.Pointer[i], _norms.Pointer[i]) = ((float)(error * (1 + 1e-6)), (float)(norm * (1 + 1e-6)));
         }
