@@ -1,12 +1,15 @@
 namespace Llama2.Simple;
 
+/// <summary>logits = softmax(logits / temperature).</summary>
+public delegate void SoftmaxFunction(Span<float> logits, float temperature);
+
 /// <summary>
 /// Takes logits and returns a token: greedy argmax, sampling, or top-p sampling, as run.c does them. The same seed and
 /// the same logits give the same tokens.
 /// </summary>
 public sealed class Sampler
 {
-    private readonly (float Prob, int Index)[] _candidates; // for top-p: (vocab_size,)
+    private readonly (float Prob, int Index)[] _candidates, _spare; // for top-p: (vocab_size,)
 
     /// <summary>A sampler in its initial state.</summary>
     /// <param name="vocabSize">Number of logits.</param>
@@ -24,6 +27,7 @@ public sealed class Sampler
             throw new ArgumentOutOfRangeException(nameof(topp), topp, "top-p is between 0 and 1");
         (Temperature, TopP, RandomState) = (temperature, topp, seed);
         _candidates = new (float, int)[vocabSize];
+        _spare = new (float, int)[vocabSize];
     }
 
     /// <summary>Divides the logits; 0 is greedy.</summary>
@@ -37,16 +41,23 @@ public sealed class Sampler
 
     /// <summary>The next token.</summary>
     /// <param name="logits">Logits: (vocab_size,). They are overwritten with probabilities unless the temperature is 0.</param>
-    public int Sample(Span<float> logits)
+    /// <param name="softmax">Makes probabilities of them; <see cref="Softmax"/> if null.</param>
+    public int Sample(Span<float> logits, SoftmaxFunction? softmax = null)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(logits.Length, _candidates.Length, nameof(logits));
         if (Temperature == 0)
             return ArgMax(logits);
-        for (int i = 0; i < logits.Length; i++)
-            logits[i] /= Temperature;
-        Nn.Softmax(logits);
+        (softmax ?? Softmax)(logits, Temperature);
         float coin = NextFloat();
         return TopP is <= 0 or >= 1 ? Multinomial(logits, coin) : Nucleus(logits, coin);
+    }
+
+    /// <summary>logits = softmax(logits / temperature).</summary>
+    public static void Softmax(Span<float> logits, float temperature)
+    {
+        for (int i = 0; i < logits.Length; i++)
+            logits[i] /= temperature;
+        Nn.Softmax(logits);
     }
 
     /// <summary>Draws as many random numbers as that many calls of <see cref="Sample"/> would.</summary>
@@ -99,8 +110,7 @@ public sealed class Sampler
         if (count == 0)
             return ArgMax(probabilities); // only NaN: run.c reads before its array here
 
-        Span<(float Prob, int Index)> candidates = _candidates.AsSpan(0, count);
-        candidates.Sort(static (a, b) => a.Prob > b.Prob ? -1 : a.Prob < b.Prob ? 1 : a.Index - b.Index);
+        Span<(float Prob, int Index)> candidates = Sorted(_candidates.AsSpan(0, count), _spare.AsSpan(0, count));
 
         float cumulative = 0;
         int last = count - 1; // in case of rounding errors consider all candidates
@@ -123,6 +133,30 @@ public sealed class Sampler
                 return candidates[i].Index;
         }
         return candidates[last].Index; // in case of rounding errors
+    }
+
+    /// <summary>
+    /// The candidates, the likeliest first and equal ones in the order of their indices, where they are or in
+    /// <paramref name="spare"/>. A radix sort, byte by byte from the last: the bits of floats above 0 rise as they do.
+    /// </summary>
+    private static Span<(float Prob, int Index)> Sorted(Span<(float Prob, int Index)> candidates, Span<(float Prob, int Index)> spare)
+    {
+        Span<int> starts = stackalloc int[256];
+        for (int shift = 0; shift < 32; shift += 8)
+        {
+            starts.Clear();
+            foreach ((float prob, _) in candidates)
+                starts[BitConverter.SingleToInt32Bits(prob) >> shift & 255]++;
+            int start = 0;
+            for (int digit = 255; digit >= 0; digit--)
+                (starts[digit], start) = (start, start + starts[digit]);
+            foreach ((float Prob, int Index) candidate in candidates)
+                spare[starts[BitConverter.SingleToInt32Bits(candidate.Prob) >> shift & 255]++] = candidate;
+            Span<(float Prob, int Index)> sorted = spare;
+            spare = candidates;
+            candidates = sorted;
+        }
+        return candidates;
     }
 
     /// <summary>xorshift64*: https://en.wikipedia.org/wiki/Xorshift#xorshift* (the shifts are of unsigned numbers).</summary>
