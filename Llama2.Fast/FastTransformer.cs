@@ -8,7 +8,7 @@ namespace Llama2.Fast;
 /// through a layer at a time. The same weights and tokens give the same bits on every machine, with any kernel, any number
 /// of threads, and rows in any batches (any NaN equals any NaN).
 /// </summary>
-public sealed class FastTransformer : IGreedyTransformer
+public sealed class FastTransformer : ILanguageHead
 {
     private readonly ForwardPass _pass;
 
@@ -92,6 +92,9 @@ public sealed class FastTransformer : IGreedyTransformer
 
     /// <inheritdoc/>
     public int ArgMax(ReadOnlySpan<float> embedding) => _pass.ArgMax(embedding);
+
+    /// <inheritdoc/>
+    public void Softmax(Span<float> logits, float temperature) => _pass.Softmax(logits, temperature);
 
     /// <summary>Releases the buffers; the weights belong to their checkpoint.</summary>
     public void Dispose() => _pass.Dispose();

@@ -12,11 +12,14 @@ internal abstract class ForwardPass(Config config) : IDisposable
     /// <summary><see cref="ITransformer.Forward"/>.</summary>
     public abstract void Forward(ReadOnlySpan<Row> rows, Span<float> output);
 
-    /// <summary><see cref="IGreedyTransformer.Classify"/>.</summary>
+    /// <summary><see cref="ILanguageHead.Classify"/>.</summary>
     public abstract void Classify(ReadOnlySpan<float> embedding, Span<float> logits);
 
-    /// <summary><see cref="IGreedyTransformer.ArgMax"/>.</summary>
+    /// <summary><see cref="ILanguageHead.ArgMax"/>.</summary>
     public abstract int ArgMax(ReadOnlySpan<float> embedding);
+
+    /// <summary><see cref="ILanguageHead.Softmax"/>.</summary>
+    public abstract void Softmax(Span<float> logits, float temperature);
 
     /// <summary>Bytes that <see cref="ArgMax"/> reads instead of the classifier, or 0 where it reads that.</summary>
     public abstract long ShortlistBytes { get; }
@@ -146,6 +149,18 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
         _allLogits.EnsureRows(1);
         Classify(_allLogits[0], 0, 1);
         return Sampler.ArgMax(new ReadOnlySpan<float>(_allLogits[0], Config.VocabSize));
+    }
+
+    public override void Softmax(Span<float> logits, float temperature)
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual(logits.Length, Config.VocabSize, nameof(logits));
+        using Lock.Scope scope = _team.Enter();
+        _allLogits.EnsureRows(1);
+        Span<float> x = new(_allLogits[0], Config.VocabSize); // it has room for whole lanes
+        logits.CopyTo(x);
+        Nn<TLanes>.Divide(_allLogits[0], x.Length, temperature);
+        Nn<TLanes>.Softmax(_allLogits[0], x.Length);
+        x.CopyTo(logits);
     }
 
     public override long ShortlistBytes => _shortlist?.Bytes ?? 0;

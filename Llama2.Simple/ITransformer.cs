@@ -42,10 +42,11 @@ public interface ITransformer : IDisposable
 }
 
 /// <summary>
-/// A transformer whose last step can be had by itself. Who samples greedily asks its rows for <see cref="Want.Embedding"/>
-/// and then for the token, which may be found without all of the logits.
+/// A transformer whose language head, the steps from the state after the final norm to the choice of a token, can be had
+/// by itself. Who samples greedily asks its rows for <see cref="Want.Embedding"/> and then for the token, which may be
+/// found without all of the logits.
 /// </summary>
-public interface IGreedyTransformer : ITransformer
+public interface ILanguageHead : ITransformer
 {
     /// <summary>From what a row wanting <see cref="Want.Embedding"/> gave, what it had given wanting <see cref="Want.Logits"/>, bit for bit.</summary>
     /// <param name="embedding">The state after the final norm: (dim,).</param>
@@ -57,6 +58,10 @@ public interface IGreedyTransformer : ITransformer
     /// <param name="embedding">The state after the final norm: (dim,).</param>
     /// <exception cref="ArgumentOutOfRangeException">A span of another length.</exception>
     int ArgMax(ReadOnlySpan<float> embedding);
+
+    /// <summary>logits = softmax(logits / temperature), as <see cref="Sampler.Softmax"/>: (vocab_size,).</summary>
+    /// <exception cref="ArgumentOutOfRangeException">A span of another length.</exception>
+    void Softmax(Span<float> logits, float temperature);
 }
 
 /// <summary>A sequence has reached the model's context length.</summary>

@@ -17,7 +17,8 @@ public sealed class Session(ITransformer transformer, Sampler sampler, KvCache? 
     private readonly float[] _embedding = new float[transformer.Config.Dim];
     private readonly float[] _logits = new float[transformer.Config.VocabSize];
     private readonly float[] _probabilities = new float[transformer.Config.VocabSize];
-    private IGreedyTransformer? _classifier; // what makes _logits of _embedding, while that has not been done
+    private readonly SoftmaxFunction? _softmax = transformer is ILanguageHead head ? head.Softmax : null;
+    private ILanguageHead? _classifier; // what makes _logits of _embedding, while that has not been done
 
     /// <summary>The model.</summary>
     public ITransformer Transformer { get; } = transformer;
@@ -103,7 +104,7 @@ public sealed class Session(ITransformer transformer, Sampler sampler, KvCache? 
         Row[] rows = tokens.Length == 1 ? _row : new Row[tokens.Length];
         for (int i = 0; i < rows.Length; i++)
             rows[i] = new Row(tokens[i], Cache);
-        IGreedyTransformer? classifier = IsGreedy && OnLogits is null ? Transformer as IGreedyTransformer : null;
+        ILanguageHead? classifier = IsGreedy && OnLogits is null ? Transformer as ILanguageHead : null;
         if (last || OnLogits is not null)
             rows[^1] = rows[^1] with { Want = classifier is null ? Want.Logits : Want.Embedding };
         Transformer.Forward(rows, classifier is null ? _logits : _embedding);
@@ -123,7 +124,7 @@ public sealed class Session(ITransformer transformer, Sampler sampler, KvCache? 
         Logits.CopyTo(_probabilities);
         foreach (LogitFilter filter in Filters)
             filter(_probabilities, Tokens);
-        int next = Sampler.Sample(_probabilities);
+        int next = Sampler.Sample(_probabilities, _softmax);
         // Where rounding leaves the sum of all probabilities below the coin, run.c takes the last token, which a filter may have ruled out.
         while (Filters.Count > 0 && Sampler.Temperature != 0 && _probabilities[next] == 0 && next > 0)
             next--;

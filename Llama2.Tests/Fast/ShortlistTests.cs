@@ -190,30 +190,6 @@ public sealed class ShortlistTests
         Assert.Throws<ArgumentOutOfRangeException>("logits", () => transformer.Classify(new float[16], new float[4]));
     }
 
-    /// <summary>A session that asks for logits and one that asks for tokens say the same, whatever is asked first.</summary>
-    [Fact]
-    public void A_greedy_session_has_the_logits_and_the_tokens_of_the_forward_pass() => Property.Holds(
-        ModelShape.Generator(Palettes.All).Where(model => model.SeqLen > 2), model => model.Shrink().Where(x => x.SeqLen > 2), model =>
-    {
-        using FastTransformer transformer = new(model.Config, model.CreateWeights(), 1 + (model.Seed % 2), null, leastShortlist: 0);
-        KvCache cache = new(model.Config);
-        float[] logits = new float[model.Vocab];
-        Session greedy = new(transformer, new Sampler(model.Vocab, 0, 0, 1));
-        int token = model.Seed % model.Vocab;
-        for (int i = 0; i < Math.Min(model.SeqLen, 12); i++)
-        {
-            transformer.Forward([new Row(token, cache, Want.Logits)], logits);
-            greedy.Feed([token], TestContext.Current.CancellationToken);
-            if ((model.Seed + i) % 3 == 0)
-                Bits.AssertEqual(logits, greedy.Logits, "logits before the token");
-            token = greedy.Sample();
-            Assert.Equal(Sampler.ArgMax(logits), token);
-            if ((model.Seed + i) % 3 == 1)
-                Bits.AssertEqual(logits, greedy.Logits, "logits after the token");
-            Assert.Equal(token, greedy.Sample());
-        }
-    }, tests: 60);
-
     [Fact]
     public void Greedy_decoding_allocates_nothing()
     {

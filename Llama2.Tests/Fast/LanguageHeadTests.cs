@@ -1,0 +1,85 @@
+using FsCheck;
+using FsCheck.Fluent;
+using Llama2.Fast;
+using Llama2.Simple;
+using Llama2.Tests.Golden;
+using Llama2.Tests.Properties;
+using Property = Llama2.Tests.Properties.Property;
+
+namespace Llama2.Tests.Fast;
+
+/// <summary>The last steps of Fast, one by one and in a session.</summary>
+public sealed class LanguageHeadTests
+{
+    /// <summary>A session that asks for logits and one that asks for tokens say the same, whatever is asked first.</summary>
+    [Fact]
+    public void A_greedy_session_has_the_logits_and_the_tokens_of_the_forward_pass() => Property.Holds(
+        ModelShape.Generator(Palettes.All).Where(model => model.SeqLen > 2), model => model.Shrink().Where(x => x.SeqLen > 2), model =>
+    {
+        using FastTransformer transformer = new(model.Config, model.CreateWeights(), 1 + (model.Seed % 2), null, leastShortlist: 0);
+        KvCache cache = new(model.Config);
+        float[] logits = new float[model.Vocab];
+        Session greedy = new(transformer, new Sampler(model.Vocab, 0, 0, 1));
+        int token = model.Seed % model.Vocab;
+        for (int i = 0; i < Math.Min(model.SeqLen, 12); i++)
+        {
+            transformer.Forward([new Row(token, cache, Want.Logits)], logits);
+            greedy.Feed([token], TestContext.Current.CancellationToken);
+            if ((model.Seed + i) % 3 == 0)
+                Bits.AssertEqual(logits, greedy.Logits, "logits before the token");
+            token = greedy.Sample();
+            Assert.Equal(Sampler.ArgMax(logits), token);
+            if ((model.Seed + i) % 3 == 1)
+                Bits.AssertEqual(logits, greedy.Logits, "logits after the token");
+            Assert.Equal(token, greedy.Sample());
+        }
+    }, tests: 60);
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    public void A_sampling_session_has_the_tokens_of_a_sampler_without_it(int topp)
+    {
+        Assert.SkipUnless(Glibc.IsMathF, Glibc.Verdict);
+        Gen<ModelShape> models = ModelShape.Generator(Palette.Normal, Palette.Outlier, Palette.Zeros).Where(model => model.SeqLen > 2);
+        Property.Holds(models, model => model.Shrink().Where(x => x.SeqLen > 2), model =>
+        {
+            float temperature = 0.5f + (model.Seed % 10 / 10f), p = topp * 0.9f;
+            using FastTransformer transformer = new(model.Config, model.CreateWeights(), 1 + (model.Seed % 2));
+            Session session = new(transformer, new Sampler(model.Vocab, temperature, p, 7));
+            Sampler sampler = new(model.Vocab, temperature, p, 7);
+            int token = 0;
+            for (int i = 0; i < Math.Min(model.SeqLen, 12); i++)
+            {
+                session.Feed([token], TestContext.Current.CancellationToken);
+                token = session.Sample();
+                Assert.Equal(sampler.Sample(session.Logits.ToArray()), token);
+            }
+        }, tests: 40);
+    }
+
+    [Fact]
+    public void Its_softmax_is_Simple_s_with_every_kernel()
+    {
+        Assert.SkipUnless(Glibc.IsMathF, Glibc.Verdict);
+        foreach (string kernel in FastTransformer.KernelNames)
+        {
+            foreach (int vocab in (int[])[3, 16, 105, 1000])
+            {
+                ModelShape shape = new(0, 2, 1, 1, 1, 1, vocab, 4, Shared: true, 0, Palette.Normal, 1);
+                using FastTransformer transformer = new(shape.Config, shape.CreateWeights(), 1, kernel);
+                foreach (Palette palette in Palettes.All)
+                {
+                    foreach (float temperature in (float[])[1, 0.3f, 1e-20f])
+                    {
+                        float[] expected = palette.Numbers(new Random(vocab), vocab, 10), actual = [.. expected];
+                        Sampler.Softmax(expected, temperature);
+                        transformer.Softmax(actual, temperature);
+                        Bits.AssertEqual(expected, actual, $"{kernel}, {vocab} {palette} logits at {temperature}");
+                    }
+                }
+                Assert.Throws<ArgumentOutOfRangeException>("logits", () => transformer.Softmax(new float[vocab + 1], 1));
+            }
+        }
+    }
+}
