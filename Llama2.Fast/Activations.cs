@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Llama2.Fast.Kernels;
 
 namespace Llama2.Fast;
@@ -55,6 +56,7 @@ internal sealed unsafe class QuantizedActivations(int longestRow, int groupSize)
     public int* Sums(int row) => _sums.Pointer + (nint)row * ScaleStride;
 
     /// <summary>Quantises a row of n floats.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Quantize<TLanes, TInt8>(int row, float* x, int n)
         where TLanes : struct, ILanes<TLanes>
         where TInt8 : struct, IInt8<TInt8>
