@@ -92,10 +92,10 @@ internal static unsafe class Attention<TLanes> where TLanes : struct, ILanes<TLa
                 Nn<TLanes>.Divide(att + (i - row) * stride, heads.Seen(i), sums[i - row]);
 
             for (int i = whole; i < heads.HeadSize; i += Lanes)
-                WeightedSums(heads, i, row, b, c, d, att, attB, attC, attD, sums);
+                SumRest(heads, i, row, b, c, d, att, attB, attC, attD, sums);
         }
         if (whole > 0)
-            WeightedSums(heads, whole, scratch, stride);
+            SumTiles(heads, whole, scratch, stride);
     }
 
     // Scores of all rows: (rows, stride). Sixteen positions go through all heads before the next sixteen, since a position's
@@ -193,21 +193,21 @@ internal static unsafe class Attention<TLanes> where TLanes : struct, ILanes<TLa
         }
     }
 
-    // The results' elements below a multiple of four registers. Like keys, sixteen positions of all heads go before the next.
+    // Sums of values by their weights: the results' elements below a multiple of four registers. Like keys, sixteen positions of all heads go before the next.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void WeightedSums(in Heads heads, int whole, float* att, int stride)
+    private static void SumTiles(in Heads heads, int whole, float* att, int stride)
     {
         for (int t = 0; t < heads.Positions; t += Lanes)
         {
             nint start = t * (nint)heads.KvDim;
             for (int row = 0; row < heads.Rows; row++)
-                WeightedSum(att + row * stride + t, Math.Min(Lanes, heads.Seen(row) - t), heads.ValuesOf(row) + start, heads.KvDim, whole, heads.O + heads.Offset(row), add: t > 0);
+                AddTile(att + row * stride + t, Math.Min(Lanes, heads.Seen(row) - t), heads.ValuesOf(row) + start, heads.KvDim, whole, heads.O + heads.Offset(row), add: t > 0);
         }
     }
 
     // o[i] (+)= sum of att[t] * values[t * kvDim + i]
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void WeightedSum(float* att, int n, float* values, nint kvDim, int whole, float* o, bool add)
+    private static void AddTile(float* att, int n, float* values, nint kvDim, int whole, float* o, bool add)
     {
         for (int i = 0; n > 0 && i < whole; i += 4 * Lanes, o += 4 * Lanes)
         {
@@ -232,14 +232,14 @@ internal static unsafe class Attention<TLanes> where TLanes : struct, ILanes<TLa
 
     // The same for a register or what is left of one, of four rows.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void WeightedSums(in Heads heads, int i, int rowA, int rowB, int rowC, int rowD, float* attA, float* attB, float* attC, float* attD, float* sums)
+    private static void SumRest(in Heads heads, int i, int rowA, int rowB, int rowC, int rowD, float* attA, float* attB, float* attC, float* attD, float* sums)
     {
         int count = Math.Min(Lanes, heads.HeadSize - i), kvDim = heads.KvDim;
         // A whole register may be loaded for any count as long as there are values of later positions behind.
         int behind = count == Lanes ? 0 : 1 + (Lanes + kvDim - 1) / kvDim;
         int least = Math.Min(Math.Min(heads.Seen(rowA), heads.Seen(rowB)), Math.Min(heads.Seen(rowC), heads.Seen(rowD)));
         int n = Math.Max(0, Math.Min(least, heads.Positions - behind));
-        WeightedSums(attA, attB, attC, attD, heads.ValuesOf(rowA) + i, heads.ValuesOf(rowB) + i, heads.ValuesOf(rowC) + i, heads.ValuesOf(rowD) + i, kvDim, n, sums);
+        SumRegister(attA, attB, attC, attD, heads.ValuesOf(rowA) + i, heads.ValuesOf(rowB) + i, heads.ValuesOf(rowC) + i, heads.ValuesOf(rowD) + i, kvDim, n, sums);
         Finish(heads, rowA, i, n, attA, sums);
         Finish(heads, rowB, i, n, attB, sums + Lanes);
         Finish(heads, rowC, i, n, attC, sums + 2 * Lanes);
@@ -247,7 +247,7 @@ internal static unsafe class Attention<TLanes> where TLanes : struct, ILanes<TLa
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void WeightedSums(float* attA, float* attB, float* attC, float* attD, float* va, float* vb, float* vc, float* vd, nint kvDim, nint n, float* sums)
+    private static void SumRegister(float* attA, float* attB, float* attC, float* attD, float* va, float* vb, float* vc, float* vd, nint kvDim, nint n, float* sums)
     {
         TLanes a = TLanes.Create(0), b = a, c = a, d = a;
         for (nint t = 0, at = 0; t < n; t++, at += kvDim)
