@@ -62,7 +62,7 @@ public sealed class FastTransformer : ILanguageHead
 
     /// <summary>
     /// Has a thread run a model of the smallest size, so that .NET compiles the kernel while the caller reads files.
-    /// It changes nothing but when the first token comes.
+    /// It changes nothing but when the tokens come.
     /// </summary>
     /// <param name="quantized">Whether the model to come is of int8, which another part of the kernel multiplies.</param>
     public static void WarmUp(bool quantized)
@@ -79,8 +79,10 @@ public sealed class FastTransformer : ILanguageHead
             Weights weights = new() { TokenEmbedding = matrix, Layers = [layer], RmsFinal = norm, Classifier = matrix };
             if (Kernel.TryFind(null) is not { } kernel)
                 return; // who asks for it next is told
-            using ForwardPass pass = kernel.CreatePass(config, weights, threads: 1);
-            pass.Forward([new Row(0, new KvCache(config), Want.Logits)], new float[Size]);
+            using (ForwardPass pass = kernel.CreatePass(config, weights, threads: 1))
+                pass.Forward([new Row(0, new KvCache(config), Want.Logits)], new float[Size]);
+            if (!quantized)
+                kernel.WarmUpShortlist(); // and so what a checkpoint of int8 needs, of which the caller does not know yet
         }
     }
 

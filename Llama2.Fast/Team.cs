@@ -24,11 +24,7 @@ internal sealed class Team
     private int _limit; // threads wanted in the present region; a late one may come all the same
     private PaddedInt _unclaimed, _unfinished, _asleep;
 
-    private Team()
-    {
-    }
-
-    /// <summary>The one team of this process.</summary>
+    /// <summary>The one team of this process; a second one would be in its way.</summary>
     public static Team Shared
     {
         get

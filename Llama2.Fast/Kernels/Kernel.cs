@@ -50,6 +50,9 @@ internal abstract class Kernel(string name, bool isSupported)
     /// <summary>Quantises n floats in groups, halves to even.</summary>
     public abstract unsafe void QuantizeWeights(float* x, int n, int groupSize, sbyte* values, float* scales);
 
+    /// <summary>Has a small shortlist at work once, with a team of its own, which nobody waits for.</summary>
+    public abstract void WarmUpShortlist();
+
     /// <summary>The operations that a pass is made of, one by one.</summary>
     public abstract Operations Operations { get; }
 }
@@ -64,6 +67,17 @@ internal sealed class Kernel<TLanes, TInt8>(string name) : Kernel(name, TLanes.I
 
     public override unsafe void QuantizeWeights(float* x, int n, int groupSize, sbyte* values, float* scales) =>
         Nn<TLanes>.Quantize(x, n, groupSize, values, scales, halvesToEven: true);
+
+    public override unsafe void WarmUpShortlist()
+    {
+        const int Size = 16;
+        float* zeros = stackalloc float[Size * Size];
+        Team team = new();
+        using Lock.Scope scope = team.Enter();
+        using Shortlist<TLanes, TInt8> shortlist = new(new Matrix(Size, Size, zeros), team, threads: 1);
+        shortlist.ArgMax(zeros); // the first one makes none
+        shortlist.ArgMax(zeros);
+    }
 
     public override Operations Operations => new Operations<TLanes, TInt8>();
 }
