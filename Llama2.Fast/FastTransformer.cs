@@ -54,11 +54,8 @@ public sealed class FastTransformer : ILanguageHead
     /// <summary>The kernel at work.</summary>
     public string KernelName { get; }
 
-    /// <summary>Bytes that <see cref="ArgMax"/> reads for a token instead of a float32 classifier, or 0 where it reads all of that.</summary>
+    /// <summary>Bytes that <see cref="ArgMax"/> reads for a token instead of a float32 classifier as long as few logits come near the greatest, or 0 where it always reads all of that.</summary>
     public long ShortlistBytes => _pass.ShortlistBytes;
-
-    /// <summary>Rows of the classifier that the last <see cref="ArgMax"/> multiplied.</summary>
-    internal int Listed => _pass.Listed;
 
     /// <summary>
     /// Has a thread run a model of the smallest size, so that .NET compiles the kernel while the caller reads files.
@@ -79,10 +76,21 @@ public sealed class FastTransformer : ILanguageHead
             Weights weights = new() { TokenEmbedding = matrix, Layers = [layer], RmsFinal = norm, Classifier = matrix };
             if (Kernel.TryFind(null) is not { } kernel)
                 return; // who asks for it next is told
-            using (ForwardPass pass = kernel.CreatePass(config, weights, threads: 1))
+            using (ForwardPass pass = kernel.CreatePass(config, weights, threads: 1, Shortlist.LeastElements))
                 pass.Forward([new Row(0, new KvCache(config), Want.Logits)], new float[Size]);
             if (!quantized)
-                kernel.WarmUpShortlist(); // and so what a checkpoint of int8 needs, of which the caller does not know yet
+                WarmUpShortlist(kernel); // and so what a checkpoint of int8 needs, of which the caller does not know yet
+        }
+
+        static unsafe void WarmUpShortlist(Kernel kernel)
+        {
+            const int Size = 16;
+            float* zeros = stackalloc float[Size * Size];
+            Team team = new(); // nobody waits for it
+            using Lock.Scope scope = team.Enter();
+            using Shortlist shortlist = kernel.CreateShortlist(new Matrix(Size, Size, zeros), team, threads: 1);
+            shortlist.ArgMax(zeros); // the first time it makes no list
+            shortlist.ArgMax(zeros);
         }
     }
 
@@ -98,6 +106,6 @@ public sealed class FastTransformer : ILanguageHead
     /// <inheritdoc/>
     public void Softmax(Span<float> logits, float temperature) => _pass.Softmax(logits, temperature);
 
-    /// <summary>Releases the buffers; the weights belong to their checkpoint.</summary>
+    /// <summary>Releases the buffers, after which the other methods throw <see cref="ObjectDisposedException"/>; the weights belong to their checkpoint.</summary>
     public void Dispose() => _pass.Dispose();
 }

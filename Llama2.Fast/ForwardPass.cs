@@ -24,9 +24,6 @@ internal abstract class ForwardPass(Config config) : IDisposable
     /// <summary>Bytes that <see cref="ArgMax"/> reads instead of the classifier, or 0 where it reads that.</summary>
     public abstract long ShortlistBytes { get; }
 
-    /// <summary>Rows of the classifier that the last <see cref="ArgMax"/> multiplied.</summary>
-    public abstract int Listed { get; }
-
     public abstract void Dispose();
 }
 
@@ -80,6 +77,7 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
     private int _chunkHeads; // heads of keys and values
     private int _firstToken, _tokens;
     private float* _logits;
+    private bool _disposed;
 
     public ForwardPass(Config config, Weights weights, int threads, long leastShortlist) : base(config)
     {
@@ -112,7 +110,7 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
 
     public override void Forward(ReadOnlySpan<Row> rows, Span<float> output)
     {
-        using Lock.Scope scope = _team.Enter();
+        using Lock.Scope scope = Enter();
         Rows.Prepare(Config, rows, output);
         EnsureRows(Math.Min(rows.Length, MaxBatch));
         fixed (float* start = output)
@@ -132,7 +130,7 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(embedding.Length, Config.Dim, nameof(embedding));
         ArgumentOutOfRangeException.ThrowIfNotEqual(logits.Length, Config.VocabSize, nameof(logits));
-        using Lock.Scope scope = _team.Enter();
+        using Lock.Scope scope = Enter();
         SetState(embedding);
         fixed (float* o = logits)
             Classify(o, 0, 1);
@@ -141,7 +139,7 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
     public override int ArgMax(ReadOnlySpan<float> embedding)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(embedding.Length, Config.Dim, nameof(embedding));
-        using Lock.Scope scope = _team.Enter();
+        using Lock.Scope scope = Enter();
         SetState(embedding);
         int token = _shortlist?.ArgMax(_xb[0]) ?? -1;
         if (token >= 0)
@@ -154,7 +152,7 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
     public override void Softmax(Span<float> logits, float temperature)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(logits.Length, Config.VocabSize, nameof(logits));
-        using Lock.Scope scope = _team.Enter();
+        using Lock.Scope scope = Enter();
         _allLogits.EnsureRows(1);
         Span<float> x = new(_allLogits[0], Config.VocabSize); // it has room for whole lanes
         logits.CopyTo(x);
@@ -165,7 +163,11 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
 
     public override long ShortlistBytes => _shortlist?.Bytes ?? 0;
 
-    public override int Listed => _shortlist?.Listed ?? Config.VocabSize;
+    private Lock.Scope Enter()
+    {
+        ObjectDisposedException.ThrowIf(_disposed, typeof(FastTransformer));
+        return _team.Enter();
+    }
 
     private void SetState(ReadOnlySpan<float> embedding)
     {
@@ -446,6 +448,7 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
 
     public override void Dispose()
     {
+        _disposed = true;
         foreach (Activations activations in (ReadOnlySpan<Activations>)[_x, _xb, _q, _k, _v, _hb, _hb2, _cos, _sin, _allLogits])
             activations.Dispose();
         _shortlist?.Dispose();

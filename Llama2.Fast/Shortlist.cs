@@ -3,8 +3,12 @@ using Llama2.Fast.Kernels;
 
 namespace Llama2.Fast;
 
-/// <summary>Which classifiers a shortlist is made for.</summary>
-internal static class Shortlist
+/// <summary>
+/// Finds the token of the greatest logit without reading most of a float32 classifier. A copy of it in int8, a quarter of
+/// the bytes, tells every logit within a bound; the rows whose logit may be the greatest are few, and they are multiplied
+/// as they are. So the answer is that of all logits, always, or none.
+/// </summary>
+internal abstract unsafe class Shortlist : IDisposable
 {
     /// <summary>A smaller classifier is soon read as it is: 4 MB.</summary>
     public const long LeastElements = 1 << 20;
@@ -25,26 +29,42 @@ internal static class Shortlist
             size -= Int8.Step;
         return size;
     }
+
+    /// <summary>Bytes that are read for a token, but for those of the rows listed.</summary>
+    public abstract long Bytes { get; }
+
+    /// <summary>
+    /// The token that <see cref="Simple.Sampler.ArgMax"/> finds in all logits of the state x (dim,), or -1 where it is sooner found there.
+    /// The team has been entered.
+    /// </summary>
+    public abstract int ArgMax(float* x);
+
+    /// <summary>Rows that the last <see cref="ArgMax"/> listed and multiplied as they are; all, where it was -1.</summary>
+    public int Listed { get; protected set; }
+
+    /// <summary>The most that each of the logits may be: (rows,).</summary>
+    public abstract ReadOnlySpan<float> Most { get; }
+
+    /// <summary>The least that the greatest of the logits may be; NaN where it did not come to that.</summary>
+    public float Least { get; protected set; }
+
+    public abstract void Dispose();
 }
 
-/// <summary>
-/// Finds the token of the greatest logit without reading most of a float32 classifier. A copy of it in int8, a quarter of
-/// the bytes, tells every logit within a bound; the rows whose logit may be the greatest are few, and they are multiplied
-/// as they are. So the answer is that of all logits, always, or none.
-/// </summary>
+/// <summary>The shortlist, whatever the kernel.</summary>
 /// <remarks>
 /// Let ŵ and x̂ be what int8 makes of a row and of the state. By Cauchy and Schwarz |w x - ŵ x̂| &lt;= ||w - ŵ|| ||x|| + ||ŵ|| ||x - x̂||.
 /// The sums as they are computed are off by n 2^-23 sum|w x| at most, so the bound holds of them with n 2^-22 (||x|| + ||x̂||)
 /// added to ||x - x̂||. Constants of 1e-20 and less are there for denormals, those beside 1 for the rounding of the bound itself.
 /// </remarks>
-internal sealed unsafe class Shortlist<TLanes, TInt8> : IDisposable
+internal sealed unsafe class Shortlist<TLanes, TInt8> : Shortlist
     where TLanes : struct, ILanes<TLanes>
     where TInt8 : struct, IInt8<TInt8>
 {
     private const int Lanes = ILanes<TLanes>.Count;
     private const int BlockRows = 64;     // copied at once, while they are in the cache, and looked through at once
     private const int ChunkRows = 512;    // estimated at once
-    private const int ListedShare = 16;   // of all rows; with more than a sixteenth, all logits are sooner had
+    private const int ListedShare = 16;   // with more than a sixteenth of a thread's rows, which one thread multiplies, all logits are sooner had
     private const int Pause = 64;         // tokens without a list after one that was too long
     private const float Immense = 1e15f;  // products of two such lengths do not overflow
 
@@ -65,29 +85,23 @@ internal sealed unsafe class Shortlist<TLanes, TInt8> : IDisposable
     private bool _used;
     private int _pause;
 
-    /// <summary>Bytes that are read for a token, but for those of the rows listed.</summary>
-    public long Bytes => (long)_classifier.Rows * (_classifier.Columns + (_classifier.Columns / _groupSize * sizeof(float)) + (2 * sizeof(float)));
+    public override long Bytes => (long)_classifier.Rows * (_classifier.Columns + (_classifier.Columns / _groupSize * sizeof(float)) + (2 * sizeof(float)));
 
-    /// <summary>Rows that were listed the last time and multiplied as they are; all, where <see cref="ArgMax"/> was -1.</summary>
-    public int Listed { get; private set; }
+    public override ReadOnlySpan<float> Most => new(_most.Pointer, _copy.Rows);
 
     /// <summary>One for a classifier that <see cref="Shortlist.Suits"/>.</summary>
     public Shortlist(in Matrix classifier, Team team, int threads)
     {
-        (_classifier, _team, _threads, _groupSize) = (classifier, team, threads, Shortlist.GroupSize(classifier.Columns));
+        (_classifier, _team, _threads, _groupSize) = (classifier, team, threads, GroupSize(classifier.Columns));
         _blocks = (classifier.Rows + BlockRows - 1) / BlockRows;
         _chunks = (classifier.Rows + ChunkRows - 1) / ChunkRows;
         _x = new(classifier.Columns, _groupSize);
         (_copyBlock, _estimateChunk) = (CopyBlock, EstimateChunk);
     }
 
-    /// <summary>
-    /// The token that <see cref="Simple.Sampler.ArgMax"/> finds in all logits of the state x (dim,), or -1 where it is sooner found there.
-    /// The team has been entered.
-    /// </summary>
-    public int ArgMax(float* x)
+    public override int ArgMax(float* x)
     {
-        Listed = _classifier.Rows;
+        (Listed, Least) = (_classifier.Rows, float.NaN);
         if (!_used || _pause > 0)
         {
             (_used, _pause) = (true, Math.Max(0, _pause - 1)); // who wants but one token need not wait for the copy
@@ -111,7 +125,8 @@ internal sealed unsafe class Shortlist<TLanes, TInt8> : IDisposable
         float least = float.NegativeInfinity;
         for (int chunk = 0; chunk < _chunks; chunk++)
             least = MathF.Max(least, _least.Pointer[chunk]);
-        int best = 0, listed = 1;
+        Least = least;
+        int best = 0, listed = 1, most = _classifier.Rows / (ListedShare * _threads);
         float max = Logit(x, 0); // where that is NaN, the first token is the answer
         for (int first = 0; first < _classifier.Rows; first += BlockRows)
         {
@@ -122,7 +137,7 @@ internal sealed unsafe class Shortlist<TLanes, TInt8> : IDisposable
             {
                 if (_most.Pointer[i] < least)
                     continue;
-                if (++listed > _classifier.Rows / ListedShare)
+                if (++listed > most)
                     return -1;
                 float logit = Logit(x, i);
                 if (logit > max)
@@ -219,8 +234,9 @@ internal sealed unsafe class Shortlist<TLanes, TInt8> : IDisposable
         _least.Pointer[chunk] = TLanes.Greatest(least);
     }
 
-    public void Dispose()
+    public override void Dispose()
     {
+        _copy = default;
         _values.Dispose();
         foreach (NativeBuffer<float> buffer in (ReadOnlySpan<NativeBuffer<float>>)[_scales, _errors, _norms, _most, _least])
             buffer.Dispose();

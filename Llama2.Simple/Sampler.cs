@@ -27,7 +27,7 @@ public sealed class Sampler
             throw new ArgumentOutOfRangeException(nameof(topp), topp, "top-p is between 0 and 1");
         (Temperature, TopP, RandomState) = (temperature, topp, seed);
         _candidates = new (float, int)[vocabSize];
-        _spare = new (float, int)[vocabSize];
+        _spare = temperature != 0 && topp is > 0 and < 1 ? new (float, int)[vocabSize] : [];
     }
 
     /// <summary>Divides the logits; 0 is greedy.</summary>
@@ -110,7 +110,8 @@ public sealed class Sampler
         if (count == 0)
             return ArgMax(probabilities); // only NaN: run.c reads before its array here
 
-        Span<(float Prob, int Index)> candidates = Sorted(_candidates.AsSpan(0, count), _spare.AsSpan(0, count));
+        Span<(float Prob, int Index)> candidates = _candidates.AsSpan(0, count);
+        SortLikeliestFirst(candidates, _spare.AsSpan(0, count));
 
         float cumulative = 0;
         int last = count - 1; // in case of rounding errors consider all candidates
@@ -136,10 +137,10 @@ public sealed class Sampler
     }
 
     /// <summary>
-    /// The candidates, the likeliest first and equal ones in the order of their indices, where they are or in
-    /// <paramref name="spare"/>. A radix sort, byte by byte from the last: the bits of floats above 0 rise as they do.
+    /// Sorts by probability, equal ones by index, as they are. A radix sort, byte by byte from the last: the bits of floats
+    /// above 0 rise as they do. Each pass goes from one span to the other, and four end where the first began.
     /// </summary>
-    private static Span<(float Prob, int Index)> Sorted(Span<(float Prob, int Index)> candidates, Span<(float Prob, int Index)> spare)
+    private static void SortLikeliestFirst(Span<(float Prob, int Index)> candidates, Span<(float Prob, int Index)> spare)
     {
         Span<int> starts = stackalloc int[256];
         for (int shift = 0; shift < 32; shift += 8)
@@ -156,7 +157,6 @@ public sealed class Sampler
             spare = candidates;
             candidates = sorted;
         }
-        return candidates;
     }
 
     /// <summary>xorshift64*: https://en.wikipedia.org/wiki/Xorshift#xorshift* (the shifts are of unsigned numbers).</summary>

@@ -14,7 +14,7 @@ public sealed class Session(ITransformer transformer, Sampler sampler, KvCache? 
 {
     private readonly List<int> _tokens = [.. Checked(cache, tokens ?? [])];
     private readonly Row[] _row = new Row[1];
-    private readonly float[] _embedding = new float[transformer.Config.Dim];
+    private readonly float[] _embedding = transformer is ILanguageHead ? new float[transformer.Config.Dim] : [];
     private readonly float[] _logits = new float[transformer.Config.VocabSize];
     private readonly float[] _probabilities = new float[transformer.Config.VocabSize];
     private readonly SoftmaxFunction? _softmax = transformer is ILanguageHead head ? head.Softmax : null;
@@ -32,7 +32,10 @@ public sealed class Session(ITransformer transformer, Sampler sampler, KvCache? 
     /// <summary>The tokens fed so far; <see cref="KvCache.Length"/> of them.</summary>
     public ReadOnlySpan<int> Tokens => CollectionsMarshal.AsSpan(_tokens);
 
-    /// <summary>The logits after the last token fed: (vocab_size,).</summary>
+    /// <summary>
+    /// The logits after the last token fed: (vocab_size,). A greedy session may compute them only now, so the transformer must
+    /// still be there; they are good until the next <see cref="Feed"/>.
+    /// </summary>
     public ReadOnlySpan<float> Logits
     {
         get
@@ -116,7 +119,7 @@ public sealed class Session(ITransformer transformer, Sampler sampler, KvCache? 
 
     private bool IsGreedy => Sampler.Temperature == 0 && Filters.Count == 0;
 
-    /// <summary>The next token, chosen from <see cref="Logits"/>; it is not fed.</summary>
+    /// <summary>The next token, the one that <see cref="Logits"/> and the sampler give; it is not fed.</summary>
     public int Sample()
     {
         if (IsGreedy)

@@ -63,6 +63,7 @@ session-values-are-keys|Llama2.Simple/Formats/SessionFile.cs|s/session.Cache.Val
 rightmost-merge|Llama2.Simple/Tokenizer.cs|s/a.Left.CompareTo\(b.Left\)/b.Left.CompareTo(a.Left)/
 shortlist-bound-of-the-weights|Llama2.Fast/Shortlist.cs|s/0\.501 \* Math/0.4 * Math/
 shortlist-bound-of-the-state|Llama2.Fast/Shortlist.cs|s/\(Math.Sqrt\(squaresOfErrors\)/(0.7 * Math.Sqrt(squaresOfErrors)/
+shortlist-bound-of-denormals|Llama2.Fast/Shortlist.cs|s/ \+ \(n \* 1e-37\)//
 MUTANTS
 
 echo "$missed missed"

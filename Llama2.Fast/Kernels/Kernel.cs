@@ -45,13 +45,13 @@ internal abstract class Kernel(string name, bool isSupported)
     private static string? Chosen => Environment.GetEnvironmentVariable(Variable);
 
     /// <summary>A transformer's innards that compute this way.</summary>
-    public abstract ForwardPass CreatePass(Config config, Weights weights, int threads, long leastShortlist = Shortlist.LeastElements);
+    public abstract ForwardPass CreatePass(Config config, Weights weights, int threads, long leastShortlist);
 
     /// <summary>Quantises n floats in groups, halves to even.</summary>
     public abstract unsafe void QuantizeWeights(float* x, int n, int groupSize, sbyte* values, float* scales);
 
-    /// <summary>Has a small shortlist at work once, with a team of its own, which nobody waits for.</summary>
-    public abstract void WarmUpShortlist();
+    /// <summary>A shortlist for a classifier of float32, whether or not <see cref="Shortlist.Suits"/>.</summary>
+    public abstract Shortlist CreateShortlist(in Matrix classifier, Team team, int threads);
 
     /// <summary>The operations that a pass is made of, one by one.</summary>
     public abstract Operations Operations { get; }
@@ -62,22 +62,13 @@ internal sealed class Kernel<TLanes, TInt8>(string name) : Kernel(name, TLanes.I
     where TLanes : struct, ILanes<TLanes>
     where TInt8 : struct, IInt8<TInt8>
 {
-    public override ForwardPass CreatePass(Config config, Weights weights, int threads, long leastShortlist = Shortlist.LeastElements) =>
+    public override ForwardPass CreatePass(Config config, Weights weights, int threads, long leastShortlist) =>
         new ForwardPass<TLanes, TInt8>(config, weights, threads, leastShortlist);
 
     public override unsafe void QuantizeWeights(float* x, int n, int groupSize, sbyte* values, float* scales) =>
         Nn<TLanes>.Quantize(x, n, groupSize, values, scales, halvesToEven: true);
 
-    public override unsafe void WarmUpShortlist()
-    {
-        const int Size = 16;
-        float* zeros = stackalloc float[Size * Size];
-        Team team = new();
-        using Lock.Scope scope = team.Enter();
-        using Shortlist<TLanes, TInt8> shortlist = new(new Matrix(Size, Size, zeros), team, threads: 1);
-        shortlist.ArgMax(zeros); // the first one makes none
-        shortlist.ArgMax(zeros);
-    }
+    public override Shortlist CreateShortlist(in Matrix classifier, Team team, int threads) => new Shortlist<TLanes, TInt8>(classifier, team, threads);
 
     public override Operations Operations => new Operations<TLanes, TInt8>();
 }

@@ -82,4 +82,48 @@ public sealed class LanguageHeadTests
             }
         }
     }
+
+    [Fact]
+    public void States_and_logits_of_another_length_are_refused_and_nothing_is_had_after_the_end()
+    {
+        ModelShape shape = new(0, 8, 1, 1, 1, 1, 5, 4, Shared: true, 0, Palette.Normal, 1);
+        FastTransformer transformer = new(shape.Config, shape.CreateWeights(), 1);
+        Assert.Throws<ArgumentOutOfRangeException>("embedding", () => transformer.ArgMax(new float[15]));
+        Assert.Throws<ArgumentOutOfRangeException>("embedding", () => transformer.Classify(new float[17], new float[5]));
+        Assert.Throws<ArgumentOutOfRangeException>("logits", () => transformer.Classify(new float[16], new float[4]));
+
+        Session session = new(transformer, new Sampler(5, 0, 0, 1));
+        session.Feed([1], TestContext.Current.CancellationToken);
+        transformer.Dispose();
+        Assert.Throws<ObjectDisposedException>(() => session.Sample());
+        Assert.Throws<ObjectDisposedException>(() => session.Logits.Length);
+        Assert.Throws<ObjectDisposedException>(() => session.Feed([1], TestContext.Current.CancellationToken));
+        Assert.Throws<ObjectDisposedException>(() => transformer.Softmax(new float[5], 1));
+    }
+
+    [Fact]
+    public void Greedy_decoding_allocates_nothing()
+    {
+        ModelShape shape = new(0, 32, 1, 1, 8, 1, 3000, 64, Shared: true, 0, Palette.Normal, 4);
+        using FastTransformer transformer = new(shape.Config, shape.CreateWeights(), 2, null, leastShortlist: 0);
+        Session session = new(transformer, new Sampler(shape.Vocab, 0, 0, 1));
+        for (int i = 0; i < 4; i++)
+            Step();
+        long least = long.MaxValue; // see Decoding_allocates_nothing
+        for (int attempt = 0; attempt < 5; attempt++)
+        {
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            for (int i = 0; i < 40; i++)
+                Step();
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
+        }
+        Assert.Equal(0, least);
+
+        void Step()
+        {
+            session.Truncate(0);
+            session.Feed([7], CancellationToken.None);
+            session.Sample();
+        }
+    }
 }

@@ -38,7 +38,7 @@ internal static class Shortlist
             for (int i = 0; i < 3; i++)
             {
                 if (transformer.ArgMax(state) is var token && token != expected)
-                    throw new BrokenPromiseException($"{kernel}: token {token} of {logits[token]:R}, not {expected} of {logits[expected]:R}, with {transformer.Listed} of {vocab} rows listed");
+                    throw new BrokenPromiseException($"{kernel}: token {token} of {logits[token]:R}, not {expected} of {logits[expected]:R}");
             }
         }
     }
