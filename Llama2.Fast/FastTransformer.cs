@@ -59,7 +59,7 @@ public sealed class FastTransformer : ILanguageHead
 
     /// <summary>
     /// Has a thread run a model of the smallest size, so that .NET compiles the kernel while the caller reads files.
-    /// It changes nothing but when the tokens come.
+    /// It changes nothing but when the first token comes.
     /// </summary>
     /// <param name="quantized">Whether the model to come is of int8, which another part of the kernel multiplies.</param>
     public static void WarmUp(bool quantized)
@@ -76,21 +76,8 @@ public sealed class FastTransformer : ILanguageHead
             Weights weights = new() { TokenEmbedding = matrix, Layers = [layer], RmsFinal = norm, Classifier = matrix };
             if (Kernel.TryFind(null) is not { } kernel)
                 return; // who asks for it next is told
-            using (ForwardPass pass = kernel.CreatePass(config, weights, threads: 1, Shortlist.LeastElements))
-                pass.Forward([new Row(0, new KvCache(config), Want.Logits)], new float[Size]);
-            if (!quantized)
-                WarmUpShortlist(kernel); // and so what a checkpoint of int8 needs, of which the caller does not know yet
-        }
-
-        static unsafe void WarmUpShortlist(Kernel kernel)
-        {
-            const int Size = 16;
-            float* zeros = stackalloc float[Size * Size];
-            Team team = new(); // nobody waits for it
-            using Lock.Scope scope = team.Enter();
-            using Shortlist shortlist = kernel.CreateShortlist(new Matrix(Size, Size, zeros), team, threads: 1);
-            shortlist.ArgMax(zeros); // the first time it makes no list
-            shortlist.ArgMax(zeros);
+            using ForwardPass pass = kernel.CreatePass(config, weights, threads: 1, Shortlist.LeastElements);
+            pass.Forward([new Row(0, new KvCache(config), Want.Logits)], new float[Size]);
         }
     }
 
