@@ -31,7 +31,7 @@ internal abstract class ForwardPass(Config config) : IDisposable
 /// The forward pass of a batch of rows, layer by layer, so that a layer's weights are read once for the batch. The steps
 /// are Simple's in Simple's order; each is a region of the team.
 /// </summary>
-internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
+internal sealed unsafe partial class ForwardPass<TLanes, TInt8> : ForwardPass
     where TLanes : struct, ILanes<TLanes>
     where TInt8 : struct, IInt8<TInt8>
 {
@@ -46,8 +46,6 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
     private readonly Weights _weights;
     private readonly List<MemoryHandle> _pins = [];
     private readonly Layer[] _layers;
-    private readonly Matrix _classifier;
-    private readonly Shortlist<TLanes, TInt8>? _shortlist;
     private readonly float* _rmsFinal;
     private readonly Rope _rope;
     private readonly Team _team = Team.Shared;
@@ -67,7 +65,6 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
     private readonly Activations _hb, _hb2;   // (rows, hidden_dim)
     private readonly Activations _cos, _sin;  // (rows, head_size / 2)
     private readonly QuantizedActivations? _int8;
-    private readonly Activations _allLogits;  // (1, vocab_size), where nobody else wants them
 
     // what the chunks of the present region need to know
     private Layer _layer;
@@ -76,7 +73,6 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
     private int _firstRow, _endRow, _chunkRows; // rows of the matrices
     private int _chunkHeads; // heads of keys and values
     private int _firstToken, _tokens;
-    private float* _logits;
     private bool _disposed;
 
     public ForwardPass(Config config, Weights weights, int threads, long leastShortlist) : base(config)
@@ -126,54 +122,10 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
         Array.Clear(_caches);
     }
 
-    public override void Classify(ReadOnlySpan<float> embedding, Span<float> logits)
-    {
-        ArgumentOutOfRangeException.ThrowIfNotEqual(embedding.Length, Config.Dim, nameof(embedding));
-        ArgumentOutOfRangeException.ThrowIfNotEqual(logits.Length, Config.VocabSize, nameof(logits));
-        using Lock.Scope scope = Enter();
-        SetState(embedding);
-        fixed (float* o = logits)
-            Classify(o, 0, 1);
-    }
-
-    public override int ArgMax(ReadOnlySpan<float> embedding)
-    {
-        ArgumentOutOfRangeException.ThrowIfNotEqual(embedding.Length, Config.Dim, nameof(embedding));
-        using Lock.Scope scope = Enter();
-        SetState(embedding);
-        int token = _shortlist?.ArgMax(_xb[0]) ?? -1;
-        if (token >= 0)
-            return token;
-        _allLogits.EnsureRows(1);
-        Classify(_allLogits[0], 0, 1);
-        return Sampler.ArgMax(new ReadOnlySpan<float>(_allLogits[0], Config.VocabSize));
-    }
-
-    public override void Softmax(Span<float> logits, float temperature)
-    {
-        ArgumentOutOfRangeException.ThrowIfNotEqual(logits.Length, Config.VocabSize, nameof(logits));
-        using Lock.Scope scope = Enter();
-        _allLogits.EnsureRows(1);
-        Span<float> x = new(_allLogits[0], Config.VocabSize); // it has room for whole lanes
-        logits.CopyTo(x);
-        Nn<TLanes>.Divide(_allLogits[0], x.Length, temperature);
-        Nn<TLanes>.Softmax(_allLogits[0], x.Length);
-        x.CopyTo(logits);
-    }
-
-    public override long ShortlistBytes => _shortlist?.Bytes ?? 0;
-
     private Lock.Scope Enter()
     {
         ObjectDisposedException.ThrowIf(_disposed, typeof(FastTransformer));
         return _team.Enter();
-    }
-
-    private void SetState(ReadOnlySpan<float> embedding)
-    {
-        EnsureRows(1);
-        embedding.CopyTo(new Span<float>(_xb[0], Config.Dim));
-        Quantize(_xb, 0, Config.Dim);
     }
 
     private void Forward(ReadOnlySpan<Row> rows, float* output)
@@ -294,31 +246,6 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
         _team.Run(threads, (end - first + _chunkRows - 1) / _chunkRows, work);
     }
 
-    private void Output(float* output)
-    {
-        for (int i = 0, tokens; i < _rows; i += tokens)
-        {
-            tokens = 1;
-            if (_wants[i] == Want.Embedding)
-            {
-                new ReadOnlySpan<float>(_xb[i], Config.Dim).CopyTo(new Span<float>(output, Config.Dim));
-                output += Config.Dim;
-                continue;
-            }
-            while (i + tokens < _rows && _wants[i + tokens] == Want.Logits)
-                tokens++;
-            Classify(output, i, tokens);
-            output += (nint)tokens * Config.VocabSize;
-        }
-    }
-
-    private void Classify(float* logits, int first, int tokens)
-    {
-        _logits = logits;
-        (_firstToken, _tokens) = (first, tokens);
-        MultiplyRows(_classify, 0, Config.VocabSize, _classifier);
-    }
-
     // The chunks.
 
     private (int First, int End) RowsOf(int chunk) => (chunk * RowsAtOnce, Math.Min(_rows, (chunk + 1) * RowsAtOnce));
@@ -430,12 +357,6 @@ internal sealed unsafe class ForwardPass<TLanes, TInt8> : ForwardPass
     {
         (int first, int count) = MatrixRowsOf(chunk);
         Multiply(thread, _layer.W2, first, count, _hb, _x[0] + first, _x.Stride, add: true);
-    }
-
-    private void Classify(int chunk, int thread)
-    {
-        (int first, int count) = MatrixRowsOf(chunk);
-        Multiply(thread, _classifier, first, count, _xb, _logits + first, Config.VocabSize, add: false);
     }
 
     private void Multiply(int thread, in Matrix w, int first, int rows, Activations x, float* o, nint oStride, bool add)

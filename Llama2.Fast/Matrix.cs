@@ -25,13 +25,6 @@ internal readonly unsafe struct Matrix
         }
     }
 
-    /// <summary>Float32 that lies somewhere else.</summary>
-    public Matrix(int rows, int columns, float* floats)
-    {
-        (Rows, Columns) = (rows, columns);
-        Floats = floats;
-    }
-
     /// <summary>Int8 that lies somewhere else.</summary>
     public Matrix(int rows, int columns, int groupSize, sbyte* values, float* scales)
     {

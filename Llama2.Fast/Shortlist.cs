@@ -51,7 +51,7 @@ internal abstract unsafe class Shortlist : IDisposable
     public abstract void Dispose();
 }
 
-/// <summary>The shortlist, whatever the kernel.</summary>
+/// <summary>The shortlist of a kernel.</summary>
 /// <remarks>
 /// Let ŵ and x̂ be what int8 makes of a row and of the state. By Cauchy and Schwarz |w x - ŵ x̂| &lt;= ||w - ŵ|| ||x|| + ||ŵ|| ||x - x̂||.
 /// The sums as they are computed are off by n 2^-23 sum|w x| at most, so the bound holds of them with n 2^-22 (||x|| + ||x̂||)

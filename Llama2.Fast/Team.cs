@@ -24,7 +24,11 @@ internal sealed class Team
     private int _limit; // threads wanted in the present region; a late one may come all the same
     private PaddedInt _unclaimed, _unfinished, _asleep;
 
-    /// <summary>The one team of this process; a second one would be in its way.</summary>
+    private Team()
+    {
+    }
+
+    /// <summary>The one team of this process.</summary>
     public static Team Shared
     {
         get

@@ -47,7 +47,7 @@ internal sealed class ForwardScenario(
         if (Key.Phase == Phase.Prefill)
         {
             session.Feed(_prompt, Cancellation);
-            _ = session.Logits;
+            _ = session.Logits; // computed now, and a part of what is measured
             return;
         }
         int token = Tokenizer.Bos;

@@ -1,3 +1,4 @@
+using System.Buffers;
 using FsCheck;
 using FsCheck.Fluent;
 using Llama2.Fast;
@@ -79,9 +80,9 @@ public sealed unsafe class ShortlistTests
         int[] listed = new int[states.Length];
         Team team = Team.Shared;
         using Lock.Scope scope = team.Enter();
-        fixed (float* w = rows)
+        List<MemoryHandle> pins = [];
+        using (Shortlist shortlist = kernel.CreateShortlist(new Matrix(new FloatTensor(vocab, dim, rows), pins), team, threads))
         {
-            using Shortlist shortlist = kernel.CreateShortlist(new Matrix(vocab, dim, w), team, threads);
             for (int i = 0; i < states.Length; i++)
             {
                 float[] logits = Logits(rows, states[i]);
@@ -104,6 +105,7 @@ public sealed unsafe class ShortlistTests
                     Assert.True(logits.Max() >= shortlist.Least, $"{kernel.Name}: the greatest logit is {logits.Max():R}, not {shortlist.Least:R}");
             }
         }
+        pins.ForEach(pin => pin.Dispose());
         return listed;
     }
 
