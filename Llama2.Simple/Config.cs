@@ -1,21 +1,26 @@
 namespace Llama2.Simple;
 
-/// <summary>The hyperparameters of the architecture (the blueprint), named as in run.c.</summary>
+/// <summary>The hyperparameters of the architecture (the blueprint); <see cref="FieldNames"/> are their names in run.c.</summary>
 /// <param name="Dim">Transformer dimension: the width of the residual stream.</param>
 /// <param name="HiddenDim">Width of the feed-forward layers.</param>
 /// <param name="LayerCount">Number of layers.</param>
 /// <param name="HeadCount">Number of query heads.</param>
 /// <param name="KvHeadCount">Number of key/value heads; fewer than <paramref name="HeadCount"/> is grouped-query attention (GQA).</param>
 /// <param name="VocabSize">Number of tokens.</param>
-/// <param name="SeqLen">Context length: the most positions a <see cref="KvCache"/> can hold.</param>
+/// <param name="SeqLen">Context length: the maximum number of positions in a <see cref="KvCache"/>.</param>
 public sealed record Config(int Dim, int HiddenDim, int LayerCount, int HeadCount, int KvHeadCount, int VocabSize, int SeqLen)
 {
-    /// <summary>Floats in one attention head.</summary>
-    public int HeadSize => Dim / HeadCount;
+    public const float RopeBase = 10000;    // of RoPE's frequencies; Fast's Rope.cs has its logarithm
+    public const float NormEpsilon = 1e-5f; // added to the mean square in RMSNorm
 
-    /// <summary>Floats of one position's keys (and of its values): the key/value heads side by side.</summary>
-    public int KvDim => HeadSize * KvHeadCount;
+    /// <summary>run.c's names of the fields, in the order of a checkpoint's header, and their values.</summary>
+    public static IReadOnlyList<string> FieldNames { get; } =
+        ["dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "seq_len"];
 
-    /// <summary>How many query heads share one key/value head.</summary>
-    public int KvMul => HeadCount / KvHeadCount;
+    public int[] Fields => [Dim, HiddenDim, LayerCount, HeadCount, KvHeadCount, VocabSize, SeqLen];
+    public static Config FromFields(ReadOnlySpan<int> f) => new(f[0], f[1], f[2], f[3], f[4], f[5], f[6]);
+
+    public int HeadSize => Dim / HeadCount;      // floats in one attention head
+    public int KvDim => HeadSize * KvHeadCount;  // floats of one position's keys (and of its values): the heads side by side
+    public int KvMul => HeadCount / KvHeadCount; // query heads that share one key/value head
 }

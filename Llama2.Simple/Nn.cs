@@ -3,10 +3,10 @@ using System.Runtime.CompilerServices;
 namespace Llama2.Simple;
 
 /// <summary>
-/// Neural net blocks; the dynamics of the Transformer. Every operation and its order are run.c's, in float, without
-/// fused multiply-add or reassociation, so that every bit is run.c's too.
+/// Neural net blocks; the dynamics of the Transformer. Every operation and its order are run.c's, in float, without fused multiply-add or
+/// reassociation, so that every bit is run.c's too.
 /// </summary>
-/// <remarks>AggressiveOptimization spares the first tokens the slow code that .NET tries every method with.</remarks>
+/// <remarks>AggressiveOptimization skips tiered compilation where most time is spent; the first tokens would run slow code.</remarks>
 public static class Nn
 {
     /// <summary>Sum of a[i] * b[i], first to last.</summary>
@@ -20,8 +20,8 @@ public static class Nn
     }
 
     /// <summary>
-    /// xout[i] = dot product of row i of <paramref name="w"/>, (rows, columns), with <paramref name="x"/>, (columns,).
-    /// Four rows at a time: each sum keeps its own order, and the processor adds to four where it would wait for one.
+    /// xout[i] = dot product of row i of <paramref name="w"/>, (rows, columns), with <paramref name="x"/>, (columns,). Four independent
+    /// sums hide the latency of addition; each keeps run.c's order.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void MatMul(Span<float> xout, ReadOnlySpan<float> x, ReadOnlySpan<float> w)
@@ -29,7 +29,8 @@ public static class Nn
         int n = x.Length, i = 0;
         for (; i + 4 <= xout.Length; i += 4)
         {
-            ReadOnlySpan<float> w0 = w.Slice(i * n, n), w1 = w.Slice((i + 1) * n, n), w2 = w.Slice((i + 2) * n, n), w3 = w.Slice((i + 3) * n, n);
+            ReadOnlySpan<float> w0 = w.Slice(i * n, n), w1 = w.Slice((i + 1) * n, n);
+            ReadOnlySpan<float> w2 = w.Slice((i + 2) * n, n), w3 = w.Slice((i + 3) * n, n);
             float sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0;
             for (int j = 0; j < x.Length; j++)
             {
@@ -45,19 +46,17 @@ public static class Nn
     }
 
     /// <summary>o = weight * x / rms(x), with 1e-5 added to the mean square; o may be x.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void RmsNorm(Span<float> o, ReadOnlySpan<float> x, ReadOnlySpan<float> weight)
     {
         float ss = Dot(x, x);
         ss /= x.Length;
-        ss += 1e-5f;
+        ss += Config.NormEpsilon;
         ss = 1.0f / MathF.Sqrt(ss);
         for (int j = 0; j < x.Length; j++)
             o[j] = weight[j] * (ss * x[j]);
     }
 
     /// <summary>x[i] = exp(x[i] - max(x)) / sum of these: a probability distribution in place.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Softmax(Span<float> x)
     {
         float max = x[0]; // for numerical stability
@@ -77,18 +76,18 @@ public static class Nn
     }
 
     /// <summary>
-    /// The angles of RoPE at a position: pair i of a head turns by position / 10000^(2i / head_size) radians.
-    /// run.c works them out anew for every layer and head; they are the same.
+    /// The angles of RoPE at a position: pair i of a head turns by position / 10000^(2i / head_size) radians. run.c works them out anew
+    /// for every layer and head; they are the same.
     /// </summary>
-    /// <param name="cos">Receives the cosines: (head_size / 2,).</param>
-    /// <param name="sin">Receives the sines: (head_size / 2,).</param>
-    /// <param name="position">The position in the sequence, from 0.</param>
+    /// <param name="cos">Receives (head_size / 2,).</param>
+    /// <param name="sin">Receives (head_size / 2,).</param>
+    /// <param name="position">From 0.</param>
     public static void RopeAngles(Span<float> cos, Span<float> sin, int position)
     {
         float headSize = 2 * cos.Length;
         for (int i = 0; i < cos.Length; i++)
         {
-            float freq = 1.0f / MathF.Pow(10000.0f, 2 * i / headSize);
+            float freq = 1.0f / MathF.Pow(Config.RopeBase, 2 * i / headSize);
             float val = position * freq;
             cos[i] = MathF.Cos(val);
             sin[i] = MathF.Sin(val);
@@ -96,7 +95,6 @@ public static class Nn
     }
 
     /// <summary>RoPE, relative positional encoding: rotates the pairs (2i, 2i + 1) of every head in <paramref name="vec"/>.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Rope(Span<float> vec, ReadOnlySpan<float> cos, ReadOnlySpan<float> sin)
     {
         for (Span<float> heads = vec; heads.Length > 0; heads = heads[(2 * cos.Length)..])
@@ -111,7 +109,6 @@ public static class Nn
     }
 
     /// <summary>hb = silu(hb) * hb2, where silu(x) = x * σ(x) and σ is the logistic sigmoid.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void SwiGlu(Span<float> hb, ReadOnlySpan<float> hb2)
     {
         for (int i = 0; i < hb.Length; i++)
@@ -124,7 +121,6 @@ public static class Nn
     }
 
     /// <summary>x += y, the residual connection.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Add(Span<float> x, ReadOnlySpan<float> y)
     {
         for (int i = 0; i < x.Length; i++)
@@ -132,7 +128,6 @@ public static class Nn
     }
 
     /// <summary>x += a * y.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void AddScaled(Span<float> x, ReadOnlySpan<float> y, float a)
     {
         for (int i = 0; i < x.Length; i++)

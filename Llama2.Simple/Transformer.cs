@@ -1,53 +1,35 @@
-using System.Runtime.CompilerServices;
-
 namespace Llama2.Simple;
 
 /// <summary>
-/// The reference: run.c's <c>forward</c> for float32 weights and runq.c's for int8 ones, bit for bit. Whoever wants to
-/// know what a Llama does reads <see cref="Forward(Row, Span{float})"/>; whoever wants it fast takes Llama2.Fast.
+/// The reference: run.c's <c>forward</c> for float32 weights and runq.c's for int8 ones, bit for bit. <see cref="Forward(Row,
+/// Span{float})"/> is the whole model; Llama2.Fast computes the same in less time.
 /// </summary>
-public sealed class Transformer : ITransformer
+/// <param name="config">The model's shape.</param>
+/// <param name="weights">Its weights; a file that holds them must stay open for as long.</param>
+public sealed class Transformer(Config config, Weights weights) : ITransformer
 {
-    private readonly Weights _w;
-
     // the current wave of activations
-    private readonly float[] _x;   // activation at current position (dim,)
-    private readonly float[] _xb;  // same, but inside a residual branch (dim,)
-    private readonly float[] _xb2; // an additional buffer just for convenience (dim,)
-    private readonly float[] _q;   // query (dim,)
-    private readonly float[] _hb;  // buffer for hidden dimension in the ffn (hidden_dim,)
-    private readonly float[] _hb2; // buffer for hidden dimension in the ffn (hidden_dim,)
-    private readonly float[] _cos; // RoPE's angles at this position (head_size / 2,)
-    private readonly float[] _sin; // (head_size / 2,)
-    private float[] _att = [];     // scores of one head (positions so far,)
+    private readonly float[] _x = new float[config.Dim];            // activation at current position (dim,)
+    private readonly float[] _xb = new float[config.Dim];           // same, but inside a residual branch (dim,)
+    private readonly float[] _xb2 = new float[config.Dim];          // an additional buffer just for convenience (dim,)
+    private readonly float[] _q = new float[config.Dim];            // query (dim,)
+    private readonly float[] _hb = new float[config.HiddenDim];     // buffer for hidden dimension in the ffn (hidden_dim,)
+    private readonly float[] _hb2 = new float[config.HiddenDim];    // buffer for hidden dimension in the ffn (hidden_dim,)
+    private readonly float[] _cos = new float[config.HeadSize / 2]; // RoPE's angles at this position (head_size / 2,)
+    private readonly float[] _sin = new float[config.HeadSize / 2]; // (head_size / 2,)
+    private readonly float[] _logits = new float[config.VocabSize]; // for Want.Token (vocab_size,)
+    private float[] _att = [];                                      // scores of one head (positions so far,)
 
-    /// <summary>Runs the weights of a checkpoint; the checkpoint must stay open for as long as it does.</summary>
-    public Transformer(Config config, Weights weights)
-    {
-        ArgumentNullException.ThrowIfNull(config);
-        ArgumentNullException.ThrowIfNull(weights);
-        (Config, _w) = (config, weights);
-        _x = new float[config.Dim];
-        _xb = new float[config.Dim];
-        _xb2 = new float[config.Dim];
-        _q = new float[config.Dim];
-        _hb = new float[config.HiddenDim];
-        _hb2 = new float[config.HiddenDim];
-        _cos = new float[config.HeadSize / 2];
-        _sin = new float[config.HeadSize / 2];
-    }
+    public Config Config { get; } = config;
+    public int PreferredRows => 1; // rows are computed one by one, so a call of more saves nothing
 
-    /// <inheritdoc/>
-    public Config Config { get; }
-
-    /// <inheritdoc/>
     public void Forward(ReadOnlySpan<Row> rows, Span<float> output)
     {
-        Rows.Prepare(Config, rows, output);
+        RowChecks.Prepare(Config, rows, output);
         foreach (Row row in rows)
         {
             Forward(row, output);
-            output = output[Rows.OutputLength(Config, row.Want)..];
+            output = output[RowChecks.OutputLength(Config, row.Want)..];
         }
     }
 
@@ -57,12 +39,12 @@ public sealed class Transformer : ITransformer
         int pos = cache.Length;
 
         // copy the token embedding into x
-        _w.TokenEmbedding.CopyRow(row.Token, _x);
+        weights.TokenEmbedding.CopyRow(row.Token, _x);
         Nn.RopeAngles(_cos, _sin, pos);
 
         for (int l = 0; l < Config.LayerCount; l++)
         {
-            LayerWeights w = _w.Layers[l];
+            LayerWeights w = weights.Layers[l];
 
             // attention: qkv for this position; keys and values go straight into the cache
             Nn.RmsNorm(_xb, _x, w.RmsAtt.Span);
@@ -84,16 +66,25 @@ public sealed class Transformer : ITransformer
             Nn.Add(_x, _xb);
         }
 
-        Nn.RmsNorm(_x, _x, _w.RmsFinal.Span);
-        if (row.Want == Want.Logits)
-            _w.Classifier.Multiply(_x, output);
-        else if (row.Want == Want.Embedding)
-            _x.CopyTo(output);
+        // final rmsnorm, classifier into logits
+        Nn.RmsNorm(_x, _x, weights.RmsFinal.Span);
         cache.Advance();
+        switch (row.Want)
+        {
+            case Want.Logits:
+                weights.Classifier.Multiply(_x, output);
+                break;
+            case Want.Token:
+                weights.Classifier.Multiply(_x, _logits);
+                output[0] = Sampler.ArgMax(_logits);
+                break;
+            case Want.Embedding:
+                _x.CopyTo(output);
+                break;
+        }
     }
 
     /// <summary>Multihead attention of the query over all positions up to and including its own, into xb (dim,).</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Attention(KvCache cache, int layer, int pos)
     {
         int headSize = Config.HeadSize, kvDim = Config.KvDim, kvMul = Config.KvMul;
@@ -121,7 +112,7 @@ public sealed class Transformer : ITransformer
         }
     }
 
-    /// <summary>Nothing to release: the weights belong to their checkpoint.</summary>
+    /// <summary>Nothing to release: the weights belong to their file.</summary>
     public void Dispose()
     {
     }

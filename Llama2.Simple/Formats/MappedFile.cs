@@ -6,8 +6,8 @@ using Microsoft.Win32.SafeHandles;
 namespace Llama2.Simple.Formats;
 
 /// <summary>
-/// A file mapped read-only into memory. The only unsafe code of this assembly: what leaves it is
-/// <see cref="ReadOnlyMemory{T}"/>, whose use after <see cref="Dispose"/> throws instead of crashing.
+/// A file mapped read-only into memory. The only unsafe code of this assembly: callers get a <see cref="ReadOnlyMemory{T}"/>, whose use
+/// after <see cref="Dispose"/> throws instead of crashing.
 /// </summary>
 public sealed unsafe class MappedFile : IDisposable
 {
@@ -26,44 +26,39 @@ public sealed unsafe class MappedFile : IDisposable
         _start = start + _view.PointerOffset;
     }
 
-    /// <summary>Bytes in the file when it was opened.</summary>
-    public long Length { get; }
+    public long Length { get; } // bytes in the file when it was opened
 
     private SafeMemoryMappedViewHandle Handle => _view.SafeMemoryMappedViewHandle;
 
     /// <summary>Maps a file.</summary>
-    /// <param name="path">The file.</param>
-    /// <param name="error">Makes the exception from what was expected and found, where there is no such file, or it is empty or no plain file.</param>
-    public static MappedFile Open(string path, Func<string, string, Exception?, ModelFileException> error)
+    /// <exception cref="ModelFileException">There is no such file, or it is empty or no plain file.</exception>
+    public static MappedFile Open(string path)
     {
-        ArgumentNullException.ThrowIfNull(error);
         if (Directory.Exists(path))
-            throw error("a file", "a folder", null);
+            throw Error("a file", "a folder");
         try
         {
             using FileStream stream = new(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, bufferSize: 0);
             if (stream.Length == 0)
-                throw error("a file with contents", "an empty file", null);
-            MemoryMappedFile file = MemoryMappedFile.CreateFromFile(stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
+                throw Error("a file with contents", "an empty file");
+            MemoryMappedFile file = MemoryMappedFile.CreateFromFile(
+                stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
             return new MappedFile(file, stream.Length);
         }
-        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException or ArgumentException)
         {
-            throw error("a file", "nothing there", e);
+            throw e switch
+            {
+                FileNotFoundException or DirectoryNotFoundException => Error("a file", "nothing there", e),
+                UnauthorizedAccessException => Error("a readable file", "access denied", e),
+                _ => Error("a readable file", e.Message.ReplaceLineEndings(" "), e),
+            };
         }
-        catch (UnauthorizedAccessException e)
-        {
-            throw error("a readable file", "access denied", e);
-        }
-        catch (Exception e) when (e is IOException or NotSupportedException or ArgumentException)
-        {
-            throw error("a readable file", e.Message.ReplaceLineEndings(" "), e);
-        }
+
+        ModelFileException Error(string expected, string found, Exception? cause = null) => new(path, "file", expected, found, cause);
     }
 
-    /// <summary>A part of the file as it lies there.</summary>
-    /// <param name="offset">Where it begins, in bytes; any alignment.</param>
-    /// <param name="count">Elements of <typeparamref name="T"/>.</param>
+    /// <summary>Elements of the file as they lie there; the offset is in bytes, of any alignment.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The part is not all in the file.</exception>
     public ReadOnlyMemory<T> Slice<T>(long offset, int count) where T : unmanaged
     {

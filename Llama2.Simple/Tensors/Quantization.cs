@@ -1,16 +1,16 @@
-namespace Llama2.Simple;
+namespace Llama2.Simple.Tensors;
 
-/// <summary>Symmetric int8 in groups: each group of floats becomes int8 values and one scale, its greatest magnitude / 127.</summary>
+/// <summary>Symmetric int8 in groups: each group of floats becomes int8 values and one scale, its largest magnitude / 127.</summary>
 public static class Quantization
 {
     /// <summary>
-    /// runq.c's <c>quantize</c>: halves round away from zero. A group of zeros gets scale 0 and values 0; a value that is
-    /// not a number becomes 0.
+    /// runq.c's <c>quantize</c>: halves round away from zero. A group of zeros gets scale 0 and values 0; a value that is not a number
+    /// becomes 0.
     /// </summary>
-    /// <param name="x">The floats: (n,).</param>
-    /// <param name="groupSize">Elements a group; the last group may be shorter.</param>
-    /// <param name="values">Receives the int8 values: (n,).</param>
-    /// <param name="scales">Receives the scales: (ceil(n / group_size),).</param>
+    /// <param name="x">The floats: (n,); the last group may be shorter.</param>
+    /// <param name="groupSize">Elements a group.</param>
+    /// <param name="values">Receives (n,).</param>
+    /// <param name="scales">Receives (ceil(n / group_size),).</param>
     public static void QuantizeActivations(ReadOnlySpan<float> x, int groupSize, Span<sbyte> values, Span<float> scales) =>
         Quantize(x, groupSize, values, scales, MidpointRounding.AwayFromZero);
 
@@ -25,7 +25,7 @@ public static class Quantization
             ReadOnlySpan<float> part = x.Slice(start, Math.Min(groupSize, x.Length - start));
             float max = 0;
             foreach (float v in part)
-                max = MathF.Abs(v) > max ? MathF.Abs(v) : max; // NaN never is
+                max = MathF.Abs(v) > max ? MathF.Abs(v) : max; // a comparison with NaN is false
             float scale = max / 127;
             scales[group] = scale;
             for (int i = 0; i < part.Length; i++)

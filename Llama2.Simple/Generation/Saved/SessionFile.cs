@@ -2,18 +2,15 @@ using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
+using Llama2.Simple.Formats;
 
-namespace Llama2.Simple.Formats;
+namespace Llama2.Simple.Generation.Saved;
 
-/// <summary>A session as it is kept in a file: everything that what comes next depends on.</summary>
+/// <summary>A sequence as it is kept in a file: everything that its continuation depends on.</summary>
 /// <param name="Tokens">All tokens, at least one. The last one is not in the cache: feeding it gives the logits to go on from.</param>
 /// <param name="Cache">Keys and values of all tokens but the last.</param>
-/// <param name="Temperature">The sampler's temperature.</param>
-/// <param name="TopP">The sampler's top-p.</param>
-/// <param name="RandomState">State of the sampler's random numbers; not 0.</param>
-/// <param name="Seconds">Time that reading all these tokens as one prompt takes, at the speed that was measured; 0 if none was.</param>
-/// <param name="Notes">What the program wants to remember besides; empty if nothing.</param>
-public sealed record SavedSession(int[] Tokens, KvCache Cache, float Temperature, float TopP, ulong RandomState, float Seconds, string Notes = "");
+/// <param name="Notes">The program's own notes; empty if there are none.</param>
+public sealed record SavedSession(int[] Tokens, KvCache Cache, float Temperature, float TopP, ulong RandomState, string Notes = "");
 
 /// <summary>
 /// Reads and writes saved sessions. All numbers are little-endian:
@@ -27,7 +24,7 @@ public sealed record SavedSession(int[] Tokens, KvCache Cache, float Temperature
 ///  84  int32       n, the number of tokens
 ///  88  uint64      state of the random numbers
 ///  96  int32       bytes of notes
-/// 100  float32     seconds that reading all tokens as one prompt takes, 0 if that was not measured
+/// 100  float32     0; readers ignore it (older programs wrote a time)
 /// 104  int32[n] tokens, the notes in UTF-8, then for each layer float32[n - 1][kv_dim] keys and as many values
 ///      byte[32]    SHA-256 of all that
 /// </code>
@@ -35,22 +32,15 @@ public sealed record SavedSession(int[] Tokens, KvCache Cache, float Temperature
 public static class SessionFile
 {
     private const uint Magic = 0x6c325373;
-    private const int Version = 1, HeaderBytes = 104, ImplementationBytes = 8;
-
-    /// <summary>The most bytes of notes.</summary>
-    public const int MaxNotes = 1 << 24;
+    private const int Version = 1, HeaderBytes = 104, ImplementationBytes = 8, MaxNotes = 1 << 24;
 
     /// <summary>Writes a session.</summary>
-    /// <param name="stream">Where to, from its present position.</param>
     /// <param name="session">The session; its cache may hold the last token too.</param>
     /// <param name="config">The model's shape.</param>
-    /// <param name="fingerprint">The model: <see cref="ModelFingerprint.Of"/>.</param>
+    /// <param name="fingerprint"><see cref="ModelFingerprint.Of"/> the model.</param>
     /// <param name="implementation">Name of the implementation, up to 8 ASCII characters.</param>
     public static void Write(Stream stream, SavedSession session, Config config, ReadOnlySpan<byte> fingerprint, string implementation)
     {
-        ArgumentNullException.ThrowIfNull(stream);
-        ArgumentNullException.ThrowIfNull(session);
-        ArgumentNullException.ThrowIfNull(config);
         ArgumentOutOfRangeException.ThrowIfZero(session.Tokens.Length, nameof(session));
         ArgumentOutOfRangeException.ThrowIfGreaterThan(session.Tokens.Length - 1, session.Cache.Length, nameof(session));
         byte[] notes = Encoding.UTF8.GetBytes(session.Notes);
@@ -61,14 +51,13 @@ public static class SessionFile
         BinaryPrimitives.WriteInt32LittleEndian(header.AsSpan(4), Version);
         fingerprint.CopyTo(header.AsSpan(8, SHA256.HashSizeInBytes));
         Encoding.ASCII.GetBytes(implementation, header.AsSpan(40, ImplementationBytes));
-        foreach ((int i, int value) in Shape(config).Index())
+        foreach ((int i, int value) in config.Fields.Index())
             BinaryPrimitives.WriteInt32LittleEndian(header.AsSpan(48 + i * sizeof(int)), value);
         BinaryPrimitives.WriteSingleLittleEndian(header.AsSpan(76), session.Temperature);
         BinaryPrimitives.WriteSingleLittleEndian(header.AsSpan(80), session.TopP);
         BinaryPrimitives.WriteInt32LittleEndian(header.AsSpan(84), session.Tokens.Length);
         BinaryPrimitives.WriteUInt64LittleEndian(header.AsSpan(88), session.RandomState);
         BinaryPrimitives.WriteInt32LittleEndian(header.AsSpan(96), notes.Length);
-        BinaryPrimitives.WriteSingleLittleEndian(header.AsSpan(100), session.Seconds);
 
         using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         Append(header);
@@ -89,16 +78,11 @@ public static class SessionFile
         }
     }
 
-    /// <summary>Reads a session. Every field is checked against the model, and the length of the file against them, before anything is allocated.</summary>
-    /// <param name="path">The file.</param>
-    /// <param name="config">The model's shape.</param>
-    /// <param name="fingerprint">The model: <see cref="ModelFingerprint.Of"/>.</param>
-    /// <param name="implementation">The implementation that is to go on.</param>
-    /// <exception cref="SessionException">There is no such file, it is no session, or another model's or implementation's.</exception>
+    /// <summary>Reads a session. Fields are checked against the model, and the length against them, before anything is allocated.</summary>
+    /// <exception cref="ModelFileException">There is no such file, or it is no session of this model and implementation.</exception>
     public static SavedSession Read(string path, Config config, ReadOnlySpan<byte> fingerprint, string implementation)
     {
-        ArgumentNullException.ThrowIfNull(config);
-        using MappedFile file = MappedFile.Open(path, (expected, found, inner) => new SessionException(path, "file", expected, found, inner));
+        using MappedFile file = MappedFile.Open(path);
         if (file.Length < HeaderBytes)
             throw Wrong("file", $"{HeaderBytes} bytes or more", $"{file.Length}");
         ReadOnlySpan<byte> header = file.Slice<byte>(0, HeaderBytes).Span;
@@ -108,19 +92,23 @@ public static class SessionFile
         int version = BinaryPrimitives.ReadInt32LittleEndian(header[4..]);
         if (version != Version)
             throw Wrong("version", $"{Version}", $"{version}");
-        foreach ((int i, int expected) in Shape(config).Index())
+        foreach ((int i, int expected) in config.Fields.Index())
         {
             int found = BinaryPrimitives.ReadInt32LittleEndian(header[(48 + i * sizeof(int))..]);
             if (found != expected)
-                throw Wrong(ShapeNames[i], $"{expected}, this model's", $"{found}: it is a session of another model");
+                throw Wrong(Config.FieldNames[i], $"{expected}, this model's", $"{found}: it is a session of another model");
         }
         if (!header.Slice(8, SHA256.HashSizeInBytes).SequenceEqual(fingerprint))
-            throw Wrong("fingerprint", $"{Convert.ToHexStringLower(fingerprint)[..16]}, this model's", $"{Convert.ToHexStringLower(header.Slice(8, 8))}: it is a session of another model of this shape");
-        ReadOnlySpan<byte> name = header.Slice(40, ImplementationBytes).TrimEnd((byte)0);
-        if (!name.SequenceEqual(Encoding.ASCII.GetBytes(implementation)))
-            throw Wrong("implementation", implementation, Printable(name) + ", whose last bits differ");
+        {
+            throw Wrong("fingerprint", $"{Convert.ToHexStringLower(fingerprint)[..16]}, this model's",
+                $"{Convert.ToHexStringLower(header.Slice(8, 8))}: it is a session of another model of this shape");
+        }
+        string name = Encoding.Latin1.GetString(header.Slice(40, ImplementationBytes).TrimEnd((byte)0));
+        if (name != implementation)
+            throw Wrong("implementation", implementation, $"{(name.All(char.IsAsciiLetter) ? name : "another")}, whose last bits differ");
 
-        float temperature = BinaryPrimitives.ReadSingleLittleEndian(header[76..]), topp = BinaryPrimitives.ReadSingleLittleEndian(header[80..]);
+        float temperature = BinaryPrimitives.ReadSingleLittleEndian(header[76..]);
+        float topp = BinaryPrimitives.ReadSingleLittleEndian(header[80..]);
         if (!(temperature >= 0))
             throw Wrong("temperature", "0 or more", $"{temperature}");
         if (!(topp is >= 0 and <= 1))
@@ -134,9 +122,6 @@ public static class SessionFile
         int noteBytes = BinaryPrimitives.ReadInt32LittleEndian(header[96..]);
         if (noteBytes is < 0 or > MaxNotes)
             throw Wrong("notes", $"0 to {MaxNotes} bytes", $"{noteBytes}");
-        float seconds = BinaryPrimitives.ReadSingleLittleEndian(header[100..]);
-        if (!(seconds >= 0 && float.IsFinite(seconds)))
-            throw Wrong("seconds", "0 or more", $"{seconds}");
 
         Int128 layerBytes = (Int128)(count - 1) * config.KvDim * sizeof(float) * 2;
         Int128 length = HeaderBytes + (Int128)count * sizeof(int) + noteBytes + layerBytes * config.LayerCount + SHA256.HashSizeInBytes;
@@ -145,19 +130,13 @@ public static class SessionFile
         if (!Checksum(file).AsSpan().SequenceEqual(file.Slice<byte>(file.Length - SHA256.HashSizeInBytes, SHA256.HashSizeInBytes).Span))
             throw Wrong("checksum", "that of the contents", "another one: the file is damaged");
 
-        return new SavedSession(ReadTokens(), ReadCache(), temperature, topp, random, seconds, ReadNotes());
+        int[] tokens = file.Slice<int>(HeaderBytes, count).ToArray();
+        if (Array.Find(tokens, token => (uint)token >= (uint)config.VocabSize) is not 0 and int wrong)
+            throw Wrong("tokens", $"ids below {config.VocabSize}", $"{wrong}");
+        string notes = Encoding.UTF8.GetString(file.Slice<byte>(HeaderBytes + (long)count * sizeof(int), noteBytes).Span);
+        return new SavedSession(tokens, ReadCache(), temperature, topp, random, notes);
 
-        SessionException Wrong(string field, string expected, string found) => new(path, field, expected, found);
-
-        int[] ReadTokens()
-        {
-            int[] tokens = file.Slice<int>(HeaderBytes, count).ToArray();
-            return Array.Find(tokens, token => (uint)token >= (uint)config.VocabSize) is not 0 and int wrong
-                ? throw Wrong("tokens", $"ids below {config.VocabSize}", $"{wrong}")
-                : tokens;
-        }
-
-        string ReadNotes() => Encoding.UTF8.GetString(file.Slice<byte>(HeaderBytes + (long)count * sizeof(int), noteBytes).Span);
+        ModelFileException Wrong(string field, string expected, string found) => new(path, field, expected, found);
 
         KvCache ReadCache()
         {
@@ -174,12 +153,6 @@ public static class SessionFile
             return cache;
         }
     }
-
-    private static readonly string[] ShapeNames = ["dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "seq_len"];
-
-    private static int[] Shape(Config c) => [c.Dim, c.HiddenDim, c.LayerCount, c.HeadCount, c.KvHeadCount, c.VocabSize, c.SeqLen];
-
-    private static string Printable(ReadOnlySpan<byte> name) => string.Concat(Encoding.Latin1.GetString(name).Select(c => char.IsAsciiLetterOrDigit(c) ? c : '?'));
 
     private static byte[] Checksum(MappedFile file)
     {

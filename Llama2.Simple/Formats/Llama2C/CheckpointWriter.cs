@@ -1,24 +1,23 @@
 using System.Runtime.InteropServices;
+using Llama2.Simple.Tensors;
 
-namespace Llama2.Simple.Formats;
+namespace Llama2.Simple.Formats.Llama2C;
 
 /// <summary>
-/// Writes a checkpoint of any version from weights of any kind, byte for byte as llama2.c's export.py does. What needs no
-/// conversion is copied, so reading a file and writing it again gives the same bytes. Only the sines and cosines that a v0
-/// file holds for no reader can differ in their last bit where they must be computed: PyTorch's functions are not the C library's.
+/// Writes a checkpoint of any version from weights of any type, byte for byte as llama2.c's export.py does. Tensors that need no
+/// conversion are copied, so reading a file and writing it again gives the same bytes. The cosines and sines of a v0 file, which no
+/// reader uses, can differ in their last bit where they are computed: PyTorch's functions are not the C library's.
 /// </summary>
 public static class CheckpointWriter
 {
     /// <summary>Writes header and tensors.</summary>
-    /// <param name="stream">Where to, from its present position.</param>
-    /// <param name="header">What to write; its shape must be that of the weights.</param>
-    /// <param name="weights">Where the values come from.</param>
-    /// <param name="progress">Told the bytes written so far, after each tensor.</param>
-    public static void Write(Stream stream, CheckpointHeader header, Weights weights, IProgress<long>? progress = null)
+    /// <param name="header">The version and types to write; its shape must be that of the weights.</param>
+    /// <param name="ropeTables"><see cref="Checkpoint.RopeTables"/> of the source for a v0 file; computed if empty.</param>
+    /// <param name="progress">Gets the bytes written so far, after each tensor.</param>
+    public static void Write(
+        Stream stream, CheckpointHeader header, Weights weights, ReadOnlyMemory<float> ropeTables = default,
+        IProgress<long>? progress = null)
     {
-        ArgumentNullException.ThrowIfNull(stream);
-        ArgumentNullException.ThrowIfNull(header);
-        ArgumentNullException.ThrowIfNull(weights);
         long written = header.Bytes;
         stream.Write(header.ToBytes());
         foreach (TensorSpec spec in header.Tensors())
@@ -26,11 +25,9 @@ public static class CheckpointWriter
             for (int i = 0; i < spec.Count; i++)
             {
                 if (spec.Name == "rope_tables")
-                    WriteFloats(stream, RopeTable(header.Config, weights, i));
-                else if (weights.Matrix(spec.Name, i) is { } matrix)
-                    WriteMatrix(stream, spec, matrix);
+                    WriteFloats(stream, RopeTable(header.Config, ropeTables, i));
                 else
-                    WriteFloats(stream, weights.Vector(spec.Name, i).Span);
+                    WriteMatrix(stream, spec, weights[spec.Name, i]);
                 progress?.Report(written += spec.Bytes);
             }
         }
@@ -38,7 +35,7 @@ public static class CheckpointWriter
 
     private static void WriteMatrix(Stream stream, TensorSpec spec, Tensor source)
     {
-        if (source is Q8Tensor same && same.GroupSize == spec.GroupSize)
+        if (source is Q8GroupsTensor same && same.GroupSize == spec.GroupSize)
         {
             stream.Write(MemoryMarshal.AsBytes(same.Values.Span));
             WriteFloats(stream, same.Scales.Span);
@@ -60,18 +57,19 @@ public static class CheckpointWriter
                 WriteFloats(stream, floats);
                 continue;
             }
-            Quantization.QuantizeWeights(floats.AsSpan(0, count), spec.GroupSize, values, scales.AsSpan((int)((long)row * spec.Columns / spec.GroupSize)));
+            int firstGroup = (int)((long)row * spec.Columns / spec.GroupSize);
+            Quantization.QuantizeWeights(floats.AsSpan(0, count), spec.GroupSize, values, scales.AsSpan(firstGroup));
             stream.Write(MemoryMarshal.AsBytes(values.AsSpan(0, count)));
         }
         WriteFloats(stream, scales);
     }
 
     /// <summary>Table 0 holds the cosines, table 1 the sines: (seq_len, head_size / 2).</summary>
-    private static ReadOnlySpan<float> RopeTable(Config config, Weights weights, int table)
+    private static ReadOnlySpan<float> RopeTable(Config config, ReadOnlyMemory<float> tables, int table)
     {
         int half = config.HeadSize / 2;
-        if (weights.RopeTables.Length == 2 * config.SeqLen * half)
-            return weights.RopeTables.Span.Slice(table * config.SeqLen * half, config.SeqLen * half);
+        if (tables.Length == 2 * config.SeqLen * half)
+            return tables.Span.Slice(table * config.SeqLen * half, config.SeqLen * half);
         float[] floats = new float[checked(config.SeqLen * half)];
         float[] other = new float[half];
         for (int position = 0; position < config.SeqLen; position++)

@@ -1,14 +1,11 @@
-namespace Llama2.Simple;
+namespace Llama2.Simple.Generation;
 
 /// <summary>Natural logarithms of the probabilities that logits stand for, at temperature 1: l[i] - ln(sum of exp(l[j])).</summary>
 public static class LogProbabilities
 {
-    /// <summary>That of one token.</summary>
     public static double Of(ReadOnlySpan<float> logits, int token) => logits[token] - LogSumExp(logits);
 
-    /// <summary>The likeliest tokens, the lower id first where several are equal.</summary>
-    /// <param name="logits">Logits: (vocab_size,).</param>
-    /// <param name="count">How many, at most all.</param>
+    // The likeliest tokens, the lower id first where several are equal.
     public static (int Token, double LogProbability)[] Top(ReadOnlySpan<float> logits, int count)
     {
         double sum = LogSumExp(logits);

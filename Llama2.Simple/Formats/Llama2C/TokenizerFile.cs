@@ -1,22 +1,22 @@
 using System.Buffers.Binary;
 
-namespace Llama2.Simple.Formats;
+namespace Llama2.Simple.Formats.Llama2C;
 
 /// <summary>
-/// llama2.c's tokenizer.bin: uint32 max_token_length, then for each token a float32 score, an int32 length and as many
-/// bytes. The file does not say how many tokens it has; here it is all that it holds.
+/// llama2.c's tokenizer.bin: uint32 max_token_length, then for each token a float32 score, an int32 length and as many bytes. The file
+/// does not say how many tokens it has: it has as many as it holds.
 /// </summary>
 public static class TokenizerFile
 {
     /// <summary>Reads a tokenizer.</summary>
     /// <param name="path">The file.</param>
     /// <param name="vocabSize">Tokens that the model knows, or 0 to take what is there.</param>
-    /// <exception cref="TokenizerException">There is no such file, it is no tokenizer, or one of another size.</exception>
+    /// <exception cref="ModelFileException">There is no such file, it is no tokenizer, or one of another size.</exception>
     public static Tokenizer Open(string path, int vocabSize = 0)
     {
-        using MappedFile file = MappedFile.Open(path, (expected, found, inner) => new TokenizerException(path, "file", expected, found, inner));
+        using MappedFile file = MappedFile.Open(path);
         if (file.Length > Array.MaxLength)
-            throw new TokenizerException(path, "length", $"at most {Array.MaxLength} bytes", $"{file.Length}");
+            throw new ModelFileException(path, "length", $"at most {Array.MaxLength} bytes", $"{file.Length}");
         return new Tokenizer(Parse(file.Slice<byte>(0, (int)file.Length).Span, path, vocabSize));
     }
 
@@ -24,28 +24,28 @@ public static class TokenizerFile
     public static IReadOnlyList<(byte[] Piece, float Score)> Parse(ReadOnlySpan<byte> bytes, string path, int vocabSize = 0)
     {
         if (bytes.Length < sizeof(uint))
-            throw new TokenizerException(path, "max_token_length", $"{sizeof(uint)} bytes", $"{bytes.Length}");
+            throw new ModelFileException(path, "max_token_length", $"{sizeof(uint)} bytes", $"{bytes.Length}");
         uint maxLength = BinaryPrimitives.ReadUInt32LittleEndian(bytes);
 
         List<(byte[], float)> vocab = [];
         for (bytes = bytes[sizeof(uint)..]; bytes.Length > 0;)
         {
             if (bytes.Length < sizeof(float) + sizeof(int))
-                throw new TokenizerException(path, Token(), "a score and a length", $"{bytes.Length} bytes at the end of the file");
+                throw new ModelFileException(path, Token(), "a score and a length", $"{bytes.Length} bytes at the end of the file");
             float score = BinaryPrimitives.ReadSingleLittleEndian(bytes);
             uint length = BinaryPrimitives.ReadUInt32LittleEndian(bytes[sizeof(float)..]);
             bytes = bytes[(sizeof(float) + sizeof(int))..];
             if (length > maxLength)
-                throw new TokenizerException(path, $"{Token()}: length", $"at most max_token_length {maxLength}", $"{length}");
+                throw new ModelFileException(path, $"{Token()}: length", $"at most max_token_length {maxLength}", $"{length}");
             if (length > bytes.Length)
-                throw new TokenizerException(path, $"{Token()}: length", $"at most the {bytes.Length} bytes left in the file", $"{length}");
+                throw new ModelFileException(path, $"{Token()}: length", $"at most the {bytes.Length} bytes left in the file", $"{length}");
             vocab.Add((bytes[..(int)length].ToArray(), score));
             bytes = bytes[(int)length..];
         }
         if (vocabSize > 0 && vocab.Count != vocabSize)
-            throw new TokenizerException(path, "vocabulary", $"the {vocabSize} tokens of the checkpoint", $"{vocab.Count}");
-        if (vocab.Count <= Tokenizer.Eos)
-            throw new TokenizerException(path, "vocabulary", "at least <unk>, <s> and </s>", $"{vocab.Count} tokens");
+            throw new ModelFileException(path, "vocabulary", $"the {vocabSize} tokens of the checkpoint", $"{vocab.Count}");
+        if (vocab.Count <= Tokenizer.EosId)
+            throw new ModelFileException(path, "vocabulary", "at least <unk>, <s> and </s>", $"{vocab.Count} tokens");
         return vocab;
 
         string Token() => $"token {vocab.Count}";

@@ -1,8 +1,6 @@
-namespace Llama2.Simple;
+namespace Llama2.Simple.Generation;
 
-/// <summary>Changes the logits before a <see cref="Sampler"/> sees them; negative infinity rules a token out.</summary>
-/// <param name="logits">Logits: (vocab_size,), changed in place.</param>
-/// <param name="tokens">The tokens of the sequence so far.</param>
+/// <summary>Changes logits (vocab_size,) before a sampler sees them, by the tokens so far; negative infinity rules a token out.</summary>
 public delegate void LogitFilter(Span<float> logits, ReadOnlySpan<int> tokens);
 
 /// <summary>The ways to sample that run.c does not have. Each works on the model's own logits, before the temperature.</summary>
@@ -18,16 +16,14 @@ public static class LogitFilters
     /// <summary>Rules tokens out.</summary>
     public static LogitFilter Without(params int[] ids) => (logits, _) =>
     {
-        foreach (int token in ids)
-            logits[token] = float.NegativeInfinity;
+        foreach (int id in ids)
+            logits[id] = float.NegativeInfinity;
     };
 
     /// <summary>
-    /// Makes the tokens of the recent past less likely (CTRL, arXiv:1909.05858): a positive logit is divided by the
-    /// penalty, a negative one multiplied.
+    /// Makes the last <paramref name="lastN"/> tokens less likely (CTRL, arXiv:1909.05858): a positive logit is divided by the penalty,
+    /// which is more than 0, and a negative one multiplied.
     /// </summary>
-    /// <param name="penalty">More than 0; 1 changes nothing.</param>
-    /// <param name="lastN">How many of the last tokens count.</param>
     public static LogitFilter RepeatPenalty(float penalty, int lastN)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(penalty);
@@ -55,15 +51,13 @@ public static class LogitFilters
                 ties -= logit > lowest ? 1 : 0;
             foreach (ref float logit in logits)
             {
-                if (logit > lowest || (logit == lowest && ties-- > 0))
-                    continue;
-                logit = float.NegativeInfinity;
+                if (!(logit > lowest || (logit == lowest && ties-- > 0)))
+                    logit = float.NegativeInfinity;
             }
         };
     }
 
-    /// <summary>Rules out what is less likely than this fraction of the likeliest token's probability.</summary>
-    /// <param name="p">From 0, which rules nothing out, to 1, which leaves the likeliest.</param>
+    /// <summary>Rules out tokens less likely than a fraction (0 to 1) of the likeliest one's probability.</summary>
     public static LogitFilter MinP(float p)
     {
         if (!(p is >= 0 and <= 1))

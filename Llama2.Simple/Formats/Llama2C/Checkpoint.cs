@@ -1,0 +1,69 @@
+using Llama2.Simple.Tensors;
+
+namespace Llama2.Simple.Formats.Llama2C;
+
+/// <summary>A checkpoint of llama2.c, opened: its header was checked, its weights are views of the mapped file.</summary>
+public sealed class Checkpoint : IDisposable
+{
+    private readonly MappedFile _file;
+    private readonly Dictionary<string, Place> _tensors = [];
+
+    private Checkpoint(MappedFile file, CheckpointHeader header, string path)
+    {
+        (_file, Header, Path) = (file, header, path);
+        long offset = header.Bytes;
+        foreach (TensorSpec spec in header.Tensors())
+        {
+            _tensors.Add(spec.Name, new Place(spec, offset));
+            offset += spec.Count * spec.Bytes;
+        }
+        Weights = Weights.From(Config.LayerCount, header.SharedClassifier, Tensor);
+    }
+
+    public string Path { get; } // as it was given
+    public CheckpointHeader Header { get; }
+    public Config Config => Header.Config;
+    public Weights Weights { get; } // good until Dispose
+    public long Length => _file.Length;
+
+    /// <summary>Opens a checkpoint of any version. Every field is checked before its value sizes an allocation.</summary>
+    /// <exception cref="ModelFileException">There is no such file, or it is not a checkpoint.</exception>
+    public static Checkpoint Open(string path)
+    {
+        MappedFile file = MappedFile.Open(path);
+        try
+        {
+            ReadOnlyMemory<byte> start = file.Slice<byte>(0, (int)Math.Min(file.Length, 256));
+            return new Checkpoint(file, CheckpointHeader.Parse(start.Span, file.Length, path), path);
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
+    }
+
+    private sealed record Place(TensorSpec Spec, long Offset);
+
+    private Tensor Tensor(string name, int layer)
+    {
+        (TensorSpec spec, long offset) = _tensors[name];
+        offset += layer * spec.Bytes;
+        if (spec.GroupSize == 0)
+            return new Float32Tensor(spec.Rows, spec.Columns, _file.Slice<float>(offset, (int)spec.Elements));
+        return new Q8GroupsTensor(spec.Rows, spec.Columns, spec.GroupSize,
+            _file.Slice<sbyte>(offset, (int)spec.Elements),
+            _file.Slice<float>(offset + spec.Elements, (int)(spec.Elements / spec.GroupSize)));
+    }
+
+    /// <summary>
+    /// The two tables of cosines and sines of a v0 file, each (seq_len, head_size / 2), which run.c skips and <see
+    /// cref="CheckpointWriter"/> may copy; empty in other versions, or where they are longer than an array.
+    /// </summary>
+    public ReadOnlyMemory<float> RopeTables() =>
+        _tensors.TryGetValue("rope_tables", out Place? place) && place.Spec.Count * place.Spec.Elements <= Array.MaxLength
+            ? _file.Slice<float>(place.Offset, (int)(place.Spec.Count * place.Spec.Elements)) : default;
+
+    /// <summary>Closes the file; weights that nobody has pinned throw from now on.</summary>
+    public void Dispose() => _file.Dispose();
+}

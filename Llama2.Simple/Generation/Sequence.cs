@@ -1,0 +1,155 @@
+using System.Runtime.InteropServices;
+using Llama2.Simple.Text;
+
+namespace Llama2.Simple.Generation;
+
+/// <summary>Why a text ended.</summary>
+public enum TextEnd
+{
+    Model,     // the model sampled a token that ends a text
+    Stop,      // a stop string occurred
+    Length,    // as many tokens were sampled as were allowed
+    Context,   // the context is full
+    Cancelled, // by the caller
+}
+
+/// <summary>Sees the logits after one token, before filters and temperature: (vocab_size,).</summary>
+public delegate void LogitsVisitor(ReadOnlySpan<float> logits);
+
+/// <summary>
+/// A text in the making: its tokens, of which the first <see cref="Fed"/> are in the cache, the sampler that chooses more, and what ends
+/// it. A <see cref="Batch"/> feeds it.
+/// </summary>
+/// <param name="cache">Keys and values of an earlier sequence to go on with; an empty one if null.</param>
+/// <param name="tokens">The tokens in that cache, and perhaps more that follow.</param>
+public sealed class Sequence(Config config, ISampler sampler, KvCache? cache = null, IEnumerable<int>? tokens = null)
+{
+    private readonly List<int> _tokens = Checked(cache, [.. tokens ?? []]);
+    private float[] _logits = [];
+
+    public ISampler Sampler { get; } = sampler;
+    public KvCache Cache { get; } = cache ?? new KvCache(config);
+
+    /// <summary>All tokens of the text. The last one that was sampled is not in the cache until the next step.</summary>
+    public ReadOnlySpan<int> Tokens => CollectionsMarshal.AsSpan(_tokens);
+    public int Fed => Cache.Length; // tokens that the model has seen
+
+    public IReadOnlyList<LogitFilter> Filters { get; init; } = []; // change the logits, in this order, before the sampler sees them
+    public LogitsVisitor? OnLogits { get; init; }                  // sees the logits after every token; else only the last are computed
+    public bool KeepsLogits { get; init; }                         // whether Logits is filled; greedy decoding is slower so
+    public ReadOnlySpan<float> Logits => _logits;                  // of the last sampled token, before the filters: (vocab_size,)
+    public int MaxNewTokens { get; set; } = int.MaxValue;          // to sample before the text ends, from the last Append on
+    public StoppableText? Text { get; set; }                       // makes text of the tokens; null where only tokens matter
+
+    /// <summary>Whether a sampled token ends the text; such a token does not belong to it.</summary>
+    public Func<int, bool> IsEnd { get; set; } = static _ => false;
+
+    /// <summary>
+    /// Called where a token was sampled but the cache is full: makes room by <see cref="Replace"/>, or returns false to end the text
+    /// without that token. If null, the token belongs to the text, which ends after it.
+    /// </summary>
+    public Func<bool>? MakeRoom { get; set; }
+
+    public string NewText { get; private set; } = ""; // that the last step added
+    public int Sampled { get; private set; }          // tokens since the last call of Append, one that ended the text included
+    public int LastSampled { get; private set; }      // the last of these
+    public TextEnd? End { get; private set; }         // null while the text goes on
+
+    /// <summary>Adds tokens, as a prompt or the next turn of a conversation; the sequence goes on if it had ended.</summary>
+    /// <exception cref="ContextFullException">There is no room for all of them; none was added.</exception>
+    public void Append(ReadOnlySpan<int> tokens)
+    {
+        Cache.EnsureCapacity(_tokens.Count + tokens.Length);
+        _tokens.AddRange(tokens);
+        (Sampled, End, NewText) = (0, null, "");
+    }
+
+    /// <summary>Other tokens in place of all so far. Positions change, and with them all keys, so they are fed again.</summary>
+    public void Replace(IEnumerable<int> tokens)
+    {
+        Truncate(0);
+        _tokens.AddRange(tokens);
+    }
+
+    /// <summary>Forgets the tokens from <paramref name="length"/> on.</summary>
+    public void Truncate(int length)
+    {
+        Cache.Truncate(Math.Min(length, Cache.Length));
+        CollectionsMarshal.SetCount(_tokens, length);
+    }
+
+    public void Finish(TextEnd end) => (End, NewText) = (end, Text?.Flush() ?? "");
+
+    private bool IsGreedy => Sampler.Temperature == 0 && Filters.Count == 0 && !KeepsLogits;
+
+    /// <summary>Appends the rows that the next forward pass is to feed, at most <paramref name="max"/>.</summary>
+    internal void AddRows(List<Row> rows, int max)
+    {
+        int end = Math.Min(_tokens.Count, Fed + max);
+        Want last = end < _tokens.Count || MaxNewTokens == 0 ? Want.Nothing : IsGreedy ? Want.Token : Want.Logits;
+        for (int i = Fed; i < end; i++)
+            rows.Add(new Row(_tokens[i], Cache, OnLogits is not null ? Want.Logits : i == end - 1 ? last : Want.Nothing));
+    }
+
+    /// <summary>Takes the results of the rows of <see cref="AddRows"/>; samples a token if all tokens have been fed.</summary>
+    internal void Accept(ReadOnlySpan<Row> rows, Span<float> output)
+    {
+        NewText = "";
+        if (OnLogits is not null)
+        {
+            for (int i = 0; i < rows.Length; i++)
+                OnLogits(output.Slice(i * config.VocabSize, config.VocabSize));
+            output = output[((rows.Length - 1) * config.VocabSize)..];
+        }
+        if (Fed < _tokens.Count)
+            return;
+        if (MaxNewTokens == 0)
+            Finish(TextEnd.Length);
+        else
+            Take(rows[^1].Want == Want.Token ? (int)output[0] : Sample(output));
+    }
+
+    private void Take(int token)
+    {
+        LastSampled = token;
+        Sampled++;
+        if (IsEnd(token))
+        {
+            Finish(TextEnd.Model);
+        }
+        else if (Fed == config.SeqLen && MakeRoom is not null && !MakeRoom())
+        {
+            Sampled--;
+            Finish(TextEnd.Context);
+        }
+        else
+        {
+            _tokens.Add(token);
+            string text = Text?.Append(token) ?? "";
+            if (Text?.Stopped == true)
+                Finish(TextEnd.Stop);
+            else if (Sampled == MaxNewTokens)
+                Finish(TextEnd.Length);
+            else if (_tokens.Count > config.SeqLen)
+                Finish(TextEnd.Context);
+            NewText = text + NewText;
+        }
+    }
+
+    private int Sample(Span<float> logits)
+    {
+        if (KeepsLogits)
+            logits.CopyTo(_logits.Length > 0 ? _logits : _logits = new float[logits.Length]);
+        foreach (LogitFilter filter in Filters)
+            filter(logits, Tokens);
+        int next = Sampler.Sample(logits);
+        // Where rounding leaves the sum of all probabilities below the coin, run.c takes the last token; a filter may have ruled it out.
+        while (Filters.Count > 0 && Sampler.Temperature != 0 && logits[next] == 0 && next > 0)
+            next--;
+        return next;
+    }
+
+    private static List<int> Checked(KvCache? cache, List<int> tokens) => tokens.Count >= (cache?.Length ?? 0)
+        ? tokens
+        : throw new ArgumentException($"{tokens.Count} tokens for a cache of {cache?.Length}", nameof(tokens));
+}

@@ -1,0 +1,31 @@
+namespace Llama2.Simple.Tensors;
+
+/// <summary>Sees a part of a tensor's bytes.</summary>
+public delegate void BytesVisitor(ReadOnlySpan<byte> bytes);
+
+/// <summary>
+/// A weight matrix of shape (rows, columns). The types differ in how a row becomes floats, and in how it meets a vector; that is all a
+/// subclass says.
+/// </summary>
+public abstract class Tensor
+{
+    private protected Tensor(int rows, int columns) => (Rows, Columns) = (rows, columns);
+
+    public int Rows { get; }
+    public int Columns { get; }
+    public long Elements => (long)Rows * Columns;
+    public abstract long Bytes { get; }      // of all elements, scales included
+    public abstract string TypeName { get; } // f32, q8_0
+
+    /// <summary>The type in words, with what its name leaves out.</summary>
+    public virtual string Describe() => TypeName;
+
+    /// <summary>Writes a row as floats: (columns,).</summary>
+    public abstract void CopyRow(int row, Span<float> destination);
+
+    /// <summary>W (rows, columns) @ x (columns,) -> xout (rows,): by far the most time is spent inside these.</summary>
+    public abstract void Multiply(ReadOnlySpan<float> x, Span<float> xout);
+
+    /// <summary>Shows all bytes as they lie in memory, in parts of at most <paramref name="size"/> bytes.</summary>
+    public abstract void VisitBytes(int size, BytesVisitor visitor);
+}
