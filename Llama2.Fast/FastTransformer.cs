@@ -1,36 +1,33 @@
-using Llama2.Fast.Kernels;
-using Llama2.Simple;
-
 namespace Llama2.Fast;
 
 /// <summary>
-/// The same transformer as Simple's, as fast as the machine allows: vector kernels, threads, and whole batches of rows
-/// through a layer at a time. The same weights and tokens give the same bits on every machine, with any kernel, any number
-/// of threads, and rows in any batches (any NaN equals any NaN).
+/// The same transformer as Simple's, as fast as the machine allows: vector kernels, threads, and whole batches of rows through a layer at a
+/// time. The same weights and tokens give the same bits on every machine, with any kernel, any number of threads, and rows in any batches
+/// (any NaN equals any NaN).
 /// </summary>
-public sealed class FastTransformer : ILanguageHead
+public sealed class FastTransformer : ITransformer
 {
     private readonly ForwardPass _pass;
 
-    /// <summary>Runs the weights of a checkpoint, float32 or int8; the checkpoint must stay open for as long as it does.</summary>
+    /// <summary>Runs the weights of a checkpoint, float32 or int8; the checkpoint must stay open for as long as this lives.</summary>
     /// <param name="config">The model's shape.</param>
     /// <param name="weights">The weights, which are used where they lie.</param>
     /// <param name="threads">Threads to work with, or 0 for one on each physical core that the process may use.</param>
-    /// <param name="kernel">One of <see cref="KernelNames"/>; by default what LLAMA2_KERNEL says, or else the first of them.</param>
-    /// <exception cref="ArgumentException">The machine has no such kernel.</exception>
-    public FastTransformer(Config config, Weights weights, int threads = 0, string? kernel = null) : this(config, weights, threads, kernel, Shortlist.LeastElements)
+    /// <param name="kernel">One of <see cref="KernelNames"/>; by default the value of LLAMA2_KERNEL, or else the first of them.</param>
+    /// <exception cref="KernelException">The machine has no such kernel.</exception>
+    /// <exception cref="ArgumentException">The matrices are of several types.</exception>
+    public FastTransformer(Config config, Weights weights, int threads = 0, string? kernel = null)
+        : this(config, weights, threads, kernel, Shortlist.MinElements)
     {
     }
 
-    /// <summary>The same, with a shortlist for classifiers of so many elements and more.</summary>
-    internal FastTransformer(Config config, Weights weights, int threads, string? kernel, long leastShortlist)
+    /// <summary>The same, with a shortlist for classifiers of that many elements and more.</summary>
+    internal FastTransformer(Config config, Weights weights, int threads, string? kernel, long minShortlist)
     {
-        ArgumentNullException.ThrowIfNull(config);
-        ArgumentNullException.ThrowIfNull(weights);
         ArgumentOutOfRangeException.ThrowIfNegative(threads);
         Kernel chosen = Kernel.Find(kernel);
         (Threads, KernelName) = (threads == 0 ? DefaultThreads : threads, chosen.Name);
-        _pass = chosen.CreatePass(config, weights, Threads, leastShortlist);
+        _pass = new ForwardPass(config, weights, chosen, Threads, minShortlist);
     }
 
     /// <summary>The kernels this machine can run, the preferred one first.</summary>
@@ -45,8 +42,8 @@ public sealed class FastTransformer : ILanguageHead
     /// <summary>Physical cores that the process may use.</summary>
     public static int DefaultThreads => Cores.Available;
 
-    /// <inheritdoc/>
     public Config Config => _pass.Config;
+    public int PreferredRows => 128;
 
     /// <summary>Threads at work, the caller's included.</summary>
     public int Threads { get; }
@@ -54,14 +51,17 @@ public sealed class FastTransformer : ILanguageHead
     /// <summary>The kernel at work.</summary>
     public string KernelName { get; }
 
-    /// <summary>Bytes that <see cref="ArgMax"/> reads for a token instead of a float32 classifier as long as few logits come near the greatest, or 0 where it always reads all of that.</summary>
+    /// <summary>
+    /// Bytes read for a token, instead of a float32 classifier, as long as few logits come near the largest; 0 where all of it is always
+    /// read.
+    /// </summary>
     public long ShortlistBytes => _pass.ShortlistBytes;
 
     /// <summary>
-    /// Has a thread run a model of the smallest size, so that .NET compiles the kernel while the caller reads files.
-    /// It changes nothing but when the first token comes.
+    /// Runs a model of the smallest size on another thread, so that .NET compiles the kernel while the caller reads files. It changes
+    /// nothing but when the first token comes.
     /// </summary>
-    /// <param name="quantized">Whether the model to come is of int8, which another part of the kernel multiplies.</param>
+    /// <param name="quantized">Whether the model that follows is int8, which other code multiplies.</param>
     public static void WarmUp(bool quantized)
     {
         new Thread(Run) { IsBackground = true, Name = "llama2 warm-up" }.Start();
@@ -70,29 +70,21 @@ public sealed class FastTransformer : ILanguageHead
         {
             const int Size = 16;
             Config config = new(Size, Size, 1, 1, 1, Size, 1);
-            float[] norm = new float[Size];
-            Tensor matrix = quantized ? new Q8Tensor(Size, Size, Size, new sbyte[Size * Size], norm) : new FloatTensor(Size, Size, new float[Size * Size]);
-            LayerWeights layer = new() { RmsAtt = norm, Wq = matrix, Wk = matrix, Wv = matrix, Wo = matrix, RmsFfn = norm, W1 = matrix, W2 = matrix, W3 = matrix };
-            Weights weights = new() { TokenEmbedding = matrix, Layers = [layer], RmsFinal = norm, Classifier = matrix };
+            float[] rms = new float[Size];
+            Tensor w = new Float32Tensor(Size, Size, new float[Size * Size]);
+            if (quantized)
+                w = new Q8GroupsTensor(Size, Size, Size, new sbyte[Size * Size], rms);
+            LayerWeights layer = new() { RmsAtt = rms, Wq = w, Wk = w, Wv = w, Wo = w, RmsFfn = rms, W1 = w, W2 = w, W3 = w };
+            Weights weights = new() { TokenEmbedding = w, Layers = [layer], RmsFinal = rms, Classifier = w };
             if (Kernel.TryFind(null) is not { } kernel)
-                return; // who asks for it next is told
-            using ForwardPass pass = kernel.CreatePass(config, weights, threads: 1, Shortlist.LeastElements);
+                return; // an unknown kernel; the constructor will report it
+            using ForwardPass pass = new(config, weights, kernel, threads: 1, Shortlist.MinElements);
             pass.Forward([new Row(0, new KvCache(config), Want.Logits)], new float[Size]);
         }
     }
 
-    /// <inheritdoc/>
     public void Forward(ReadOnlySpan<Row> rows, Span<float> output) => _pass.Forward(rows, output);
 
-    /// <inheritdoc/>
-    public void Classify(ReadOnlySpan<float> embedding, Span<float> logits) => _pass.Classify(embedding, logits);
-
-    /// <inheritdoc/>
-    public int ArgMax(ReadOnlySpan<float> embedding) => _pass.ArgMax(embedding);
-
-    /// <inheritdoc/>
-    public void Softmax(Span<float> logits, float temperature) => _pass.Softmax(logits, temperature);
-
-    /// <summary>Releases the buffers, after which the other methods throw <see cref="ObjectDisposedException"/>; the weights belong to their checkpoint.</summary>
+    /// <summary>Releases the buffers; the weights belong to their checkpoint.</summary>
     public void Dispose() => _pass.Dispose();
 }

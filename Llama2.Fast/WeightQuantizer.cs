@@ -1,72 +1,62 @@
-using System.Buffers;
-using Llama2.Fast.Kernels;
-using Llama2.Simple;
-
 namespace Llama2.Fast;
 
-/// <summary>Quantises float32 weights at load, to the bytes that export.py and <see cref="Quantization.QuantizeWeights"/> make of them.</summary>
+/// <summary>Quantises float32 weights at load, with <see cref="Quantization.QuantizeWeights"/>'s and so export.py's bytes.</summary>
 public static class WeightQuantizer
 {
+    public const int MaxGroupSize = 64; // export.py's
+
     private const int ChunkElements = 1 << 16;
 
-    /// <summary>The weights with every float32 matrix as int8; what shares memory with the old weights are the norms.</summary>
+    /// <summary>The largest group size, up to export.py's, that divides the rows of every matrix.</summary>
+    public static int GroupSizeFor(Config config) =>
+        Enumerable.Range(1, MaxGroupSize).Last(size => config.Dim % size == 0 && config.HiddenDim % size == 0);
+
+    /// <summary>The weights with every float32 matrix as int8; the norms are shared with the old weights.</summary>
     /// <param name="weights">The weights of a checkpoint.</param>
     /// <param name="groupSize">Elements that share a scale; a divisor of the elements of every matrix.</param>
     /// <param name="threads">Threads to work with, or 0 for one on each physical core.</param>
     /// <exception cref="ArgumentException">The group size does not divide a matrix, or a matrix is not float32.</exception>
     public static Weights Quantize(Weights weights, int groupSize, int threads = 0)
     {
-        ArgumentNullException.ThrowIfNull(weights);
         ArgumentOutOfRangeException.ThrowIfLessThan(groupSize, 1);
         ArgumentOutOfRangeException.ThrowIfNegative(threads);
-        Tensor embedding = Quantize(weights.TokenEmbedding);
-        return new Weights
-        {
-            TokenEmbedding = embedding,
-            Layers = [.. weights.Layers.Select(layer => new LayerWeights
-            {
-                RmsAtt = layer.RmsAtt,
-                Wq = Quantize(layer.Wq),
-                Wk = Quantize(layer.Wk),
-                Wv = Quantize(layer.Wv),
-                Wo = Quantize(layer.Wo),
-                RmsFfn = layer.RmsFfn,
-                W1 = Quantize(layer.W1),
-                W2 = Quantize(layer.W2),
-                W3 = Quantize(layer.W3),
-            })],
-            RmsFinal = weights.RmsFinal,
-            Classifier = weights.IsClassifierShared ? embedding : Quantize(weights.Classifier),
-        };
-
-        Q8Tensor Quantize(Tensor tensor) => WeightQuantizer.Quantize(tensor, groupSize, threads == 0 ? Cores.Available : threads);
+        return weights.Map(tensor => Quantize(tensor, groupSize, threads == 0 ? Cores.Available : threads));
     }
 
-    private static unsafe Q8Tensor Quantize(Tensor tensor, int groupSize, int threads)
+    private static unsafe Q8GroupsTensor Quantize(Tensor tensor, int groupSize, int threads)
     {
-        if (tensor is not FloatTensor { Data: var data })
+        if (tensor is not Float32Tensor { Data: var data })
             throw new ArgumentException($"a {tensor.GetType().Name} is not float32", nameof(tensor));
         if (data.Length % groupSize != 0)
             throw new ArgumentException($"groups of {groupSize} do not divide {tensor.Rows} x {tensor.Columns}", nameof(groupSize));
-        sbyte[] values = GC.AllocateUninitializedArray<sbyte>(data.Length, pinned: true);
-        float[] scales = GC.AllocateUninitializedArray<float>(data.Length / groupSize, pinned: true);
-        using MemoryHandle floats = data.Pin();
-        fixed (sbyte* v = values)
-        fixed (float* s = scales)
+        sbyte[] values = GC.AllocateUninitializedArray<sbyte>(data.Length);
+        float[] scales = GC.AllocateUninitializedArray<float>(data.Length / groupSize);
+        using Lock.Scope scope = Team.Shared.Enter();
+        Team.Shared.Run(new QuantizeChunks(data, groupSize, values, scales, threads));
+        return new Q8GroupsTensor(tensor.Rows, tensor.Columns, groupSize, values, scales);
+    }
+
+    private sealed unsafe class QuantizeChunks : Region
+    {
+        private readonly Kernel _kernel = Kernel.Find(null);
+        private readonly ReadOnlyMemory<float> _floats;
+        private readonly sbyte[] _values;
+        private readonly float[] _scales;
+        private readonly int _groupSize, _chunkGroups;
+
+        public QuantizeChunks(ReadOnlyMemory<float> floats, int groupSize, sbyte[] values, float[] scales, int threads)
         {
-            float* x = (float*)floats.Pointer;
-            sbyte* to = v;
-            float* toScales = s;
-            int chunk = Math.Max(1, ChunkElements / groupSize), groups = scales.Length;
-            Kernel kernel = Kernel.Find(null);
-            Team team = Team.Shared;
-            using Lock.Scope scope = team.Enter();
-            team.Run(threads, (groups + chunk - 1) / chunk, (i, _) =>
-            {
-                int first = i * chunk, count = Math.Min(chunk, groups - first) * groupSize;
-                kernel.QuantizeWeights(x + (nint)first * groupSize, count, groupSize, to + (nint)first * groupSize, toScales + first);
-            });
+            (_floats, _groupSize, _values, _scales) = (floats, groupSize, values, scales);
+            _chunkGroups = Math.Max(1, ChunkElements / groupSize);
+            (Threads, Chunks) = (threads, scales.Length == 0 ? 0 : 1 + (scales.Length - 1) / _chunkGroups);
         }
-        return new Q8Tensor(tensor.Rows, tensor.Columns, groupSize, values, scales);
+
+        public override void Chunk(int chunk, int thread)
+        {
+            int first = chunk * _chunkGroups, groups = Math.Min(_chunkGroups, _scales.Length - first);
+            fixed (float* x = _floats.Span[(first * _groupSize)..], scales = &_scales[first])
+            fixed (sbyte* values = &_values[first * _groupSize])
+                _kernel.Quantize(x, groups * _groupSize, _groupSize, values, scales, halvesToEven: true);
+        }
     }
 }

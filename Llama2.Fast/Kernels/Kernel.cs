@@ -1,21 +1,20 @@
-using Llama2.Simple;
-
 namespace Llama2.Fast.Kernels;
 
-/// <summary>A way to compute on this kind of machine; all of them give the same bits.</summary>
-internal abstract class Kernel(string name, bool isSupported)
+/// <summary>
+/// One way to compute on this kind of machine; all of them give the same bits. The types of registers end here: all above is plain code. A
+/// call does a chunk of work, thousands of operations, so that its being virtual costs nothing.
+/// </summary>
+internal abstract unsafe class Kernel(string name, bool isSupported)
 {
-    /// <summary>Forces one, by its name.</summary>
+    /// <summary>The environment variable that forces a kernel, by its name.</summary>
     public const string Variable = "LLAMA2_KERNEL";
 
-    public string Name { get; } = name;
-
-    private bool IsSupported { get; } = isSupported;
+    public readonly string Name = name;
 
     /// <summary>
-    /// All there are, the fastest first. 512 bits before 256 before 128, since decode waits for memory either
-    /// way and prefill does twice the work an instruction. .NET has VNNI in 256 bits alone; it does in one instruction what
-    /// AVX2 does in four, and AVX-512, of twice the width, in two.
+    /// All there are, the fastest first. 512 bits before 256 before 128, since decode waits for memory either way and prefill does twice
+    /// the work an instruction. .NET has VNNI in 256 bits alone; it does in one instruction what AVX2 does in four, and AVX-512, of twice
+    /// the width, in two.
     /// </summary>
     public static IReadOnlyList<Kernel> All { get; } =
     [
@@ -23,17 +22,20 @@ internal abstract class Kernel(string name, bool isSupported)
         new Kernel<Lanes512, Int8Avx512>("avx512"),
         new Kernel<Lanes256, Int8Vnni>("avx2-vnni"),
         new Kernel<Lanes256, Int8Avx2>("avx2"),
-        new Kernel<Lanes128, Int8By128>("128"),
+        new Kernel<Lanes128, Int8Vector128>("128"),
         new Kernel<LanesScalar, Int8Scalar>("scalar"),
     ];
 
     /// <summary>Those this machine can run.</summary>
     public static IReadOnlyList<Kernel> Available { get; } = [.. All.Where(kernel => kernel.IsSupported)];
 
+    private bool IsSupported => isSupported;
+    private static string? Chosen => Environment.GetEnvironmentVariable(Variable);
+
     /// <summary>The kernel of that name, or of the environment's choice, or the fastest.</summary>
-    /// <exception cref="ArgumentException">The machine has no such kernel.</exception>
-    public static Kernel Find(string? kernel) => TryFind(kernel) ?? throw new ArgumentException(
-        $"{Variable}: this machine has no kernel {kernel ?? Chosen}, but {string.Join(", ", Available.Select(available => available.Name))}", nameof(kernel));
+    /// <exception cref="KernelException">The machine has no such kernel.</exception>
+    public static Kernel Find(string? kernel) => TryFind(kernel) ?? throw new KernelException(
+        $"{Variable}: this machine has no kernel {kernel ?? Chosen}, but {string.Join(", ", Available.Select(one => one.Name))}");
 
     /// <summary>The same, or null.</summary>
     public static Kernel? TryFind(string? kernel)
@@ -42,33 +44,48 @@ internal abstract class Kernel(string name, bool isSupported)
         return string.IsNullOrEmpty(kernel) ? Available[0] : Available.FirstOrDefault(available => available.Name == kernel);
     }
 
-    private static string? Chosen => Environment.GetEnvironmentVariable(Variable);
-
-    /// <summary>A transformer's innards that compute this way.</summary>
-    public abstract ForwardPass CreatePass(Config config, Weights weights, int threads, long leastShortlist);
-
-    /// <summary>Quantises n floats in groups, halves to even.</summary>
-    public abstract unsafe void QuantizeWeights(float* x, int n, int groupSize, sbyte* values, float* scales);
-
-    /// <summary>A shortlist for a classifier of float32, whether or not <see cref="Shortlist.Suits"/>.</summary>
-    public abstract Shortlist CreateShortlist(in Matrix classifier, Team team, int threads);
-
-    /// <summary>The operations that a pass is made of, one by one.</summary>
-    public abstract Operations Operations { get; }
+    // o[t * oStride + i] (+)= the dot product of row first + i of w, for i below rows, and of row t of x
+    public abstract void Multiply(Matrix w, int first, int rows, in Inputs x, float* o, nint oStride, bool add, NativeBuffer<float> memory);
+    public abstract float Dot(float* w, float* x, int n); // of float32
+    public abstract void Attend(in Heads heads, NativeBuffer<float> scratch);
+    public abstract void RmsNorm(float* o, float* x, float* weight, int n);
+    public abstract void SwiGlu(float* hb, float* hb2, int n);
+    public abstract void Softmax(float* x, int n, float temperature);
+    public abstract void Quantize(float* x, int n, int groupSize, sbyte* values, float* scales, bool halvesToEven);
+    public abstract void Quantize(float* x, int n, QuantizedActivations int8, int row); // activations, to be multiplied by matrices of int8
+    public abstract float Bound(float* x, float* errors, float* norms, int n, float xNorm, float xError);
+    public abstract float Max(float* x, int n);
 }
 
 /// <summary>A kernel made of lanes and int8 products.</summary>
-internal sealed class Kernel<TLanes, TInt8>(string name) : Kernel(name, TLanes.IsSupported && TInt8.IsSupported)
+internal sealed unsafe class Kernel<TLanes, TInt8>(string name) : Kernel(name, TLanes.IsSupported && TInt8.IsSupported)
     where TLanes : struct, ILanes<TLanes>
     where TInt8 : struct, IInt8<TInt8>
 {
-    public override ForwardPass CreatePass(Config config, Weights weights, int threads, long leastShortlist) =>
-        new ForwardPass<TLanes, TInt8>(config, weights, threads, leastShortlist);
+    public override void Multiply(Matrix w, int first, int rows, in Inputs x, float* o, nint oStride, bool add, NativeBuffer<float> memory)
+    {
+        if (w.Type == MatrixType.Int8)
+            MatMulInt8<TInt8>.Multiply(w, first, rows, x, o, oStride, add, memory);
+        else
+            MatMul<TLanes>.Multiply(w.Floats + (nint)first * w.Columns, rows, x.Floats, x.Stride, x.Count, w.Columns, o, oStride, add);
+    }
 
-    public override unsafe void QuantizeWeights(float* x, int n, int groupSize, sbyte* values, float* scales) =>
-        Nn<TLanes>.Quantize(x, n, groupSize, values, scales, halvesToEven: true);
+    public override void Quantize(float* x, int n, QuantizedActivations int8, int row)
+    {
+        Nn<TLanes>.Quantize(x, n, int8.GroupSize, int8.Values(row), int8.Scales(row), halvesToEven: false);
+        MatMulInt8<TInt8>.Pack(int8, row, n);
+    }
 
-    public override Shortlist CreateShortlist(in Matrix classifier, Team team, int threads) => new Shortlist<TLanes, TInt8>(classifier, team, threads);
+    public override void Quantize(float* x, int n, int groupSize, sbyte* values, float* scales, bool halvesToEven) =>
+        Nn<TLanes>.Quantize(x, n, groupSize, values, scales, halvesToEven);
 
-    public override Operations Operations => new Operations<TLanes, TInt8>();
+    public override float Bound(float* x, float* errors, float* norms, int n, float xNorm, float xError) =>
+        Nn<TLanes>.Bound(x, errors, norms, n, xNorm, xError);
+
+    public override float Dot(float* w, float* x, int n) => MatMul<TLanes>.Dot(w, x, n);
+    public override void Attend(in Heads heads, NativeBuffer<float> scratch) => Attention<TLanes>.Attend(heads, scratch);
+    public override void RmsNorm(float* o, float* x, float* weight, int n) => Nn<TLanes>.RmsNorm(o, x, weight, n);
+    public override void SwiGlu(float* hb, float* hb2, int n) => Nn<TLanes>.SwiGlu(hb, hb2, n);
+    public override void Softmax(float* x, int n, float temperature) => Nn<TLanes>.Softmax(x, n, temperature);
+    public override float Max(float* x, int n) => Nn<TLanes>.Max(x, n);
 }

@@ -1,15 +1,14 @@
 using System.Globalization;
 using System.Text;
 
-namespace Llama2.Fast;
+namespace Llama2.Fast.Threads;
 
-/// <summary>How many threads are worth having.</summary>
+/// <summary>The number of threads that is worth having.</summary>
 internal static class Cores
 {
     /// <summary>
-    /// Physical cores that this process may use. Its affinity and its cgroup's quota count
-    /// (<see cref="Environment.ProcessorCount"/> knows both); two threads of one core share its arithmetic, so they count
-    /// as one where the system says which they are (Linux).
+    /// Physical cores that this process may use. Its affinity and its cgroup's quota count (<see cref="Environment.ProcessorCount"/> knows
+    /// both); two threads of one core share its arithmetic, so they count as one where the system says which they are (Linux).
     /// </summary>
     public static int Available { get; } = Math.Clamp(Physical(), 1, Environment.ProcessorCount);
 

@@ -1,29 +1,26 @@
-using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 
-namespace Llama2.Fast;
+namespace Llama2.Fast.Kernels;
 
 /// <summary>
-/// expf, sinf, cosf and powf(10000, y) with the bits of glibc, which Simple calls through <see cref="MathF"/> on Linux, and
-/// with these bits everywhere: made of + - * and fused multiply-add in double precision and rounded once to float, where C
-/// libraries differ from one another in the last bit. Methods and coefficients are those of Arm's Optimized Routines, which
-/// glibc took over: a table of 2^(i/32) and a cubic for the exponential, the quarter turns of an angle and two polynomials.
+/// expf, sinf, cosf and the powf of RoPE with the bits of glibc, which Simple calls through <see cref="MathF"/> on Linux. C libraries
+/// differ from one another in the last bit; these bits are the same everywhere: made of + - * and fused multiply-add in double precision,
+/// and rounded once to float. Methods and coefficients are those of Arm's Optimized Routines, which glibc took over: a table of 2^(i/32)
+/// and a cubic for the exponential; an angle's quarter turns and two polynomials for sine and cosine.
 /// </summary>
 internal static class Elementary
 {
-    private const int Steps = 32;           // of the table, from 1 to 2
-    private const int StepsShift = 52 - 5;  // makes of a number of steps an exponent and what the table leaves out
-    private const double Whole = 6755399441055744; // 1.5 * 2^52: adding it leaves a whole number in the lowest bits
-    private const double StepsOfE = 46.16624130844683;               // 32 / ln 2
-    private const double StepsOf10000 = Steps * 13.287712379549449;  // 32 * log2(10000)
+    private const int Steps = 32;                      // of the table, from 1 to 2; a step is a factor of 2^(1/32)
+    private const int StepsShift = 52 - 5;             // shifts steps / 32 into a double's exponent; the low 5 bits index the table
+    private const double Whole = 6755399441055744;     // 1.5 * 2^52: adding it rounds to a whole number, in the lowest bits
+    private const double StepsOfE = 46.16624130844683; // 32 / ln 2
 
-    private const float MostExponent = 89, LeastExponent = -104;     // e^89 is infinite as a float, e^-104 is 0
+    private const float MaxExponent = 89, MinExponent = -104; // e^89 is infinite as a float, e^-104 is 0
 
     // 2^(r/32) = 1 + C1 r + C2 r^2 + C3 r^3 for |r| up to 1/2
     private const double C1 = 0.021660849396613134, C2 = 0.00023459809789509004, C3 = 1.6938359250920212E-06;
 
-    /// <summary>The bits of 2^(i/32), less those that adding i &lt;&lt; <see cref="StepsShift"/> brings back.</summary>
+    // glibc's table: bits(2^(i/32)) - (i << StepsShift); adding steps << StepsShift restores them
     private static ReadOnlySpan<long> Powers =>
     [
         0x3ff0000000000000, 0x3fefd9b0d3158574, 0x3fefb5586cf9890f, 0x3fef9301d0125b51, 0x3fef72b83c7d517b, 0x3fef54873168b9aa,
@@ -37,15 +34,15 @@ internal static class Elementary
     /// <summary>e^x.</summary>
     public static float Exp(float x)
     {
-        double bounded = x > MostExponent ? MostExponent : x < LeastExponent ? LeastExponent : x;
+        double bounded = x > MaxExponent ? MaxExponent : x < MinExponent ? MinExponent : x;
         double whole = Math.FusedMultiplyAdd(StepsOfE, bounded, Whole);
         return (float)Power(BitConverter.DoubleToInt64Bits(whole), Math.FusedMultiplyAdd(StepsOfE, bounded, -(whole - Whole)));
     }
 
-    /// <summary>10000^y, for y from 0 to 1.</summary>
-    public static float PowerOf10000(float y)
+    /// <summary>2^x, for x from 0 to 64; x times 32 is exact.</summary>
+    public static float Exp2(double x)
     {
-        double steps = y * StepsOf10000, whole = steps + Whole;
+        double steps = x * Steps, whole = steps + Whole;
         return (float)Power(BitConverter.DoubleToInt64Bits(whole), steps - (whole - Whole));
     }
 
@@ -57,16 +54,16 @@ internal static class Elementary
     }
 
     /// <summary><see cref="Exp(float)"/> of each element, on AVX-512.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    [MethodImpl(Jit.Inline)]
     public static Vector512<float> Exp(Vector512<float> x)
     {
-        x = Vector512.ConditionalSelect(Vector512.GreaterThan(x, Vector512.Create(MostExponent)), Vector512.Create(MostExponent), x);
-        x = Vector512.ConditionalSelect(Vector512.LessThan(x, Vector512.Create(LeastExponent)), Vector512.Create(LeastExponent), x);
+        x = Vector512.ConditionalSelect(Vector512.GreaterThan(x, Vector512.Create(MaxExponent)), Vector512.Create(MaxExponent), x);
+        x = Vector512.ConditionalSelect(Vector512.LessThan(x, Vector512.Create(MinExponent)), Vector512.Create(MinExponent), x);
         (Vector512<double> lower, Vector512<double> upper) = Vector512.Widen(x);
         return Vector512.Narrow(Exp(lower), Exp(upper));
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    [MethodImpl(Jit.Inline)]
     private static Vector512<double> Exp(Vector512<double> x)
     {
         Vector512<double> stepsOfE = Vector512.Create(StepsOfE);
@@ -78,7 +75,7 @@ internal static class Elementary
         return Vector512.FusedMultiplyAdd(e, r * r, Vector512.FusedMultiplyAdd(Vector512.Create(C1), r, Vector512<double>.One)) * scale;
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    [MethodImpl(Jit.Inline)]
     private static Vector512<long> PowersOf(Vector512<long> i)
     {
         ReadOnlySpan<long> powers = Powers;
@@ -90,13 +87,13 @@ internal static class Elementary
     /// <summary><see cref="Exp(float)"/> of each element.</summary>
     public static Vector128<float> Exp(Vector128<float> x)
     {
-        x = Vector128.ConditionalSelect(Vector128.GreaterThan(x, Vector128.Create(MostExponent)), Vector128.Create(MostExponent), x);
-        x = Vector128.ConditionalSelect(Vector128.LessThan(x, Vector128.Create(LeastExponent)), Vector128.Create(LeastExponent), x);
+        x = Vector128.ConditionalSelect(Vector128.GreaterThan(x, Vector128.Create(MaxExponent)), Vector128.Create(MaxExponent), x);
+        x = Vector128.ConditionalSelect(Vector128.LessThan(x, Vector128.Create(MinExponent)), Vector128.Create(MinExponent), x);
         (Vector128<double> lower, Vector128<double> upper) = Vector128.Widen(x);
         return Vector128.Narrow(Exp(lower), Exp(upper));
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    [MethodImpl(Jit.Inline)]
     private static Vector128<double> Exp(Vector128<double> x)
     {
         Vector128<double> stepsOfE = Vector128.Create(StepsOfE);

@@ -1,0 +1,61 @@
+using System.Runtime.Intrinsics.Arm;
+using System.Runtime.Intrinsics.X86;
+using Quad = System.Runtime.Intrinsics.Vector128<float>;
+
+namespace Llama2.Fast.Kernels;
+
+/// <summary>
+/// The last two steps of the horizontal sum, the horizontal maximum, and the transposition of four registers. The instructions are spelt
+/// out, since .NET passes halves of registers through memory otherwise.
+/// </summary>
+internal static class Horizontal
+{
+    /// <summary>The sums of four vectors: (v0 + v2) + (v1 + v3) each.</summary>
+    [MethodImpl(Jit.Inline)]
+    public static Quad Sum(Quad a, Quad b, Quad c, Quad d)
+    {
+        Quad ab = Low(a, b) + High(a, b), cd = Low(c, d) + High(c, d); // a02 a13 b02 b13, c02 c13 d02 d13
+        return Sse.IsSupported ? Sse.Shuffle(ab, cd, 0b10_00_10_00) + Sse.Shuffle(ab, cd, 0b11_01_11_01)
+            : AdvSimd.Arm64.IsSupported ? AdvSimd.Arm64.AddPairwise(ab, cd)
+            : Vector128.Create(ab[0] + ab[1], ab[2] + ab[3], cd[0] + cd[1], cd[2] + cd[3]);
+    }
+
+    [MethodImpl(Jit.Inline)] public static float Max(Vector256<float> v) => Max(Vector128.Max(v.GetLower(), v.GetUpper()));
+
+    [MethodImpl(Jit.Inline)]
+    public static float Max(Quad v)
+    {
+        v = Vector128.Max(v, Vector128.Shuffle(v, Vector128.Create(2, 3, 0, 1)));
+        return MathF.Max(v[0], v[1]);
+    }
+
+    /// <summary>A transposition: element i of each goes to vector i.</summary>
+    [MethodImpl(Jit.Inline)]
+    public static void Transpose(ref Quad a, ref Quad b, ref Quad c, ref Quad d)
+    {
+        Quad ab01 = ZipLow(a, b), ab23 = ZipHigh(a, b), cd01 = ZipLow(c, d), cd23 = ZipHigh(c, d);
+        (a, b, c, d) = (Low(ab01, cd01), High(ab01, cd01), Low(ab23, cd23), High(ab23, cd23));
+    }
+
+    // a0 a1 b0 b1
+    [MethodImpl(Jit.Inline)]
+    private static Quad Low(Quad a, Quad b) => Sse.IsSupported ? Sse.MoveLowToHigh(a, b)
+        : AdvSimd.Arm64.IsSupported ? AdvSimd.Arm64.ZipLow(a.AsDouble(), b.AsDouble()).AsSingle()
+        : Vector128.Create(a.GetLower(), b.GetLower());
+
+    // a2 a3 b2 b3
+    [MethodImpl(Jit.Inline)]
+    private static Quad High(Quad a, Quad b) => Sse.IsSupported ? Sse.MoveHighToLow(b, a)
+        : AdvSimd.Arm64.IsSupported ? AdvSimd.Arm64.ZipHigh(a.AsDouble(), b.AsDouble()).AsSingle()
+        : Vector128.Create(a.GetUpper(), b.GetUpper());
+
+    // a0 b0 a1 b1
+    [MethodImpl(Jit.Inline)]
+    private static Quad ZipLow(Quad a, Quad b) => Sse.IsSupported ? Sse.UnpackLow(a, b)
+        : AdvSimd.Arm64.IsSupported ? AdvSimd.Arm64.ZipLow(a, b) : Vector128.Create(a[0], b[0], a[1], b[1]);
+
+    // a2 b2 a3 b3
+    [MethodImpl(Jit.Inline)]
+    private static Quad ZipHigh(Quad a, Quad b) => Sse.IsSupported ? Sse.UnpackHigh(a, b)
+        : AdvSimd.Arm64.IsSupported ? AdvSimd.Arm64.ZipHigh(a, b) : Vector128.Create(a[2], b[2], a[3], b[3]);
+}
