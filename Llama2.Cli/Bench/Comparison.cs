@@ -1,54 +1,27 @@
-using System.Globalization;
 
 namespace Llama2.Cli.Bench;
 
-/// <summary>A row of the forward pass that two reports share.</summary>
-/// <param name="Key">Which row.</param>
-/// <param name="Old">Median tok/s then.</param>
-/// <param name="New">Median tok/s now.</param>
-/// <param name="Noise">The fraction by which medians may differ for no reason: half of the wider of both spreads.</param>
-internal sealed record Change(RowKey Key, double Old, double New, double Noise)
-{
-    /// <summary>Relative change: above 0 is faster.</summary>
-    public double Ratio => New / Old - 1;
-
-    public bool IsBeyondNoise => Math.Abs(Ratio) > Noise;
-
-    /// <summary>Whether this is slower than then by more than the noise and the tolerance, a fraction.</summary>
-    public bool IsRegression(double tolerance) => Ratio < 0 && IsBeyondNoise && -Ratio > tolerance;
-
-    public override string ToString() => string.Create(CultureInfo.InvariantCulture,
-        $"{Key}: {(Ratio < 0 ? "slower" : "faster")} by {Math.Abs(Ratio):P1}, {Old:G4} -> {New:G4} tok/s (noise {Noise:P1})");
-}
-
-/// <summary>What became slower or faster since another report.</summary>
 internal static class Comparison
 {
-    /// <summary>The rows that both measured, in the order of the new one.</summary>
-    public static IReadOnlyList<Change> Of(BenchReport old, BenchReport @new)
+    /// <summary>
+    /// Compares the rows of ours that both reports have. A change counts if it exceeds the noise, which is half of the wider
+    /// spread; it is a regression if it is slower by more than the tolerance, a fraction.
+    /// </summary>
+    public static (IReadOnlyList<string> Lines, bool Regressed) Between(BenchReport old, BenchReport @new, double tolerance)
     {
-        Dictionary<RowKey, BenchRow> then = old.Rows.Where(row => row.Samples.Count > 0).DistinctBy(row => row.Key).ToDictionary(row => row.Key);
-        return [.. from row in @new.Rows
-                   where row.Samples.Count > 0 && then.ContainsKey(row.Key)
-                   select Between(then[row.Key], row)];
-    }
-
-    private static Change Between(BenchRow old, BenchRow @new) => new(
-        @new.Key, Statistics.Median(old.Samples), Statistics.Median(@new.Samples),
-        Math.Max(Statistics.Spread(old.Samples), Statistics.Spread(@new.Samples)) / 2);
-
-    /// <summary>Lines for a reader, and whether anything regressed past the tolerance.</summary>
-    public static (IReadOnlyList<string> Lines, bool Regressed) Describe(BenchReport old, BenchReport @new, double tolerance)
-    {
-        IReadOnlyList<Change> changes = Of(old, @new);
-        List<string> lines = [];
+        var rows = (from now in @new.Rows
+                    join then in old.Rows on now.Key equals then.Key
+                    where !now.IsPeer && now.Samples.Count > 0 && then.Samples.Count > 0
+                    let noise = Math.Max(then.Spread, now.Spread) / 2
+                    select (now.Key, Then: then.Median, Now: now.Median, Change: now.Median / then.Median - 1, Noise: noise)).ToArray();
+        var changes = rows.Where(row => Math.Abs(row.Change) > row.Noise).ToArray();
+        List<string> lines = [.. changes.Select(row =>
+            $"{row.Key}: {(row.Change < 0 ? "slower" : "faster")} by {Math.Abs(row.Change):P1}, "
+                + $"{row.Then:G4} -> {row.Now:G4} tok/s (noise {row.Noise:P1})")];
         if (old.Machine != @new.Machine)
-            lines.Add($"note: measured on another machine then: {old.Machine} (now: {@new.Machine})");
-        lines.AddRange(changes.Where(change => change.IsBeyondNoise).Select(change => change.ToString()));
-        if (changes.Count == 0)
-            lines.Add("nothing to compare: the reports have no row in common");
-        else if (!changes.Any(change => change.IsBeyondNoise))
-            lines.Add($"no change beyond the noise in {changes.Count} rows");
-        return (lines, changes.Any(change => change.IsRegression(tolerance)));
+            lines.Insert(0, $"note: the older report is of another machine: {old.Machine} (now: {@new.Machine})");
+        if (changes.Length == 0)
+            lines.Add(rows.Length == 0 ? "nothing to compare: no row in common" : $"no change beyond the noise in {rows.Length} rows");
+        return (lines, changes.Any(row => -row.Change > tolerance));
     }
 }

@@ -1,43 +1,45 @@
 using System.ComponentModel;
 using System.Diagnostics;
 using System.Globalization;
-using System.Text;
 using System.Text.RegularExpressions;
+using Llama2.Cli.Terminal;
 
 namespace Llama2.Cli.Bench;
 
-/// <summary>What a peer is told: the values of the placeholders in its command.</summary>
+/// <summary>The values of the placeholders in a peer's command.</summary>
 internal sealed record PeerInputs(string Model, string Tokenizer, int Steps, int Threads)
 {
     public const string Prompt = "Once upon a time";
+
+    public string Fill(string argument) => argument.Replace("{model}", Model).Replace("{tokenizer}", Tokenizer)
+        .Replace("{prompt}", Prompt).Replace("{steps}", $"{Steps}").Replace("{threads}", $"{Threads}");
 }
 
 /// <summary>Another program to measure beside ours; it reports its own tok/s.</summary>
-/// <param name="Name">Heads its column.</param>
-/// <param name="Arguments">Program and arguments, with {model}, {tokenizer}, {steps}, {prompt} and {threads} still in them.</param>
-/// <param name="Pattern">Its first group matches the tok/s in a line of output.</param>
-/// <param name="TimeLimit">How long a run may take.</param>
-internal sealed record Peer(string Name, IReadOnlyList<string> Arguments, Regex Pattern, TimeSpan TimeLimit)
+/// <param name="Arguments">Program and arguments with their placeholders.</param>
+/// <param name="Pattern">Its first group is the tok/s in a line of output; the last match counts.</param>
+internal sealed partial record Peer(string Name, IReadOnlyList<string> Arguments, Regex Pattern, TimeSpan TimeLimit)
 {
     public const string DefaultPattern = @"achieved tok/s:\s*([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)";
 
-    /// <summary>Reads NAME=COMMAND.</summary>
+    /// <summary>A word of a command: blanks end it, except within '...' or "...".</summary>
+    [GeneratedRegex(@"\G(?:'(?<part>[^']*)'|""(?<part>[^""]*)""|(?<part>[^\s'""]))+(?:\s+|$)")]
+    private static partial Regex Word();
+
+    /// <summary>Parses NAME=COMMAND; no shell is involved.</summary>
     /// <exception cref="UsageException">There is no name or no command, a quote has no end, or the pattern has no group.</exception>
     public static Peer Parse(string text, string pattern, TimeSpan timeLimit)
     {
-        int equals = text.IndexOf('=', StringComparison.Ordinal);
-        if (equals < 1)
+        if (text.Split('=', 2, StringSplitOptions.TrimEntries) is not [{ Length: > 0 } name, { Length: > 0 } command])
             throw new UsageException($"--peer {text}: expected NAME=COMMAND");
-        List<string> arguments = Split(text[(equals + 1)..])
-            ?? throw new UsageException($"--peer {text[..equals]}: a quote is not closed");
-        if (arguments.Count == 0)
-            throw new UsageException($"--peer {text[..equals]}: there is no command");
+        MatchCollection words = Word().Matches(command);
+        UsageException.ThrowIf(words.Sum(word => word.Length) < command.Length, $"--peer {name}: a quote is not closed");
         try
         {
             Regex regex = new(pattern, RegexOptions.NonBacktracking | RegexOptions.CultureInvariant);
-            if (regex.GetGroupNumbers().Length < 2)
-                throw new UsageException($"--peer-pattern {pattern}: it has no group (...) around the number");
-            return new Peer(text[..equals], arguments, regex, timeLimit);
+            return regex.GetGroupNumbers().Length > 1
+                ? new Peer(name, [.. words.Select(word => string.Concat(word.Groups["part"].Captures))], regex, timeLimit)
+                : throw new NotSupportedException("there is no group (...) around the number");
         }
         catch (Exception e) when (e is ArgumentException or NotSupportedException)
         {
@@ -45,99 +47,42 @@ internal sealed record Peer(string Name, IReadOnlyList<string> Arguments, Regex 
         }
     }
 
-    /// <summary>Words of a command line: blanks part them, but not within '...' or "..."; null if a quote is not closed. No shell takes part.</summary>
-    private static List<string>? Split(string command)
-    {
-        List<string> words = [];
-        StringBuilder? word = null;
-        char quote = '\0';
-        foreach (char c in command)
-        {
-            if (quote == '\0' && c is ' ' or '\t' or '\n')
-            {
-                if (word is not null)
-                    words.Add(word.ToString());
-                word = null;
-                continue;
-            }
-            word ??= new StringBuilder();
-            if (quote == '\0' && c is '\'' or '"')
-                quote = c;
-            else if (c == quote)
-                quote = '\0';
-            else
-                word.Append(c);
-        }
-        if (word is not null)
-            words.Add(word.ToString());
-        return quote == '\0' ? words : null;
-    }
-
-    /// <summary>Runs the program once.</summary>
-    /// <returns>The tok/s it reports.</returns>
-    /// <exception cref="PeerException">It could not be run, failed, took too long, or reported nothing.</exception>
+    /// <summary>Runs the program once and returns the tok/s that it reports.</summary>
+    /// <exception cref="UsageException">It could not be run, failed, took too long, or reported nothing.</exception>
     public double Run(PeerInputs inputs, CancellationToken cancellation)
     {
-        string[] arguments = [.. Arguments.Select(argument => Fill(argument, inputs))];
-        ProcessStartInfo start = new(arguments[0], arguments[1..])
-        {
-            RedirectStandardInput = true,
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        };
-        string? reported = null, lastError = null;
+        using CancellationTokenSource limit = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        limit.CancelAfter(TimeLimit);
         try
         {
-            using Process process = new() { StartInfo = start };
-            process.OutputDataReceived += (_, line) => Look(line.Data);
-            process.ErrorDataReceived += (_, line) =>
-            {
-                Look(line.Data);
-                lastError = string.IsNullOrWhiteSpace(line.Data) ? lastError : line.Data;
-            };
-            process.Start();
-            process.StandardInput.Close();
-            process.BeginOutputReadLine();
-            process.BeginErrorReadLine();
-            using CancellationTokenSource limit = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-            limit.CancelAfter(TimeLimit);
-            try
-            {
-                process.WaitForExitAsync(limit.Token).GetAwaiter().GetResult();
-            }
-            catch (OperationCanceledException)
-            {
-                process.Kill(entireProcessTree: true);
-                cancellation.ThrowIfCancellationRequested();
-                throw new PeerException($"{Name}: it did not end within {TimeLimit.TotalSeconds:0.#} s (--peer-timeout)");
-            }
-            if (process.ExitCode != 0)
-                throw new PeerException($"{Name}: it exited with {process.ExitCode}{(lastError is null ? "" : ": " + lastError)}");
+            return RunAsync([.. Arguments.Select(inputs.Fill)], limit.Token).GetAwaiter().GetResult();
+        }
+        catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+        {
+            throw new UsageException($"{Name}: it did not end within {TimeLimit.TotalSeconds:0.#} s (--peer-timeout)");
         }
         catch (Exception e) when (e is Win32Exception or InvalidOperationException)
         {
-            throw new PeerException($"{Name}: {e.Message}");
-        }
-        string number = reported ?? throw new PeerException($"{Name}: it printed nothing that matches {Pattern}");
-        return double.TryParse(number, NumberStyles.Float, CultureInfo.InvariantCulture, out double rate) && rate is > 0 and < double.PositiveInfinity
-            ? rate
-            : throw new PeerException($"{Name}: expected a number of tok/s above 0, found {number}");
-
-        // Both streams are read on threads of their own.
-        void Look(string? line)
-        {
-            if (line is not null && Pattern.Match(line) is { Success: true } match)
-                Volatile.Write(ref reported, match.Groups[1].Value);
+            throw new UsageException($"{Name}: {e.Message}");
         }
     }
 
-    private static string Fill(string argument, PeerInputs inputs) => argument
-        .Replace("{model}", inputs.Model, StringComparison.Ordinal)
-        .Replace("{tokenizer}", inputs.Tokenizer, StringComparison.Ordinal)
-        .Replace("{steps}", inputs.Steps.ToString(CultureInfo.InvariantCulture), StringComparison.Ordinal)
-        .Replace("{threads}", inputs.Threads.ToString(CultureInfo.InvariantCulture), StringComparison.Ordinal)
-        .Replace("{prompt}", PeerInputs.Prompt, StringComparison.Ordinal);
+    private async Task<double> RunAsync(string[] arguments, CancellationToken limit)
+    {
+        ProcessStartInfo start = new(arguments[0], arguments[1..]) { RedirectStandardInput = true };
+        start.RedirectStandardOutput = start.RedirectStandardError = true;
+        using Process process = Process.Start(start)!;
+        await using CancellationTokenRegistration kill = limit.Register(() => process.Kill(entireProcessTree: true));
+        process.StandardInput.Close();
+        string[] outputs = await Task.WhenAll(process.StandardOutput.ReadToEndAsync(limit), process.StandardError.ReadToEndAsync(limit));
+        await process.WaitForExitAsync(limit);
+        if (process.ExitCode != 0)
+            throw new UsageException($"{Name}: it exited with {process.ExitCode}: {outputs[1].Trim().Split('\n')[^1]}".TrimEnd(' ', ':'));
+        IEnumerable<Match> matches = outputs.SelectMany(output => output.Split('\n')).Select(line => Pattern.Match(line));
+        string number = matches.LastOrDefault(match => match.Success)?.Groups[1].Value
+            ?? throw new UsageException($"{Name}: it printed nothing that matches {Pattern}");
+        return double.TryParse(number, CultureInfo.InvariantCulture, out double rate) && rate > 0 && double.IsFinite(rate)
+            ? rate
+            : throw new UsageException($"{Name}: expected a number of tok/s above 0, found {number}");
+    }
 }
-
-/// <summary>A peer gave no result; the message names it and says why, in one line.</summary>
-internal sealed class PeerException(string message) : Exception(message.ReplaceLineEndings(" "));

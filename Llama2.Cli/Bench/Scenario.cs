@@ -1,88 +1,96 @@
-using System.Diagnostics;
 using Llama2.Simple;
+using Llama2.Simple.Generation;
 
 namespace Llama2.Cli.Bench;
 
-/// <summary>How long to measure.</summary>
-/// <param name="Samples">Samples of each row.</param>
-/// <param name="SampleTime">How long a sample lasts at least; the work is repeated within it.</param>
-/// <param name="WarmUp">How long the work runs before the first sample, so that the JIT has done its best by then.</param>
-internal sealed record Effort(int Samples, TimeSpan SampleTime, TimeSpan WarmUp)
+/// <param name="SampleTime">A sample repeats its pass for about this long, and at least once.</param>
+/// <param name="WarmUp">Time before the first sample, in which the JIT reaches its best code.</param>
+internal sealed record SampleBudget(int Samples, TimeSpan SampleTime, TimeSpan WarmUp, int LargeModelTokens = 64)
 {
-    public static readonly Effort Quick = new(5, TimeSpan.FromMilliseconds(150), TimeSpan.FromMilliseconds(500));
-    public static readonly Effort Full = new(7, TimeSpan.FromMilliseconds(600), TimeSpan.FromMilliseconds(1000));
+    public static readonly SampleBudget Quick = new(5, TimeSpan.FromMilliseconds(150), TimeSpan.FromMilliseconds(500), 16);
+    public static readonly SampleBudget Full = new(7, TimeSpan.FromMilliseconds(600), TimeSpan.FromMilliseconds(1000));
 }
 
-/// <summary>
-/// Work to be measured. BenchmarkDotNet calls <see cref="SetUp"/>, then for each sample <see cref="BeforeSample"/> and
-/// <see cref="Sample"/>, then <see cref="CleanUp"/>. None of these throws, since the runner would not live through it:
-/// the first error ends the work and is the result.
-/// </summary>
-internal abstract class Scenario(Effort effort, CancellationToken cancellation)
+/// <summary>A row of the report and the work behind it.</summary>
+/// <param name="WarmUp">Runs without being measured, so that code is compiled and files are in memory.</param>
+/// <param name="Sample">Measures once, in tok/s.</param>
+internal sealed record Scenario(BenchRow Row, Action WarmUp, Func<double> Sample)
 {
-    public Effort Effort { get; } = effort;
+    public Exception? Error { get; private set; } // ends the sampling
 
-    protected CancellationToken Cancellation { get; } = cancellation;
-
-    /// <summary>How often a sample repeats its work.</summary>
-    public int Repeats { get; private set; } = 1;
-
-    /// <summary>What went wrong, or null.</summary>
-    public Exception? Error { get; private set; }
-
-    /// <summary>What <see cref="RunOnce"/> gets done, in the unit that a rate is to have a second.</summary>
-    public abstract double Work { get; }
-
-    public void SetUp() => Try(() =>
+    /// <summary>
+    /// Takes samples of all scenarios in turns (A B C A B C ...): a slow minute of the machine slows all of them, and their
+    /// ratios stay. A scenario that fails is left out from then on.
+    /// </summary>
+    public static void Measure(IReadOnlyList<Scenario> scenarios, int samples, Action<string> progress)
     {
-        Prepare();
-        long start = Stopwatch.GetTimestamp(), last;
-        do
+        foreach (Scenario scenario in scenarios)
         {
-            last = Stopwatch.GetTimestamp();
-            RunOnce();
+            progress($"{scenario.Row.Key}: warming up");
+            scenario.Try(scenario.WarmUp);
         }
-        while (Stopwatch.GetElapsedTime(start) < Effort.WarmUp);
-        Repeats = (int)Math.Clamp(Effort.SampleTime / Stopwatch.GetElapsedTime(last), 1, 1e9);
-        TakeTurns(isSample: false); // brings a peer's files into memory, and a peer that fails to light
-    });
-
-    public void BeforeSample() => Try(() => TakeTurns(isSample: true));
-
-    public void Sample() => Try(() =>
-    {
-        for (int i = 0; i < Repeats; i++)
-            RunOnce();
-    });
-
-    public void CleanUp() => Release();
-
-    /// <summary>Makes what <see cref="RunOnce"/> needs.</summary>
-    protected abstract void Prepare();
-
-    /// <summary>The work itself.</summary>
-    protected abstract void RunOnce();
-
-    /// <summary>Lets others run before the work is warm (not a sample of theirs), and before each sample.</summary>
-    protected virtual void TakeTurns(bool isSample)
-    {
+        progress($"taking {samples} samples of each");
+        for (int i = 0; i < samples; i++)
+        {
+            foreach (Scenario scenario in scenarios)
+                scenario.Try(() => scenario.Row.Samples.Add(scenario.Sample()));
+        }
     }
-
-    /// <summary>Lets go of what <see cref="Prepare"/> made, if it did.</summary>
-    protected abstract void Release();
 
     private void Try(Action action)
     {
-        if (Error is not null)
-            return;
         try
         {
-            Cancellation.ThrowIfCancellationRequested();
-            action();
+            if (Error is null)
+                action();
         }
-        catch (Exception e)
+        catch (Exception e) when (e is not OperationCanceledException)
         {
             Error = e;
         }
+    }
+}
+
+/// <summary>Passes of a model over a number of tokens, each from an empty context.</summary>
+internal sealed class ForwardPasses(
+    Phase phase, ITransformer transformer, int tokens, SampleBudget budget, TimeProvider clock, CancellationToken cancellation)
+{
+    private readonly Batch _batch = new(transformer);
+    private readonly Sequence _sequence = new(transformer.Config, new Sampler(transformer.Config.VocabSize, 0, 0, seed: 1))
+    {
+        KeepsLogits = phase == Phase.Prefill, // their cost is part of a prefill
+    };
+    private readonly int[] _prompt = [.. Enumerable.Range(0, tokens).Select(i => (int)((i * 7919L + 1) % transformer.Config.VocabSize))];
+    private int _passes = 1; // of a sample
+
+    public void WarmUp()
+    {
+        long start = clock.GetTimestamp(), last;
+        do
+        {
+            last = clock.GetTimestamp();
+            Pass();
+        }
+        while (clock.GetElapsedTime(start) < budget.WarmUp);
+        _passes = (int)Math.Clamp(budget.SampleTime / clock.GetElapsedTime(last), 1, 1e6);
+    }
+
+    public double Sample()
+    {
+        long start = clock.GetTimestamp();
+        for (int i = 0; i < _passes; i++)
+            Pass();
+        return (double)tokens * _passes / clock.GetElapsedTime(start).TotalSeconds;
+    }
+
+    private void Pass()
+    {
+        cancellation.ThrowIfCancellationRequested();
+        _sequence.Truncate(0);
+        _sequence.Append(phase == Phase.Prefill ? _prompt : _prompt.AsSpan(0, 1));
+        _sequence.MaxNewTokens = phase == Phase.Prefill ? 1 : tokens;
+        _batch.Add(_sequence);
+        while (_batch.Count > 0)
+            _batch.Step();
     }
 }

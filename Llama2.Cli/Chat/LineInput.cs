@@ -10,7 +10,7 @@ internal sealed class LineInput : IDisposable
     private readonly LineEditor? _editor;
     private readonly StreamReader? _lines;
 
-    /// <param name="onKey">Told of each key in a terminal; Ctrl-C is none.</param>
+    /// <param name="onKey">Called at each key in a terminal, except Ctrl-C.</param>
     public LineInput(Action onKey)
     {
         if (!Console.IsInputRedirected && LineEditor.IsSupported(AnsiConsole.Console))
@@ -19,14 +19,17 @@ internal sealed class LineInput : IDisposable
             _lines = new StreamReader(Console.OpenStandardInput(), Encoding.UTF8);
     }
 
-    /// <summary>Whether somebody sits there, who can press Ctrl-C a second time.</summary>
-    public bool IsTerminal => _editor is not null;
+    public bool IsTerminal => _editor is not null; // if not, nobody can press Ctrl-C a second time
 
     /// <summary>The next line, or null where the input ends.</summary>
     /// <exception cref="OperationCanceledException">It was cancelled before the line ended.</exception>
-    public string? Read(CancellationToken cancellation) => _editor is not null
-        ? _editor.ReadLine(cancellation).GetAwaiter().GetResult()
-        : _lines!.ReadLineAsync(CancellationToken.None).AsTask().WaitAsync(cancellation).GetAwaiter().GetResult(); // a read of stdin itself cannot be cancelled
+    public string? Read(CancellationToken cancellation)
+    {
+        if (_editor is not null)
+            return _editor.ReadLine(cancellation).GetAwaiter().GetResult();
+        Task<string?> line = _lines!.ReadLineAsync(CancellationToken.None).AsTask(); // cannot be cancelled, only abandoned
+        return line.WaitAsync(cancellation).GetAwaiter().GetResult();
+    }
 
     private static LineEditor CreateEditor(Keys source)
     {
@@ -36,31 +39,28 @@ internal sealed class LineInput : IDisposable
         keys.Add<NextHistoryCommand>(ConsoleKey.DownArrow);
         keys.Add<MoveHomeCommand>(ConsoleKey.A, ConsoleModifiers.Control);
         keys.Add<MoveEndCommand>(ConsoleKey.E, ConsoleModifiers.Control);
-        keys.Add<ClearCommand>(ConsoleKey.U, ConsoleModifiers.Control);
-        keys.Add<EndOfInputCommand>(ConsoleKey.D, ConsoleModifiers.Control);
+        keys.Add(ConsoleKey.U, ConsoleModifiers.Control, () => new KeyCommand(Clear));
+        keys.Add(ConsoleKey.D, ConsoleModifiers.Control, () => new KeyCommand(EndOfInput));
         return editor;
-    }
 
-    public void Dispose() => _lines?.Dispose();
-
-    /// <summary>Ctrl-U: an empty line again.</summary>
-    private sealed class ClearCommand : LineEditorCommand
-    {
-        public override void Execute(LineEditorContext context)
+        static void Clear(LineEditorContext context)
         {
             context.Buffer.Clear(0, context.Buffer.Length);
             context.Buffer.Move(0);
         }
-    }
 
-    /// <summary>Ctrl-D in an empty line.</summary>
-    private sealed class EndOfInputCommand : LineEditorCommand
-    {
-        public override void Execute(LineEditorContext context)
+        static void EndOfInput(LineEditorContext context)
         {
             if (context.Buffer.Length == 0)
                 context.Submit(SubmitAction.Cancel);
         }
+    }
+
+    public void Dispose() => _lines?.Dispose();
+
+    private sealed class KeyCommand(Action<LineEditorContext> execute) : LineEditorCommand
+    {
+        public override void Execute(LineEditorContext context) => execute(context);
     }
 
     private sealed class Keys(Action onKey) : IInputSource

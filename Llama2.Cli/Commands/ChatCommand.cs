@@ -1,84 +1,75 @@
 using System.CommandLine;
 using Llama2.Cli.Chat;
+using Llama2.Cli.Models;
+using Llama2.Cli.Options;
+using Llama2.Cli.Terminal;
 using Llama2.Simple;
-using Llama2.Simple.Formats;
+using Llama2.Simple.Generation;
+using Llama2.Simple.Generation.Saved;
+using Llama2.Simple.Text;
 
 namespace Llama2.Cli.Commands;
 
 /// <summary>A conversation with a model.</summary>
-internal sealed class ChatCommand
+internal sealed class ChatCommand(Command command)
 {
-    private readonly GenerateOptions _options = new();
-    private readonly SamplingOptions _sampling = new();
-    private readonly SessionOptions _sessions = new();
-    private readonly Option<string> _template = new("--template")
-    {
-        Description = "the format that the model was tuned on; plain just goes on with the text, for models of stories",
-        HelpName = "name",
-        DefaultValueFactory = _ => ChatTemplate.All[0].Name,
-    };
-    private readonly Option<int?> _answer = new("--steps", "-n") { Description = "the most tokens of an answer; default: what the context holds", HelpName = "int" };
-    private readonly Option<bool> _keep = new("--keep") { Description = "where the context is full, drop the oldest turns and say so" };
+    private readonly ModelOptions _model = new(command);
+    private readonly SamplerOptions _sampler = new(command);
 
-    public static void AddTo(Command command)
-    {
-        ChatCommand chat = new();
-        GenerateOptions o = chat._options;
-        command.Add(o.Checkpoint);
-        foreach (Option option in (Option[])[o.CheckpointOption, o.Temperature, o.TopP, o.Seed, chat._answer, o.Prompt, o.Tokenizer, o.System,
-            chat._template, chat._keep, o.Silent])
-            command.Add(option);
-        o.Implementations.AddTo(command);
-        chat._sampling.AddTo(command);
-        chat._sessions.AddTo(command);
-        chat._template.AcceptOnlyFromAmong([.. ChatTemplate.All.Select(template => template.Name)]);
-        command.SetAction(chat.Run);
-    }
+    private readonly Option<int?> _answer = command.AddOption<int?>(
+        "--steps -n", "int", "the most tokens of an answer; default: what the context holds");
+
+    private readonly Option<string?> _prompt = command.AddOption<string?>("--prompt -prompt -i", "string", "input prompt");
+    private readonly Option<string?> _system = command.AddOption<string?>("--system -y", "string", "system prompt in chat mode");
+
+    private readonly Option<string> _template = command.AddChoice("--template", "name",
+        "the format that the model was tuned on; plain just goes on with the text, for models of stories",
+        [.. ChatTemplate.All.Select(template => template.Name)]);
+
+    private readonly Option<bool> _keep = command.AddFlag("--keep", "where the context is full, drop the oldest turns and say so");
+    private readonly SamplingOptions _sampling = new(command);
+    private readonly SessionOptions _sessions = new(command);
+
+    public static void AddTo(Command command) => command.SetAction(new ChatCommand(command).Run);
 
     private int Run(ParseResult result)
     {
         string? load = _sessions.LoadPath(result), save = _sessions.SavePath(result);
         string[] stops = _sampling.Stops(result);
-        using LoadedModel model = new(_options, result);
-        ConversationFiles files = new(model, saved => NewSession(result, model, saved), (session, template, system, turns) =>
-            new Conversation(session, model.Tokenizer, template, system, turns)
+        using LoadedModel model = _model.Load(result);
+        ConversationFiles files = new(model, saved => NewSequence(result, model, saved), (sequence, template, system, turns) =>
+            new Conversation(model.Transformer, model.Tokenizer, sequence, template, system, turns)
             {
                 Stops = stops,
-                MaxAnswer = result.GetValue(_answer) is > 0 and int most ? most : int.MaxValue,
+                MaxAnswer = result.GetValue(_answer) is > 0 and int max ? max : int.MaxValue,
                 DropsOldest = result.GetValue(_keep),
-                OnDrop = (turns, tokens) => Console.Error.WriteLine($"context: {turns} oldest turns dropped, reading the other {tokens} tokens again"),
+                OnDrop = (turns, tokens) => Notes.Write($"context: {turns} oldest turns dropped, reading the other {tokens} tokens again"),
             });
         Conversation conversation = load is null
-            ? files.Begin(ChatTemplate.All.Single(template => template.Name == result.GetValue(_template)), result.GetValue(_options.System) ?? "")
+            ? files.Begin(result.GetValue(_template)!, result.GetValue(_system) ?? "")
             : files.Load(load);
-        if (load is not null && GenerateOptions.IsGiven(result, _options.Seed))
-            conversation.Session.Sampler.RandomState = _options.SeedOf(result);
+        ISampler sampler = conversation.Sequence.Sampler;
         if (load is not null)
-            Console.Error.WriteLine(Repl.Loaded(conversation));
+        {
+            sampler.RandomState = _sampler.GivenSeed(result) ?? sampler.RandomState;
+            Notes.Write(Repl.Loaded(conversation));
+        }
 
-        using RepeatedInterrupt interrupt = new();
+        using Interrupt interrupt = new(pressesToLeave: 2);
         using LineInput input = new(onKey: interrupt.Reset);
-        if (input.IsTerminal && !result.GetValue(_options.Silent))
-            Console.Error.WriteLine("/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves");
-        Repl repl = new(input, interrupt, conversation, files, Parameters(result, conversation.Session.Sampler));
-        int exitCode = repl.Run(result.GetValue(_options.Prompt));
+        if (input.IsTerminal && !_model.IsSilent(result))
+            Notes.Write("/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves");
+        string[] parameters = [$"temperature {sampler.Temperature}", $"top-p {sampler.TopP}", .. _sampling.Given(result)];
+        Repl repl = new(input, interrupt, conversation, files, string.Join(", ", parameters));
+        int exitCode = repl.Run(result.GetValue(_prompt));
         if (save is not null)
             files.Save(save, repl.Conversation);
         return exitCode;
     }
 
-    private Session NewSession(ParseResult result, LoadedModel model, SavedSession? saved) =>
-        new(model.Transformer, _options.CreateSampler(result, model.Config.VocabSize, saved), saved?.Cache, saved?.Tokens)
+    private Sequence NewSequence(ParseResult result, LoadedModel model, SavedSession? saved) =>
+        new(model.Config, _sampler.Create(result, model, saved), saved?.Cache, saved?.Tokens)
         {
-            BatchSize = Implementations.BatchSize(model.Implementation),
-            Filters = _sampling.Filters(result, model.Config.VocabSize),
+            Filters = _sampling.Filters(result, model.Tokenizer),
         };
-
-    /// <summary>The options that shape an answer, as they were given.</summary>
-    private string Parameters(ParseResult result, Sampler sampler)
-    {
-        IEnumerable<string> given = result.CommandResult.Command.Options.Where(option => _sampling.Contains(option) && GenerateOptions.IsGiven(result, option))
-            .Select(option => $"{option.Name} {string.Join(' ', result.GetResult(option)!.Tokens)}".TrimEnd());
-        return string.Join(", ", given.Prepend($"top-p {sampler.TopP}").Prepend($"temperature {sampler.Temperature}"));
-    }
 }

@@ -1,8 +1,10 @@
 using System.CommandLine;
+using Llama2.Cli.Options;
+using Llama2.Cli.Terminal;
 
 namespace Llama2.Cli.Commands;
 
-/// <summary>Prints what makes a shell complete llama2's commands and options; the shell asks the program itself.</summary>
+/// <summary>Prints a script with which a shell completes llama2's commands and options, by asking the program.</summary>
 internal static class CompletionCommand
 {
     private static readonly Dictionary<string, string> Scripts = new()
@@ -10,7 +12,8 @@ internal static class CompletionCommand
         ["bash"] = """
             _llama2() {
                 local IFS=$'\n'
-                COMPREPLY=($(compgen -W "$("${COMP_WORDS[0]}" "[suggest:$COMP_POINT]" "$COMP_LINE" 2>/dev/null)" -- "${COMP_WORDS[COMP_CWORD]}"))
+                local words="$("${COMP_WORDS[0]}" "[suggest:$COMP_POINT]" "$COMP_LINE" 2>/dev/null)"
+                COMPREPLY=($(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}"))
             }
             complete -o default -F _llama2 llama2
             """,
@@ -30,13 +33,12 @@ internal static class CompletionCommand
 
     public static void AddTo(Command command)
     {
-        Argument<string> shell = new("shell") { Description = "bash, zsh or fish" };
+        Argument<string> shell = command.AddArgument<string>("shell", "bash, zsh or fish");
         shell.AcceptOnlyFromAmong([.. Scripts.Keys]);
-        command.Add(shell);
         command.SetAction(result =>
         {
             Output.WriteLine(Scripts[result.GetRequiredValue(shell)].ReplaceLineEndings("\n"));
-            return Program.Success;
+            return ExitCode.Success;
         });
     }
 }

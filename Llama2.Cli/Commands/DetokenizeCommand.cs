@@ -1,5 +1,9 @@
 using System.CommandLine;
+using Llama2.Cli.Models;
+using Llama2.Cli.Options;
+using Llama2.Cli.Terminal;
 using Llama2.Simple;
+using Llama2.Simple.Text;
 
 namespace Llama2.Cli.Commands;
 
@@ -8,21 +12,16 @@ internal static class DetokenizeCommand
 {
     public static void AddTo(Command command)
     {
-        Argument<int[]> ids = new("ids") { Description = "token ids", Arity = ArgumentArity.ZeroOrMore };
-        Option<string?> tokenizer = new("--tokenizer", "-tokenizer", "-z") { Description = "tokenizer; default: the one that ships", HelpName = "file" };
-        command.Add(ids);
-        command.Add(tokenizer);
+        Argument<int[]> ids = command.AddArgument<int[]>("ids", "token ids", ArgumentArity.ZeroOrMore);
+        Option<string?> tokenizer = ModelOptions.AddTokenizer(command, "the one that ships");
         command.SetAction(result =>
         {
             Tokenizer t = ModelFiles.OpenTokenizer(result.GetValue(tokenizer));
             int[] tokens = result.GetValue(ids) ?? [];
-            foreach (int token in tokens)
-            {
-                if ((uint)token >= (uint)t.VocabSize)
-                    throw new UsageException($"{token} is no token id: the vocabulary has {t.VocabSize}, from 0");
-            }
+            foreach (int token in tokens.Where(token => (uint)token >= (uint)t.VocabSize))
+                throw new UsageException($"{token} is no token id: the vocabulary has {t.VocabSize}, from 0");
             Output.WriteLine(t.Decode(tokens));
-            return Program.Success;
+            return ExitCode.Success;
         });
     }
 }

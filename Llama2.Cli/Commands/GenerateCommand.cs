@@ -1,49 +1,72 @@
 using System.CommandLine;
-using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Text;
+using Llama2.Cli.Chat;
+using Llama2.Cli.Generate;
+using Llama2.Cli.Models;
+using Llama2.Cli.Options;
+using Llama2.Cli.Terminal;
 using Llama2.Simple;
-using Llama2.Simple.Formats;
+using Llama2.Simple.Generation;
+using Llama2.Simple.Generation.Saved;
+using Llama2.Simple.Text;
 
 namespace Llama2.Cli.Commands;
 
 /// <summary>Generates text as llama2.c's run does; also what the program does without a command.</summary>
-internal sealed class GenerateCommand
+internal sealed class GenerateCommand(Command command)
 {
-    private const int EnoughToMeasure = 8; // tokens of a prompt, whose speed says what a session saves
+    private const int DefaultSteps = 256;
 
-    private readonly GenerateOptions _options = new();
-    private readonly SamplingOptions _sampling = new();
-    private readonly SessionOptions _sessions = new();
-    private readonly Option<string?> _promptFile = new("--prompt-file") { Description = "input prompt from a file, or - for stdin, less its last newline", HelpName = "file" };
-    private readonly Option<bool> _json = new("--json") { Description = "print one JSON object with the text and why it ended" };
-    private readonly Option<int?> _logProbs = new("--logprobs") { Description = "with --json: before that, one for each token with the N likeliest", HelpName = "N" };
-    private readonly Option<string?> _batch = new("--batch") { Description = "a prompt a line, {\"prompt\": TEXT}; prints a line of JSON for each, computed several at a time", HelpName = "file.jsonl" };
+    private readonly ModelOptions _model = new(command);
+    private readonly SamplerOptions _sampler = new(command);
 
-    public static void AddTo(Command command)
-    {
-        GenerateCommand generate = new();
-        generate._options.AddTo(command);
-        foreach (Option option in (Option[])[generate._promptFile, generate._json, generate._logProbs, generate._batch])
-            command.Add(option);
-        generate._sampling.AddTo(command);
-        generate._sessions.AddTo(command);
-        command.SetAction(generate.Run);
-    }
+    private readonly Option<int?> _steps = command.AddOption<int?>("--steps -steps -n", "int",
+        $"number of steps to run for, 0 is the whole context; default {DefaultSteps}, for the model that ships its whole context");
+
+    private readonly Option<string?> _prompt = command.AddOption<string?>("--prompt -prompt -i", "string", "input prompt");
+    private readonly Option<string> _mode = command.AddChoice("--mode -m", "mode", "generate or chat", "generate", "chat");
+    private readonly Option<string?> _system = command.AddOption<string?>("--system -y", "string", "system prompt in chat mode");
+
+    private readonly Option<string?> _logits = command.AddOption<string?>(
+        "--logits", "file", "append the logits of every forward pass to a file: float32, little-endian");
+
+    private readonly Option<string?> _promptFile = command.AddOption<string?>(
+        "--prompt-file", "file", "input prompt from a file, or - for stdin, less its last newline");
+
+    private readonly Option<bool> _json = command.AddFlag("--json", "print one JSON object with the text and why it ended");
+
+    private readonly Option<int?> _logProbs = command.AddOption<int?>(
+        "--logprobs", "N", "with --json: before that, one for each token with the N likeliest");
+
+    private readonly Option<string?> _batch = command.AddOption<string?>(
+        "--batch", "file.jsonl", "a prompt a line, {\"prompt\": TEXT}; prints a line of JSON for each, computed several at a time");
+
+    private readonly SamplingOptions _sampling = new(command);
+    private readonly SessionOptions _sessions = new(command);
+
+    public static void AddTo(Command command) => command.SetAction(new GenerateCommand(command).Run);
 
     private int Run(ParseResult result)
     {
-        Refuse(result);
-        using LoadedModel model = new(_options, result);
-        int steps = _options.StepsFor(result, model.Path, model.Config.SeqLen);
+        RefuseContradictions(result);
+        using LoadedModel model = _model.Load(result);
         using Interrupt interrupt = new();
+        int steps = Steps(result, model);
         if (result.GetValue(_batch) is { } batch)
-            return new BatchRun(model, () => NewSession(result, model), _sampling.Stops(result), steps, interrupt.Token).Run(batch);
+        {
+            string[] stops = _sampling.Stops(result);
+            return new BatchRun(model, () => NewSequence(result, model), stops, steps, interrupt.Token).Run(batch);
+        }
 
-        using FileStream? logits = result.GetValue(_options.Logits) is { } file ? new FileStream(file, FileMode.Append) : null;
+        using FileStream? logits = result.GetValue(_logits) is { } file ? new FileStream(file, FileMode.Append) : null;
         LogitsVisitor? onLogits = logits is null ? null : values => logits.Write(MemoryMarshal.AsBytes(values));
-        if (result.GetValue(_options.Mode) == "chat")
-            return new RunChat(NewSession(result, model, onLogits: onLogits), model.Tokenizer, steps, interrupt.Token).Run(result.GetValue(_options.System), result.GetValue(_options.Prompt));
+        if (result.GetValue(_mode) == "chat")
+        {
+            Sequence sequence = NewSequence(result, model, onLogits: onLogits);
+            return new RunChat(model.Transformer, sequence, model.Tokenizer, steps, interrupt.Token)
+                .Run(result.GetValue(_system), result.GetValue(_prompt));
+        }
         return Generate(result, model, steps, onLogits, interrupt.Token);
     }
 
@@ -51,97 +74,91 @@ internal sealed class GenerateCommand
     {
         string? load = _sessions.LoadPath(result), save = _sessions.SavePath(result);
         SessionStore store = new(model);
-        string? given = Prompt(result);
-        int[] prompt = model.Tokenizer.Encode(given ?? "");
-        Session session;
-        int shown = 0; // tokens of the prompt that an earlier run has printed
-        double secondsPerToken = 0;
-        if (load is null)
+        string? prompt = Prompt(result);
+        bool goesOn = load is not null && prompt is null;
+        SavedSession? saved = load is null ? null : store.Load(load);
+
+        // the tokens of the text so far, of which some are in a saved cache, and some were printed by an earlier run
+        int[] tokens = goesOn ? saved!.Tokens : model.Tokenizer.Encode(prompt ?? "");
+        int shown = goesOn ? saved!.Cache.Length : 0;
+        if (shown == model.Config.SeqLen)
+            throw new ContextFullException(shown);
+        steps = Math.Min(model.Config.SeqLen, shown + steps);
+        if (saved is not null)
         {
-            session = NewSession(result, model, onLogits: onLogits);
-        }
-        else
-        {
-            long started = Stopwatch.GetTimestamp();
-            SavedSession saved = store.Load(load);
-            int loaded = saved.Cache.Length;
-            if (given is null)
-            {
-                if (loaded == model.Config.SeqLen)
-                    throw new ContextFullException(loaded);
-                (prompt, shown, steps) = (saved.Tokens, loaded, Math.Min(model.Config.SeqLen, loaded + steps));
-            }
-            else
-            {
-                loaded = Math.Min(prompt.AsSpan().CommonPrefixLength(saved.Tokens), Math.Min(loaded, Math.Min(prompt.Length, steps) - 1));
-                saved.Cache.Truncate(loaded);
-            }
-            secondsPerToken = saved.Seconds / saved.Tokens.Length;
-            session = NewSession(result, model, saved with { Tokens = prompt[..loaded] }, goOn: shown > 0, onLogits);
-            if (!result.GetValue(_options.Silent))
-                ReportLoaded(load, loaded, prompt.Length, Stopwatch.GetElapsedTime(started).TotalSeconds, secondsPerToken * loaded);
+            int common = tokens.AsSpan().CommonPrefixLength(saved.Tokens); // the last token that is to be fed must be left over
+            saved.Cache.Truncate(Math.Min(common, Math.Min(saved.Cache.Length, Math.Min(tokens.Length, steps) - 1)));
         }
 
-        Generator generator = new(session);
-        TextPrinter printer = new(model.Tokenizer, session, generator, _sampling.Stops(result), result.GetValue(_json), result.GetValue(_logProbs) ?? 0);
-        printer.Print(generator.Generate(prompt, steps, cancellation), prompt, shown, cancellation);
-        if (!result.GetValue(_options.Silent))
-            Report(generator);
-        if (generator.PromptTokens >= EnoughToMeasure)
-            secondsPerToken = generator.PromptTime.TotalSeconds / generator.PromptTokens;
-        if (save is not null && session.Tokens.Length + (generator.Pending is null ? 0 : 1) > 0)
-            store.Save(save, session, generator.Pending, secondsPerToken);
-        return cancellation.IsCancellationRequested ? Program.Interrupted : Program.Success;
+        Sequence sequence = NewSequence(result, model, saved, goesOn, onLogits);
+        if (saved is not null && !_model.IsSilent(result))
+            Notes.Write($"session: {sequence.Fed} of {tokens.Length} tokens from {load}");
+        bool json = result.GetValue(_json);
+        int logProbs = result.GetValue(_logProbs) ?? 0, sampled = 0;
+        Story story = new(sequence, model.Tokenizer, tokens, steps, _sampling.Stops(result), shown);
+        Speed speed = new(sequence);
+        if (!json)
+            Output.Write(story.Text);
+        foreach (string text in new Batch(model.Transformer).Run(sequence, cancellation))
+        {
+            speed.Step();
+            if (json && logProbs > 0 && sequence.Sampled > sampled && sequence.End != TextEnd.Model)
+                Output.WriteLine(ResultJson.Line(TokenResult.Of(sequence, model.Tokenizer, logProbs)));
+            sampled = sequence.Sampled;
+            story.Add(text);
+            if (!json)
+                Output.Write(text);
+        }
+        Output.WriteLine(json ? ResultJson.Line(story.Result) : "");
+        if (!_model.IsSilent(result))
+            speed.Report();
+        if (save is not null && sequence.Fed > 0)
+            store.Save(save, sequence, sequence.End == TextEnd.Model ? sequence.LastSampled : null);
+        return cancellation.IsCancellationRequested ? ExitCode.Interrupted : ExitCode.Success;
     }
 
-    /// <summary>A session with the sampling that was asked for: a new one, or one with a saved one's cache and, to go on with it, its sampler.</summary>
-    private Session NewSession(ParseResult result, LoadedModel model, SavedSession? saved = null, bool goOn = false, LogitsVisitor? onLogits = null)
+    /// <summary>The number of steps, 1 to the context length.</summary>
+    private int Steps(ParseResult result, LoadedModel model)
     {
-        Sampler sampler = _options.CreateSampler(result, model.Config.VocabSize, goOn ? saved : null);
-        return new Session(model.Transformer, sampler, saved?.Cache, saved?.Tokens)
+        int steps = result.GetValue(_steps) ?? (ModelFiles.IsDefault(model.Path) ? 0 : DefaultSteps), seqLen = model.Config.SeqLen;
+        return steps <= 0 || steps > seqLen ? seqLen : steps;
+    }
+
+    /// <summary>A sequence with the given filters: a new one, or one with a saved cache and, to go on with it, its sampler.</summary>
+    private Sequence NewSequence(
+        ParseResult result, LoadedModel model, SavedSession? saved = null, bool goesOn = false, LogitsVisitor? onLogits = null)
+    {
+        ISampler sampler = _sampler.Create(result, model, goesOn ? saved : null);
+        return new Sequence(model.Config, sampler, saved?.Cache, saved?.Tokens[..saved.Cache.Length])
         {
-            BatchSize = Implementations.BatchSize(model.Implementation),
-            Filters = _sampling.Filters(result, model.Config.VocabSize),
+            Filters = _sampling.Filters(result, model.Tokenizer),
             OnLogits = onLogits,
+            KeepsLogits = result.GetValue(_logProbs) > 0,
+            IsEnd = token => token == model.Tokenizer.Bos, // as run.c: a model of stories ends each with BOS
         };
     }
 
     private string? Prompt(ParseResult result)
     {
         if (result.GetValue(_promptFile) is not { } path)
-            return result.GetValue(_options.Prompt);
+            return result.GetValue(_prompt);
         using Stream stream = path == "-" ? Console.OpenStandardInput() : File.OpenRead(path);
         string text = new StreamReader(stream, Encoding.UTF8).ReadToEnd();
         return text.EndsWith("\r\n", StringComparison.Ordinal) ? text[..^2] : text.EndsWith('\n') ? text[..^1] : text;
     }
 
     /// <summary>Refuses options that contradict each other, so that none is silently ignored.</summary>
-    private void Refuse(ParseResult result)
+    private void RefuseContradictions(ParseResult result)
     {
-        bool chat = result.GetValue(_options.Mode) == "chat", batch = result.GetValue(_batch) is not null, file = result.GetValue(_promptFile) is not null;
-        if (result.GetValue(_options.Prompt) is not null && file)
-            throw new UsageException("--prompt and --prompt-file: only one of them");
-        if (result.GetValue(_logProbs) is { } n && (n < 0 || !result.GetValue(_json)))
-            throw new UsageException("--logprobs: expected 0 or more, with --json");
-        bool own = result.GetValue(_json) || _sessions.IsUsed(result) || file;
-        if (batch && (own || chat || result.GetValue(_options.Prompt) is not null || result.GetValue(_options.Logits) is not null))
-            throw new UsageException("--batch brings its prompts and prints JSON: it goes without --prompt, --prompt-file, --json, --logits, sessions and -m chat");
-        if (chat && (own || _sampling.Stops(result).Length > 0))
-            throw new UsageException("-m chat is run.c's chat, which goes without --json, --prompt-file, --stop and sessions; llama2 chat has more");
+        bool prompt = result.IsGiven(_prompt), file = result.IsGiven(_promptFile);
+        bool chat = result.GetValue(_mode) == "chat", json = result.GetValue(_json);
+        UsageException.ThrowIf(prompt && file, "--prompt and --prompt-file: only one of them");
+        UsageException.ThrowIf(result.GetValue(_logProbs) is { } n && (n < 0 || !json), "--logprobs: expected 0 or more, with --json");
+        bool own = json || file || _sessions.IsUsed(result);
+        UsageException.ThrowIf(result.IsGiven(_batch) && (own || chat || prompt || result.IsGiven(_logits)),
+            "--batch brings its prompts and prints JSON: "
+            + "it goes without --prompt, --prompt-file, --json, --logits, sessions and -m chat");
+        UsageException.ThrowIf(chat && (own || _sampling.Stops(result).Length > 0),
+            "-m chat is run.c's chat, which goes without --json, --prompt-file, --stop and sessions; llama2 chat has more");
     }
-
-    private static void ReportLoaded(string path, int loaded, int tokens, double took, double prefill) =>
-        Console.Error.WriteLine($"session: {loaded} of {tokens} tokens from {path} in {1000 * took:F1} ms" + (prefill > 0
-            ? $"; reading them takes {1000 * prefill:F1} ms at the speed measured when it was saved, so {1000 * (prefill - took):F1} ms are saved" : ""));
-
-    private static void Report(Generator generator)
-    {
-        Console.Error.WriteLine($"prompt: {generator.PromptTokens} tokens, {PerSecond(generator.PromptTokens, generator.PromptTime)} tok/s; "
-            + $"generation: {generator.GeneratedTokens} tokens, {PerSecond(generator.GeneratedTokens - 1, generator.GenerationTime)} tok/s; "
-            + $"time to first token: {generator.TimeToFirstToken.TotalMilliseconds:F1} ms");
-        if (generator.FedTokens > 1)
-            Console.Error.WriteLine($"achieved tok/s: {generator.AchievedTokensPerSecond:F6}");
-    }
-
-    private static string PerSecond(int tokens, TimeSpan time) => tokens > 0 && time > TimeSpan.Zero ? $"{tokens / time.TotalSeconds:F1}" : "-";
 }

@@ -1,67 +1,70 @@
 using System.CommandLine;
 using System.Globalization;
+using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using Llama2.Simple;
-using Llama2.Simple.Formats;
+using Llama2.Cli.Inspect;
+using Llama2.Cli.Models;
+using Llama2.Cli.Options;
+using Llama2.Cli.Terminal;
+using Llama2.Simple.Formats.Llama2C;
 
 namespace Llama2.Cli.Commands;
 
-/// <summary>Says what is in a checkpoint and what running it takes; or what this machine runs it with.</summary>
+/// <summary>Shows what is in a checkpoint and the memory it needs, or the kernels of this machine.</summary>
 internal static class InspectCommand
 {
-    // As it is, also "+" and letters outside ASCII, of which tokens are full.
-    private static readonly JsonSerializerOptions Json = new() { WriteIndented = true, Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+    private static readonly JsonSerializerOptions Json = new()
+    {
+        WriteIndented = true,
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, // tokens are full of "+" and of letters outside ASCII
+    };
 
     public static void AddTo(Command command)
     {
-        Argument<string?> file = new("file") { Description = "checkpoint, or the name of a model in weights/; default: the model that ships", Arity = ArgumentArity.ZeroOrOne };
-        Option<int?> context = new("--context") { Description = "tokens to reckon the memory for; default: as many as the model holds", HelpName = "int" };
-        Option<bool> stats = new("--stats") { Description = "minimum, maximum, mean and outliers of each tensor" };
-        Option<string?> tokenizer = new("--tokenizer", "-tokenizer", "-z") { Description = "tokenizer; default: the one generate would take", HelpName = "file" };
-        Option<bool> cpu = new("--cpu") { Description = "the kernels, and which one this machine takes" };
-        Option<bool> json = new("--json") { Description = "the same as JSON" };
-        command.Add(file);
-        command.Add(context);
-        command.Add(stats);
-        command.Add(tokenizer);
-        command.Add(cpu);
-        command.Add(json);
+        Argument<string?> file = ModelOptions.AddCheckpoint(command, "file");
+        Option<int?> context = command.AddOption<int?>(
+            "--context", "int", "tokens to compute the memory for; default: as many as the model holds");
+        Option<bool> stats = command.AddFlag("--stats", "minimum, maximum, mean and outliers of each tensor");
+        Option<string?> tokenizer = ModelOptions.AddTokenizer(command, "the one generate would take");
+        Option<bool> cpu = command.AddFlag("--cpu", "the kernels, and which one this machine takes");
+        Option<bool> json = command.AddFlag("--json", "the same as JSON");
         command.SetAction(result =>
         {
-            if (result.GetValue(cpu))
-            {
-                if (result.GetValue(file) is not null)
-                    throw new UsageException("--cpu is about this machine and takes no file");
-                Print(CpuReport.Create(), result.GetValue(json));
-                return Program.Success;
-            }
-            string path = ModelFiles.FindCheckpoint(result.GetValue(file));
-            using Checkpoint checkpoint = Checkpoint.Open(path);
-            int tokens = result.GetValue(context) ?? checkpoint.Config.SeqLen;
-            if (tokens < 1 || tokens > checkpoint.Config.SeqLen)
-                throw new UsageException($"--context: expected 1 to {checkpoint.Config.SeqLen}, found {tokens}");
-            JsonObject report = ModelReport.Create(checkpoint, tokens, result.GetValue(stats), result.GetValue(tokenizer));
-            Print(report, result.GetValue(json));
-            return Program.Success;
+            string? name = result.GetValue(file);
+            UsageException.ThrowIf(result.GetValue(cpu) && name is not null, "--cpu is about this machine and takes no file");
+            JsonObject report = result.GetValue(cpu) ? CpuReport.Create()
+                : Report(name, result.GetValue(context), result.GetValue(stats), result.GetValue(tokenizer));
+            Output.WriteLine(result.GetValue(json) ? report.ToJsonString(Json) : Text(report).TrimEnd());
+            return ExitCode.Success;
         });
     }
 
-    private static void Print(JsonObject report, bool json) => Output.WriteLine(json ? report.ToJsonString(Json) : Text(report).TrimEnd());
+    private static JsonObject Report(string? name, int? context, bool statistics, string? tokenizer)
+    {
+        using Checkpoint checkpoint = Checkpoint.Open(ModelFiles.FindCheckpoint(name));
+        int tokens = context ?? checkpoint.Config.SeqLen;
+        return tokens >= 1 && tokens <= checkpoint.Config.SeqLen
+            ? ModelReport.Create(checkpoint, tokens, statistics, tokenizer)
+            : throw new UsageException($"--context: expected 1 to {checkpoint.Config.SeqLen}, found {tokens}");
+    }
 
     /// <summary>A report as text: an object in an object is a paragraph, a list of objects is a table.</summary>
     private static string Text(JsonObject report)
     {
-        string[][] plain = [.. report.Where(pair => pair.Value is JsonValue or null).Select(pair => (string[])[pair.Key, Cell(pair.Value)])];
-        string text = Table(plain);
+        string text = Table([.. report.Where(pair => pair.Value is JsonValue or null).Select(pair => Line(pair.Key, pair.Value))]);
         foreach ((string name, JsonNode? value) in report)
         {
             if (value is JsonObject part)
-                text += $"\n{name}\n{Table([.. part.Select(pair => (string[])["  " + pair.Key, Cell(pair.Value)])])}";
+                text += $"\n{name}\n{Table([.. part.Select(pair => Line("  " + pair.Key, pair.Value))])}";
             else if (value is JsonArray { Count: > 0 } rows)
-                text += "\n" + Table([[.. rows[0]!.AsObject().Select(pair => pair.Key)], .. rows.Select(row => (string[])[.. row!.AsObject().Select(pair => Cell(pair.Value))])]);
+                text += "\n" + Table([Names(rows[0]!), .. rows.Select(Cells)]);
         }
         return text;
+
+        static string[] Line(string name, JsonNode? value) => [name, Cell(value)];
+        static string[] Names(JsonNode row) => [.. row.AsObject().Select(pair => pair.Key)];
+        static string[] Cells(JsonNode? row) => [.. row!.AsObject().Select(pair => Cell(pair.Value))];
     }
 
     private static string Cell(JsonNode? value) => value?.GetValueKind() switch
@@ -69,8 +72,8 @@ internal static class InspectCommand
         null => "-",
         JsonValueKind.True => "yes",
         JsonValueKind.False => "no",
-        JsonValueKind.Number when long.TryParse(value.ToJsonString(), CultureInfo.InvariantCulture, out long whole) => whole.ToString("N0", CultureInfo.InvariantCulture),
-        JsonValueKind.Number => double.Parse(value.ToJsonString(), CultureInfo.InvariantCulture).ToString("G4", CultureInfo.InvariantCulture),
+        JsonValueKind.Number when long.TryParse(value.ToJsonString(), CultureInfo.InvariantCulture, out long whole) => $"{whole:N0}",
+        JsonValueKind.Number => $"{double.Parse(value.ToJsonString(), CultureInfo.InvariantCulture):G4}",
         JsonValueKind.Array => string.Join(" x ", value.AsArray().Select(part => part!.ToString())),
         _ => value.ToString(),
     };
@@ -78,8 +81,11 @@ internal static class InspectCommand
     /// <summary>Rows in columns: the first to the left, then numbers to the right.</summary>
     private static string Table(string[][] rows)
     {
-        int[] widths = [.. Enumerable.Range(0, rows.Max(row => row.Length)).Select(column => rows.Max(row => row[column].Length))];
-        bool[] right = [.. Enumerable.Range(0, widths.Length).Select(column => rows.Length > 2 && column > 0 && widths.Length > 2)];
-        return string.Concat(rows.Select(row => string.Join("  ", row.Select((cell, column) => right[column] ? cell.PadLeft(widths[column]) : cell.PadRight(widths[column]))).TrimEnd() + "\n"));
+        int columns = rows.Max(row => row.Length);
+        int[] widths = [.. Enumerable.Range(0, columns).Select(column => rows.Max(row => row[column].Length))];
+        bool right = rows.Length > 2 && columns > 2;
+        return string.Concat(rows.Select(row => string.Join("  ", row.Select(Pad)).TrimEnd() + "\n"));
+
+        string Pad(string cell, int column) => right && column > 0 ? cell.PadLeft(widths[column]) : cell.PadRight(widths[column]);
     }
 }

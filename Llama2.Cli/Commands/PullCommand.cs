@@ -1,5 +1,9 @@
 using System.CommandLine;
+using Llama2.Cli.Models;
+using Llama2.Cli.Options;
+using Llama2.Cli.Terminal;
 using Llama2.Simple.Formats;
+using Llama2.Simple.Formats.Llama2C;
 
 namespace Llama2.Cli.Commands;
 
@@ -8,14 +12,12 @@ internal static class PullCommand
 {
     public static void AddTo(Command command)
     {
-        Argument<string> name = new("name") { Description = $"{string.Join(", ", Hub.Names)}, or a URL" };
-        Option<string> to = new("--to") { Description = "the folder to put it in", HelpName = "folder", DefaultValueFactory = _ => "weights" };
-        Option<bool> force = new("--force") { Description = "replace a file that is there and differs" };
-        command.Add(name);
-        command.Add(to);
-        command.Add(force);
+        Argument<string> name = command.AddArgument<string>("name", $"{string.Join(", ", Hub.Names)}, or a URL");
+        Option<string> to = command.AddOption("--to", "folder", "the folder to put it in", () => "weights");
+        Option<bool> force = command.AddFlag("--force", "replace a file that is there and differs");
         name.CompletionSources.Add(Hub.Names);
-        command.SetAction(result => Run(Hub.FilesOf(result.GetRequiredValue(name)), result.GetRequiredValue(to), result.GetValue(force)));
+        command.SetAction(result =>
+            Run(Hub.FilesOf(result.GetRequiredValue(name)), result.GetRequiredValue(to), result.GetValue(force)));
     }
 
     private static int Run(RemoteFile[] files, string folder, bool force)
@@ -32,16 +34,16 @@ internal static class PullCommand
         using HttpClient http = Download.CreateClient();
         foreach (RemoteFile file in files)
             PullAsync(http, file, Path.Combine(folder, file.Name), force, interrupt.Token).GetAwaiter().GetResult();
-        return Program.Success;
+        return ExitCode.Success;
     }
 
     private static async Task PullAsync(HttpClient http, RemoteFile file, string path, bool force, CancellationToken cancellation)
     {
         if (Path.Exists(path) && !force)
         {
-            if (!await Download.IsThereAsync(file, path, cancellation).ConfigureAwait(false))
+            if (!await Download.IsThereAsync(file, path, cancellation))
                 throw new UsageException($"{path} is there, and may be something else; --force replaces it");
-            Console.Error.WriteLine($"{path}: there already");
+            Notes.Write($"{path}: there already");
             return;
         }
         try
@@ -54,18 +56,19 @@ internal static class PullCommand
                     OnRetry = bar.Note,
                     Check = part => CheckContents(part, file),
                 };
-                await download.RunAsync(cancellation).ConfigureAwait(false);
-                bar.Note($"{path}: {new FileInfo(path).Length} bytes, {(download.IsVerified ? "checksum verified" : "no checksum is known")}");
-            }).ConfigureAwait(false);
+                await download.RunAsync(cancellation);
+                string checksum = download.IsVerified ? "checksum verified" : "no checksum is known";
+                bar.Note($"{path}: {new FileInfo(path).Length} bytes, {checksum}");
+            });
         }
         catch (OperationCanceledException)
         {
-            Console.Error.WriteLine($"llama2: interrupted; the same command goes on where this one stopped ({path}.part)");
+            Notes.Write($"llama2: interrupted; the same command goes on where this one stopped ({path}.part)");
             throw;
         }
     }
 
-    /// <summary>What is not a model or a tokenizer, like a page that says why, must not get the name of one.</summary>
+    /// <summary>Refuses a file that is no model or tokenizer, such as a server's page about an error.</summary>
     private static void CheckContents(string part, RemoteFile file)
     {
         try
@@ -77,7 +80,7 @@ internal static class PullCommand
         }
         catch (ModelFileException e)
         {
-            throw new DownloadException(file.Uri + e.Message[part.Length..], e);
+            throw new DownloadException($"{file.Uri}: {e.Reason}", e);
         }
     }
 }

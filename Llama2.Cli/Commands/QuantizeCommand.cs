@@ -1,28 +1,30 @@
 using System.CommandLine;
+using Llama2.Cli.Generate;
+using Llama2.Cli.Models;
+using Llama2.Cli.Options;
+using Llama2.Cli.Terminal;
+using Llama2.Fast;
 using Llama2.Simple;
-using Llama2.Simple.Formats;
+using Llama2.Simple.Formats.Llama2C;
+using Llama2.Simple.Tensors;
 
 namespace Llama2.Cli.Commands;
 
 /// <summary>Converts among the three versions of llama2.c's checkpoints.</summary>
 internal static class QuantizeCommand
 {
-    private const int LargestGroup = 64;       // export.py's
     private const int StepsToCompare = 64;
 
     public static void AddTo(Command command)
     {
-        Argument<string> input = new("in") { Description = "checkpoint to read, or the name of a model in weights/" };
-        Argument<string> output = new("out") { Description = "checkpoint to write" };
-        Option<string?> type = new("--type") { Description = "q8_0: int8 in groups (the default); f32: float32", HelpName = "type" };
-        Option<int?> version = new("--version") { Description = "format: 0 or 1 hold f32, 2 holds q8_0; default: 0 for f32", HelpName = "0|1|2" };
-        Option<int?> group = new("--group") { Description = $"weights that share a scale; default: the largest up to {LargestGroup} that divides dim and hidden_dim", HelpName = "int" };
+        Argument<string> input = command.AddArgument<string>("in", "checkpoint to read, or the name of a model in weights/");
+        Argument<string> output = command.AddArgument<string>("out", "checkpoint to write");
+        Option<string?> type = command.AddOption<string?>("--type", "type", "q8_0: int8 in groups (the default); f32: float32");
+        Option<int?> version = command.AddOption<int?>(
+            "--version", "0|1|2", "format: 0 or 1 hold f32, 2 holds q8_0; default: 0 for f32");
+        Option<int?> group = command.AddOption<int?>("--group", "int",
+            $"weights that share a scale; default: the largest up to {WeightQuantizer.MaxGroupSize} that divides dim and hidden_dim");
         type.AcceptOnlyFromAmong("q8_0", "f32");
-        command.Add(input);
-        command.Add(output);
-        command.Add(type);
-        command.Add(version);
-        command.Add(group);
         command.SetAction(result =>
         {
             using Checkpoint checkpoint = Checkpoint.Open(ModelFiles.FindCheckpoint(result.GetRequiredValue(input)));
@@ -37,54 +39,48 @@ internal static class QuantizeCommand
     {
         type ??= version is 0 or 1 ? "f32" : "q8_0";
         int target = version ?? (type == "f32" ? 0 : 2);
-        if (target is not (0 or 1 or 2))
-            throw new UsageException($"--version: expected 0, 1 or 2, found {target}");
-        if (type == "f32" != target < 2)
-            throw new UsageException($"--version {target} does not hold {type}");
-        if (target < 2 && group is not null)
-            throw new UsageException("--group: f32 has no groups");
-        int size = target < 2 ? 0 : group ?? GroupSize(source.Config);
+        UsageException.ThrowIf(target is not (0 or 1 or 2), $"--version: expected 0, 1 or 2, found {target}");
+        UsageException.ThrowIf(type == "f32" != target < 2, $"--version {target} does not hold {type}");
+        UsageException.ThrowIf(target < 2 && group is not null, "--group: f32 has no groups");
+        int size = target < 2 ? 0 : group ?? WeightQuantizer.GroupSizeFor(source.Config);
         CheckpointHeader header = source with { Version = target, GroupSize = size };
-        if (target == 2 && (size < 1 || header.Tensors().Any(tensor => tensor.GroupSize > 0 && tensor.Elements % size != 0)))
-            throw new UsageException($"--group {size} does not divide the tensors (dim {source.Config.Dim}, hidden_dim {source.Config.HiddenDim})");
-        return header;
+        bool divides = size >= 1 && header.Tensors().All(tensor => tensor.GroupSize == 0 || tensor.Elements % size == 0);
+        return target < 2 || divides ? header : throw new UsageException(
+            $"--group {size} does not divide the tensors (dim {source.Config.Dim}, hidden_dim {source.Config.HiddenDim})");
     }
-
-    /// <summary>The largest group size, up to export.py's, that divides the rows of every matrix.</summary>
-    internal static int GroupSize(Config config) => Enumerable.Range(1, LargestGroup).Last(g => config.Dim % g == 0 && config.HiddenDim % g == 0);
 
     private static int Run(Checkpoint checkpoint, CheckpointHeader header, string path)
     {
-        if (AtomicFile.IsSame(checkpoint.Path, path))
-            throw new UsageException($"{path} is the input; name another file");
+        UsageException.ThrowIf(AtomicFile.IsSame(checkpoint.Path, path), $"{path} is the input; name another file");
         using Interrupt interrupt = new();
         ProgressBar.RunAsync(Path.GetFileName(path), bar => Task.Run(() => AtomicFile.Write(path, stream =>
-            CheckpointWriter.Write(stream, header, checkpoint.Weights, new Reporter(bar, header.FileLength, interrupt.Token))))).GetAwaiter().GetResult();
+        {
+            Reporter reporter = new(bar, header.FileLength, interrupt.Token);
+            CheckpointWriter.Write(stream, header, checkpoint.Weights, checkpoint.RopeTables(), reporter);
+        }))).GetAwaiter().GetResult();
 
         using Checkpoint written = Checkpoint.Open(path);
         (float error, string tensor) = LargestError(checkpoint, written);
-        Output.WriteLine($"{checkpoint.Path}: {checkpoint.Length:N0} bytes, {Format(checkpoint.Header)}");
-        Output.WriteLine($"{path}: {written.Length:N0} bytes, {Format(written.Header)}");
+        Output.WriteLine(Describe(checkpoint));
+        Output.WriteLine(Describe(written));
         Output.WriteLine($"largest error: {error:G3}{(error == 0 ? "" : $" in {tensor}")}");
         (int agreeing, int steps) = GreedyAgreement(checkpoint, written, interrupt.Token);
         Output.WriteLine($"greedy agreement: {agreeing} of {steps} tokens of the story the original tells without a prompt");
-        return Program.Success;
+        return ExitCode.Success;
     }
 
-    private static string Format(CheckpointHeader header) => header.Version == 2 ? $"v2, q8_0 in groups of {header.GroupSize}" : $"v{header.Version}, f32";
+    private static string Describe(Checkpoint checkpoint) =>
+        $"{checkpoint.Path}: {checkpoint.Length:N0} bytes, v{checkpoint.Header.Version}, {checkpoint.Weights.Classifier.Describe()}";
 
-    /// <summary>The largest |difference| of any weight, and where it is.</summary>
+    /// <summary>The largest |difference| of any weight, and the tensor that has it.</summary>
     private static (float Error, string Tensor) LargestError(Checkpoint a, Checkpoint b)
     {
         (float Error, string Tensor) worst = (0, "");
-        foreach (TensorSpec spec in a.Header.Tensors())
+        foreach ((string name, int? layer, Tensor tensor) in a.Weights.Named().Where(named => !Weights.IsNorm(named.Name)))
         {
-            for (int layer = 0; layer < spec.Count; layer++)
-            {
-                if (a.Weights.Matrix(spec.Name, layer) is { } first && b.Weights.Matrix(spec.Name, layer) is { } second
-                    && LargestError(first, second) is var error && !(error <= worst.Error))
-                    worst = (error, spec.Count == 1 ? spec.Name : $"{spec.Name}, layer {layer}");
-            }
+            float error = LargestError(tensor, b.Weights[name, layer ?? 0]);
+            if (!(error <= worst.Error))
+                worst = (error, layer is null ? name : $"{name}, layer {layer}");
         }
         return worst;
     }
@@ -106,21 +102,12 @@ internal static class QuantizeCommand
     /// <summary>How often the copy would choose the token that the original chooses, along the original's greedy text.</summary>
     private static (int Agreeing, int Steps) GreedyAgreement(Checkpoint original, Checkpoint copy, CancellationToken cancellation)
     {
-        int steps = Math.Min(StepsToCompare, original.Config.SeqLen), agreeing = 0;
-        using ITransformer a = Implementations.Create(Implementations.Default, original.Config, original.Weights),
-            b = Implementations.Create(Implementations.Default, copy.Config, copy.Weights);
-        Session first = new(a, Greedy()), second = new(b, Greedy());
-        int token = Math.Min(Tokenizer.Bos, original.Config.VocabSize - 1);
-        for (int step = 0; step < steps; step++)
-        {
-            first.Feed([token], cancellation);
-            second.Feed([token], cancellation);
-            token = first.Sample();
-            agreeing += second.Sample() == token ? 1 : 0;
-        }
-        return (agreeing, steps);
-
-        Sampler Greedy() => new(original.Config.VocabSize, temperature: 0, topp: 0, seed: 1);
+        using FastTransformer a = new(original.Config, original.Weights), b = new(copy.Config, copy.Weights);
+        int[] tokens = GreedyText.Of(a, Math.Min(StepsToCompare, original.Config.SeqLen), cancellation);
+        KvCache cache = new(copy.Config);
+        float[] choices = new float[tokens.Length - 1];
+        b.Forward([.. tokens[..^1].Select(token => new Row(token, cache, Want.Token))], choices);
+        return (choices.Zip(tokens[1..]).Count(pair => pair.First == pair.Second), choices.Length);
     }
 
     /// <summary>Shows the bytes written, and stops the work between two tensors after Ctrl-C.</summary>

@@ -1,6 +1,9 @@
 using System.CommandLine;
 using System.Text;
-using Llama2.Simple;
+using Llama2.Cli.Models;
+using Llama2.Cli.Options;
+using Llama2.Cli.Terminal;
+using Llama2.Fast;
 
 namespace Llama2.Cli.Commands;
 
@@ -9,23 +12,19 @@ internal static class TokenizeCommand
 {
     public static void AddTo(Command command)
     {
-        Argument<string> text = new("text") { Description = "the text, or - to read it from stdin" };
-        Option<string?> tokenizer = new("--tokenizer", "-tokenizer", "-z") { Description = "tokenizer; default: the one that ships", HelpName = "file" };
-        Option<bool> noBos = new("--no-bos") { Description = "without the token that begins a text" };
-        Option<bool> pieces = new("--pieces") { Description = "id and piece, a token a line" };
-        command.Add(text);
-        command.Add(tokenizer);
-        command.Add(noBos);
-        command.Add(pieces);
+        Argument<string> text = command.AddArgument<string>("text", "the text, or - to read it from stdin");
+        Option<string?> tokenizer = ModelOptions.AddTokenizer(command, "the one that ships");
+        Option<bool> noBos = command.AddFlag("--no-bos", "without the token that begins a text");
+        Option<bool> pieces = command.AddFlag("--pieces", "id and piece, a token a line");
         command.SetAction(result =>
         {
-            Tokenizer t = ModelFiles.OpenTokenizer(result.GetValue(tokenizer));
+            FastTokenizer t = new(ModelFiles.OpenTokenizer(result.GetValue(tokenizer)));
             int[] ids = t.Encode(Read(result.GetRequiredValue(text)), bos: !result.GetValue(noBos));
             if (result.GetValue(pieces))
                 Output.Write(string.Concat(ids.Select(id => $"{id} {Encoding.UTF8.GetString(t.Piece(id)).ReplaceLineEndings("\\n")}\n")));
             else
                 Output.WriteLine(string.Join(' ', ids));
-            return Program.Success;
+            return ExitCode.Success;
         });
     }
 

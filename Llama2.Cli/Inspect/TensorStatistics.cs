@@ -1,20 +1,19 @@
-using Llama2.Simple;
+using Llama2.Simple.Tensors;
 
-namespace Llama2.Cli;
+namespace Llama2.Cli.Inspect;
 
-/// <summary>What the elements of a tensor are like.</summary>
-/// <param name="Min">The least finite element.</param>
-/// <param name="Max">The greatest finite element.</param>
-/// <param name="Mean">The mean of the finite elements.</param>
-/// <param name="Deviation">Their standard deviation.</param>
-/// <param name="Outliers">How many are further from the mean than <see cref="OutlierDeviations"/> standard deviations.</param>
-/// <param name="NotFinite">How many are infinite or not a number.</param>
-internal sealed record TensorStatistics(float Min, float Max, double Mean, double Deviation, long Outliers, long NotFinite)
+/// <summary>
+/// Statistics of the finite elements of a tensor, and the number of the others. Outliers are further from the mean than
+/// <see cref="OutlierDeviations"/> standard deviations.
+/// </summary>
+internal sealed record TensorStatistics(float Min, float Max, double Mean, long Outliers, long NotFinite)
 {
-    /// <summary>Of normally distributed weights, two in a thousand million are as far away: what is, costs an int8 group its precision.</summary>
+    /// <summary>
+    /// Of normally distributed weights, two in a thousand million are as far away; an outlier costs its int8 group
+    /// precision.
+    /// </summary>
     public const int OutlierDeviations = 6;
 
-    /// <summary>Looks at all elements, twice.</summary>
     public static TensorStatistics Of(Tensor tensor)
     {
         float min = float.PositiveInfinity, max = float.NegativeInfinity;
@@ -33,7 +32,7 @@ internal sealed record TensorStatistics(float Min, float Max, double Mean, doubl
         double deviation = Math.Sqrt(squares / count);
         foreach (float value in Finite(tensor))
             outliers += Math.Abs(value - mean) > OutlierDeviations * deviation ? 1 : 0;
-        return new TensorStatistics(min, max, mean, deviation, outliers, (long)tensor.Rows * tensor.Columns - count);
+        return new TensorStatistics(min, max, mean, outliers, tensor.Elements - count);
     }
 
     private static IEnumerable<float> Finite(Tensor tensor)

@@ -1,27 +1,28 @@
 using Llama2.Simple;
 using Llama2.Simple.Formats;
+using Llama2.Simple.Formats.Llama2C;
 
-namespace Llama2.Cli;
+namespace Llama2.Cli.Models;
 
-/// <summary>Which checkpoint and which tokenizer a command means.</summary>
+/// <summary>Finds the checkpoint and the tokenizer that a command means.</summary>
 internal static class ModelFiles
 {
     private const string DefaultModel = "tales659K", DefaultTokenizer = "tok512-tales.bin", TokenizerName = "tokenizer.bin";
 
     /// <summary>The models that llama2.c's author publishes in this format.</summary>
-    internal static readonly string[] KnownModels = ["stories260K", "stories15M", "stories42M", "stories110M"];
+    public static readonly string[] KnownModels = ["stories260K", "stories15M", "stories42M", "stories110M"];
 
-    /// <summary>Where models are looked for by name: the working directory's folder first, then the one beside the program.</summary>
-    private static string[] WeightsFolders => ["weights", Path.Combine(AppContext.BaseDirectory, "weights")];
+    private static readonly string Shipped = Path.Combine(AppContext.BaseDirectory, "weights");
+    private static readonly string[] WeightsFolders = ["weights", Shipped]; // the working directory's first
 
     /// <summary>The model that ships with the program.</summary>
-    public static string DefaultCheckpoint => Path.Combine(AppContext.BaseDirectory, "weights", DefaultModel + ".bin");
+    public static string DefaultCheckpoint => Path.Combine(Shipped, DefaultModel + ".bin");
 
     /// <summary>Whether this is the model that ships, wherever the copy lies.</summary>
     public static bool IsDefault(string checkpoint) => Path.GetFileName(checkpoint) == DefaultModel + ".bin";
 
-    /// <summary>A file as it is named, or the model of that name in a folder weights/; without a name the model that ships.</summary>
-    /// <exception cref="CheckpointException">There is neither.</exception>
+    /// <summary>The file of this name, or the model of this name in a folder weights/; without a name the model that ships.</summary>
+    /// <exception cref="ModelFileException">There is neither.</exception>
     public static string FindCheckpoint(string? nameOrPath)
     {
         if (nameOrPath is null)
@@ -34,24 +35,25 @@ internal static class ModelFiles
             if (places.FirstOrDefault(File.Exists) is { } found)
                 return found;
             if (KnownModels.Contains(nameOrPath))
-                throw new CheckpointException(places[0], "file", "a file", $"nothing there; `llama2 pull {nameOrPath}` downloads it");
+                throw new ModelFileException(places[0], "file", "a file", $"nothing there; `llama2 pull {nameOrPath}` downloads it");
         }
         return nameOrPath; // opening it says what is wrong
     }
 
-    /// <summary>
-    /// The tokenizer of a checkpoint: the one named, else tokenizer.bin beside the checkpoint, in the working directory or
-    /// in weights/; the model that ships and stories260K have their own.
-    /// </summary>
-    /// <exception cref="TokenizerException">There is none, or it is of another size than the checkpoint's vocabulary.</exception>
+    /// <summary>The tokenizer named, else that of the checkpoint.</summary>
+    /// <exception cref="ModelFileException">There is none, or it is of another size than the checkpoint's vocabulary.</exception>
     public static Tokenizer OpenTokenizer(string? path, string checkpoint, int vocabSize) =>
         TokenizerFile.Open(path ?? FindTokenizer(checkpoint), vocabSize);
 
     /// <summary>The tokenizer named, else that of the model that ships; of any size.</summary>
     public static Tokenizer OpenTokenizer(string? path) =>
-        TokenizerFile.Open(path ?? Path.Combine(AppContext.BaseDirectory, "weights", DefaultTokenizer));
+        TokenizerFile.Open(path ?? Path.Combine(Shipped, DefaultTokenizer));
 
-    internal static string FindTokenizer(string checkpoint)
+    /// <summary>
+    /// tokenizer.bin beside the checkpoint, in the working directory or in weights/; the model that ships and stories260K
+    /// have their own.
+    /// </summary>
+    public static string FindTokenizer(string checkpoint)
     {
         string beside = Path.GetDirectoryName(checkpoint) is { Length: > 0 } folder ? folder : ".";
         string[] names = Path.GetFileName(checkpoint) switch
@@ -60,9 +62,10 @@ internal static class ModelFiles
             "stories260K.bin" => ["tok512.bin", TokenizerName],
             _ => [TokenizerName],
         };
-        string[] places = [.. names.SelectMany(name => (string[])[Path.Combine(beside, name), name, .. WeightsFolders.Select(weights => Path.Combine(weights, name))])];
+        string[] folders = [beside, "", .. WeightsFolders];
+        string[] places = [.. names.SelectMany(name => folders.Select(folder => Path.Combine(folder, name)))];
         return places.FirstOrDefault(File.Exists)
-            ?? throw new TokenizerException(places[0], "file", "a tokenizer for this checkpoint (-z FILE names one)",
+            ?? throw new ModelFileException(places[0], "file", "a tokenizer for this checkpoint (-z FILE names one)",
                 "nothing there, nor at " + string.Join(", ", places.Skip(1).Distinct()));
     }
 }

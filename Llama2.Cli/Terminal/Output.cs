@@ -1,11 +1,12 @@
 using System.Text;
 
-namespace Llama2.Cli;
+namespace Llama2.Cli.Terminal;
 
 /// <summary>stdout, as UTF-8 on every platform, flushed at each write so that text appears token by token.</summary>
 internal static class Output
 {
-    private static readonly StreamWriter Writer = new(Console.OpenStandardOutput(), new UTF8Encoding(encoderShouldEmitUTF8Identifier: false)) { AutoFlush = true, NewLine = "\n" };
+    private static readonly StreamWriter Writer =
+        new(Console.OpenStandardOutput(), new UTF8Encoding(encoderShouldEmitUTF8Identifier: false)) { AutoFlush = true, NewLine = "\n" };
 
     public static void Write(string text)
     {

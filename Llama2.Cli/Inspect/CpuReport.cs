@@ -2,19 +2,24 @@ using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics.Arm;
 using System.Runtime.Intrinsics.X86;
 using System.Text.Json.Nodes;
+using Llama2.Cli.Terminal;
 using Llama2.Fast;
 
-namespace Llama2.Cli;
+namespace Llama2.Cli.Inspect;
 
-/// <summary>What inspect --cpu says: the kernels of Llama2.Fast, and why this machine takes which.</summary>
+/// <summary>The report of inspect --cpu: the kernels of Llama2.Fast, which one this machine takes, and why.</summary>
 internal static class CpuReport
 {
     public static JsonObject Create()
     {
+        IReadOnlyList<string> supported = FastTransformer.KernelNames;
         string? forced = Environment.GetEnvironmentVariable(FastTransformer.KernelVariable) is { Length: > 0 } name ? name : null;
-        if (forced is not null && !FastTransformer.KernelNames.Contains(forced))
-            throw new UsageException($"{FastTransformer.KernelVariable}: this machine has no kernel {forced}, only {string.Join(", ", FastTransformer.KernelNames)}");
-        string chosen = forced ?? FastTransformer.KernelNames[0];
+        string chosen = forced ?? supported[0];
+        if (!supported.Contains(chosen))
+        {
+            throw new UsageException(
+                $"{FastTransformer.KernelVariable}: this machine has no kernel {chosen}, only {string.Join(", ", supported)}");
+        }
         return new JsonObject
         {
             ["architecture"] = $"{RuntimeInformation.ProcessArchitecture}",
@@ -25,7 +30,7 @@ internal static class CpuReport
             ["kernels"] = new JsonArray([.. FastTransformer.AllKernelNames.Select(kernel => new JsonObject
             {
                 ["kernel"] = kernel,
-                ["supported"] = FastTransformer.KernelNames.Contains(kernel),
+                ["supported"] = supported.Contains(kernel),
                 ["chosen"] = kernel == chosen,
             })]),
         };

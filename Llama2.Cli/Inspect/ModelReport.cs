@@ -1,19 +1,17 @@
 using System.Text;
 using System.Text.Json.Nodes;
+using Llama2.Cli.Models;
 using Llama2.Simple;
 using Llama2.Simple.Formats;
+using Llama2.Simple.Formats.Llama2C;
 
-namespace Llama2.Cli;
+namespace Llama2.Cli.Inspect;
 
-/// <summary>What inspect says of a checkpoint, as JSON; its text is made of the same.</summary>
+/// <summary>The report of inspect on a checkpoint, as JSON; its text is made of the same.</summary>
 internal static class ModelReport
 {
-    /// <summary>Reads all there is to say.</summary>
-    /// <param name="checkpoint">The model.</param>
-    /// <param name="context">Tokens that the memory is reckoned for.</param>
-    /// <param name="statistics">Whether to look at each element of each tensor.</param>
-    /// <param name="tokenizer">The tokenizer, or null to look for it.</param>
-    /// <exception cref="TokenizerException">The tokenizer that was named is no tokenizer for this model.</exception>
+    /// <summary>Makes the report; statistics read each element of each tensor.</summary>
+    /// <exception cref="ModelFileException">The tokenizer that was named is no tokenizer for this model.</exception>
     public static JsonObject Create(Checkpoint checkpoint, int context, bool statistics, string? tokenizer)
     {
         CheckpointHeader header = checkpoint.Header;
@@ -21,33 +19,22 @@ internal static class ModelReport
         {
             ["file"] = checkpoint.Path,
             ["format"] = $"llama2.c v{header.Version}",
-            ["type"] = header.Version == 2 ? $"q8_0, groups of {header.GroupSize}" : "f32",
+            ["type"] = checkpoint.Weights.Classifier.Describe(),
             ["bytes"] = checkpoint.Length,
-            ["parameters"] = header.Tensors().Where(IsLearned).Sum(tensor => tensor.Count * tensor.Elements),
+            ["parameters"] = checkpoint.Weights.Named().Sum(named => named.Tensor.Elements),
             ["header"] = Header(header),
             ["derived"] = Derived(header.Config),
             ["memory"] = Memory(checkpoint, context),
             ["tokenizer"] = Describe(checkpoint, tokenizer),
-            ["tensors"] = new JsonArray([.. header.Tensors().SelectMany(tensor => Rows(checkpoint.Weights, tensor, statistics))]),
+            ["tensors"] = new JsonArray([.. header.Tensors().SelectMany(spec => Rows(checkpoint.Weights, spec, statistics))]),
         };
     }
 
-    private static bool IsLearned(TensorSpec tensor) => tensor.Name != "rope_tables";
-
     private static JsonObject Header(CheckpointHeader header)
     {
-        Config c = header.Config;
-        return new JsonObject
-        {
-            ["dim"] = c.Dim,
-            ["hidden_dim"] = c.HiddenDim,
-            ["n_layers"] = c.LayerCount,
-            ["n_heads"] = c.HeadCount,
-            ["n_kv_heads"] = c.KvHeadCount,
-            ["vocab_size"] = c.VocabSize,
-            ["seq_len"] = c.SeqLen,
-            ["shared_classifier"] = header.SharedClassifier,
-        };
+        JsonObject fields = new(Config.FieldNames.Zip(header.Config.Fields, (name, value) => KeyValuePair.Create(name, (JsonNode?)value)));
+        fields["shared_classifier"] = header.SharedClassifier;
+        return fields;
     }
 
     private static JsonObject Derived(Config c) => new()
@@ -80,11 +67,11 @@ internal static class ModelReport
     {
         if (!statistics)
             return [Row(spec, spec.Name, spec.Count)];
-        return Enumerable.Range(0, IsLearned(spec) ? spec.Count : 0).Select(layer =>
+        bool isWeight = spec.Name != "rope_tables";
+        return Enumerable.Range(0, isWeight ? spec.Count : 0).Select(layer =>
         {
-            Tensor tensor = weights.Matrix(spec.Name, layer) ?? new FloatTensor(1, spec.Columns, weights.Vector(spec.Name, layer));
             JsonObject row = Row(spec, spec.Count == 1 ? spec.Name : $"{spec.Name}[{layer}]", 1);
-            TensorStatistics found = TensorStatistics.Of(tensor);
+            TensorStatistics found = TensorStatistics.Of(weights[spec.Name, layer]);
             row["min"] = Finite(found.Min);
             row["max"] = Finite(found.Max);
             row["mean"] = Finite((float)found.Mean);
@@ -96,12 +83,12 @@ internal static class ModelReport
 
     private static JsonObject Row(TensorSpec spec, string name, int count)
     {
-        int[] shape = [.. (count == 1 ? (int[])[] : [count]), .. (spec.Rows == 1 ? (int[])[] : [spec.Rows]), spec.Columns];
+        int[] shape = [.. (int[])(count == 1 ? [] : [count]), .. (int[])(spec.Rows == 1 ? [] : [spec.Rows]), spec.Columns];
         return new JsonObject
         {
             ["tensor"] = name,
             ["shape"] = new JsonArray([.. shape.Select(size => JsonValue.Create(size))]),
-            ["type"] = spec.GroupSize == 0 ? "f32" : "q8_0",
+            ["type"] = spec.TypeName,
             ["bytes"] = count * spec.Bytes,
         };
     }
@@ -115,24 +102,25 @@ internal static class ModelReport
             string file = path ?? ModelFiles.FindTokenizer(checkpoint.Path);
             return Summary(file, TokenizerFile.Open(file, checkpoint.Config.VocabSize));
         }
-        catch (TokenizerException e) when (path is null)
+        catch (ModelFileException e) when (path is null)
         {
-            return e.Message; // the model is what was asked for
+            return e.Message; // the report is about the model, which may lack one
         }
     }
 
     private static JsonObject Summary(string file, Tokenizer tokenizer)
     {
         int[] ids = [.. Enumerable.Range(0, tokenizer.VocabSize)];
+        int longest = ids.MaxBy(id => tokenizer.Piece(id).Length);
         return new JsonObject
         {
             ["file"] = file,
             ["tokens"] = tokenizer.VocabSize,
             ["byte_tokens"] = ids.Count(id => Encoding.Latin1.GetString(tokenizer.Piece(id)) is ['<', '0', 'x', _, _, '>']),
-            ["longest_piece_bytes"] = ids.Max(id => tokenizer.Piece(id).Length),
-            ["longest_piece"] = Encoding.UTF8.GetString(tokenizer.Piece(ids.MaxBy(id => tokenizer.Piece(id).Length))).ReplaceLineEndings("\\n"),
-            ["bos"] = Tokenizer.Bos,
-            ["eos"] = Tokenizer.Eos,
+            ["longest_piece_bytes"] = tokenizer.Piece(longest).Length,
+            ["longest_piece"] = Encoding.UTF8.GetString(tokenizer.Piece(longest)).ReplaceLineEndings("\\n"),
+            ["bos"] = tokenizer.Bos,
+            ["eos"] = tokenizer.Eos,
         };
     }
 }

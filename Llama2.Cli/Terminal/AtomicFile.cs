@@ -1,16 +1,14 @@
-namespace Llama2.Cli;
+namespace Llama2.Cli.Terminal;
 
 /// <summary>
 /// A file that appears under its name when it is complete, or not at all: it is written beside its place, flushed to the
-/// disk and renamed. Whatever goes wrong before that (a full disk, Ctrl-C, an error) leaves what was there before.
+/// disk and renamed. A full disk, Ctrl-C or any other error before that leaves the old file.
 /// </summary>
 internal static class AtomicFile
 {
-    private const int MaxLinks = 40; // as Linux counts, before it calls them a loop
+    private const int MaxLinks = 40; // Linux's own limit, which ends loops of links
 
-    /// <summary>Writes a file.</summary>
-    /// <param name="path">The name; a link is followed, a device (/dev/stdout) is written in place.</param>
-    /// <param name="write">Writes the contents. What it throws passes through, but for errors of the disk.</param>
+    /// <summary>Writes a file; a link is followed, a device (/dev/stdout) is written in place.</summary>
     /// <exception cref="OutputException">The file cannot be written.</exception>
     public static void Write(string path, Action<Stream> write)
     {
@@ -52,10 +50,13 @@ internal static class AtomicFile
         }
     }
 
-    /// <summary>Whether two names, links followed, mean one place.</summary>
+    /// <summary>Whether two names, links followed, mean one file.</summary>
     public static bool IsSame(string a, string b) => RealPath(a) == RealPath(b);
 
-    /// <summary>The full path without links in any of its parts; what does not exist yet is kept as it is named.</summary>
+    /// <summary>Whether the folder of a file exists, so that the file can be written.</summary>
+    public static bool HasFolder(string path) => path != "" && Directory.Exists(Path.GetDirectoryName(Path.GetFullPath(path)));
+
+    /// <summary>The full path without links in any of its parts, some of which may not exist yet.</summary>
     private static string RealPath(string path, int links = 0)
     {
         if (links > MaxLinks)

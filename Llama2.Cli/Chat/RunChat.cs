@@ -1,0 +1,75 @@
+using Llama2.Cli.Terminal;
+using Llama2.Simple;
+using Llama2.Simple.Generation;
+using Llama2.Simple.Text;
+
+namespace Llama2.Cli.Chat;
+
+/// <summary>run.c's chat loop (-m chat), without its limits of 512 bytes: the same prompts, the same draws of the sampler.</summary>
+internal sealed class RunChat(ITransformer transformer, Sequence sequence, ITokenizer tokenizer, int steps, CancellationToken cancellation)
+{
+    private readonly Batch _batch = new(transformer);
+
+    /// <summary>Talks until the input ends, the context is full or Ctrl-C.</summary>
+    /// <param name="system">The system prompt; null to ask for it.</param>
+    /// <param name="user">The first user prompt; null to ask for it.</param>
+    public int Run(string? system, string? user)
+    {
+        using StreamReader input = new(Console.OpenStandardInput());
+        sequence.IsEnd = token => token == tokenizer.Eos;
+        system ??= Ask("Enter system prompt (optional): ");
+        for (int[] end = []; ; end = [tokenizer.Eos]) // the EOS that ended an answer is fed with the next turn
+        {
+            user ??= Ask("User: ");
+            if (user is null)
+            {
+                Output.WriteLine();
+                return cancellation.IsCancellationRequested ? ExitCode.Interrupted : ExitCode.Success;
+            }
+            string turn = string.IsNullOrEmpty(system) ? $"[INST] {user} [/INST]" : $"[INST] <<SYS>>\n{system}\n<</SYS>>\n\n{user} [/INST]";
+            Output.Write("Assistant: ");
+            Answer([.. end, .. tokenizer.Encode(turn)]);
+            if (sequence.End == TextEnd.Cancelled)
+                return ExitCode.Interrupted;
+            if (sequence.End != TextEnd.Model)
+            {
+                Notes.Write($"the conversation ends here: {steps} tokens are used up");
+                return ExitCode.Success;
+            }
+            system = user = null;
+        }
+
+        string? Ask(string question)
+        {
+            Output.Write(question);
+            return cancellation.IsCancellationRequested ? null : input.ReadLine();
+        }
+    }
+
+    private void Answer(int[] turn)
+    {
+        int fed = Math.Min(turn.Length, steps - sequence.Tokens.Length);
+        if (fed == 0)
+        {
+            sequence.Finish(TextEnd.Length);
+            Output.WriteLine();
+            return;
+        }
+        sequence.Append(turn.AsSpan(0, fed));
+        sequence.MaxNewTokens = fed < turn.Length ? 0 : steps - sequence.Tokens.Length + 1;
+        sequence.Text = new StoppableText(tokenizer, turn[^1], []);
+        SkipCoins(fed - 1);
+        foreach (string text in _batch.Run(sequence, cancellation))
+            Output.Write(text);
+        Output.WriteLine();
+    }
+
+    // run.c samples after each token of the prompt, too
+    private void SkipCoins(int count)
+    {
+        ulong state = sequence.Sampler.RandomState;
+        for (int i = 0; i < count && sequence.Sampler.Temperature != 0; i++)
+            Sampler.RandomFloat(ref state);
+        sequence.Sampler.RandomState = state;
+    }
+}

@@ -1,0 +1,98 @@
+using System.Text;
+using System.Text.Json;
+using Llama2.Cli.Models;
+using Llama2.Cli.Terminal;
+using Llama2.Simple.Generation;
+using Llama2.Simple.Text;
+
+namespace Llama2.Cli.Generate;
+
+/// <summary>
+/// Many prompts, several of them in each forward pass. A prompt's text does not depend on the others: it is what generate
+/// prints for it alone. Texts come in the order of their prompts.
+/// </summary>
+internal sealed class BatchRun(LoadedModel model, Func<Sequence> newSequence, string[] stops, int steps, CancellationToken cancellation)
+{
+    private const int MaxSequences = 8; // in a forward pass
+    private const int MaxWaiting = 64;  // texts that are not printed yet, since an earlier one goes on
+
+    private bool _bad;
+
+    /// <summary>Runs the prompts of a file: a JSON object a line, with a string "prompt" and perhaps a number "seed".</summary>
+    /// <returns>The exit code: a bad line is reported and skipped, and makes it 2.</returns>
+    public int Run(string path)
+    {
+        using StreamReader reader = path == "-" ? new(Console.OpenStandardInput(), Encoding.UTF8) : new(path, Encoding.UTF8);
+        using IEnumerator<Story> stories = Read(reader, path).GetEnumerator();
+        Batch batch = new(model.Transformer);
+        List<Story> running = [];
+        Queue<Story> unprinted = new(); // in order
+        for (bool more = true; ;)
+        {
+            while (more && running.Count < MaxSequences && unprinted.Count < MaxWaiting && (more = stories.MoveNext()))
+            {
+                batch.Add(stories.Current.Sequence);
+                running.Add(stories.Current);
+                unprinted.Enqueue(stories.Current);
+            }
+            if (running.Count == 0 || cancellation.IsCancellationRequested)
+                break;
+            batch.Step();
+            running.ForEach(story => story.Add(story.Sequence.NewText));
+            running.RemoveAll(story => story.Sequence.End is not null);
+            while (unprinted.TryPeek(out Story? first) && first.Sequence.End is not null)
+                Output.WriteLine(ResultJson.Line(unprinted.Dequeue().Result));
+        }
+        return cancellation.IsCancellationRequested ? ExitCode.Interrupted : _bad ? ExitCode.BadFile : ExitCode.Success;
+    }
+
+    private IEnumerable<Story> Read(StreamReader reader, string path)
+    {
+        for (int line = 1; reader.ReadLine() is { } json; line++)
+        {
+            if (json.Length == 0)
+                continue;
+            if (Parse(json, out string? problem) is { } prompt)
+            {
+                yield return Begin(line, prompt.Text, prompt.Seed);
+                continue;
+            }
+            _bad = true;
+            Notes.Write($"llama2: {path}: line {line}: {problem}");
+        }
+    }
+
+    private static (string Text, ulong? Seed)? Parse(string json, out string? problem)
+    {
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(json);
+            ulong seed = 0;
+            JsonElement root = document.RootElement, prompt = default;
+            problem = root.ValueKind != JsonValueKind.Object ? "expected an object"
+                : !root.TryGetProperty("prompt", out prompt) ? "prompt: expected a string, found nothing"
+                : prompt.ValueKind != JsonValueKind.String ? $"prompt: expected a string, found {prompt.ValueKind}"
+                : root.TryGetProperty("seed", out JsonElement number) && !IsSeed(number, out seed) ? "seed: expected a whole number from 1"
+                : null;
+            return problem is null ? (prompt.GetString()!, seed == 0 ? null : seed) : null;
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException) // the latter for half a surrogate pair
+        {
+            problem = "no JSON: " + e.Message.ReplaceLineEndings(" ");
+            return null;
+        }
+    }
+
+    private static bool IsSeed(JsonElement number, out ulong seed)
+    {
+        seed = 0;
+        return number.ValueKind == JsonValueKind.Number && number.TryGetUInt64(out seed) && seed != 0;
+    }
+
+    private Story Begin(int line, string prompt, ulong? seed)
+    {
+        Sequence sequence = newSequence();
+        sequence.Sampler.RandomState = seed ?? sequence.Sampler.RandomState;
+        return new Story(sequence, model.Tokenizer, model.Tokenizer.Encode(prompt), steps, stops, line: line);
+    }
+}

@@ -1,0 +1,41 @@
+using System.Diagnostics;
+using Llama2.Cli.Terminal;
+using Llama2.Simple.Generation;
+
+namespace Llama2.Cli.Generate;
+
+/// <summary>The times of a sequence's steps, for the summary on stderr; to be created before the first step.</summary>
+internal sealed class Speed(Sequence sequence)
+{
+    private readonly int _loaded = sequence.Fed, _promptTokens = sequence.Tokens.Length - sequence.Fed;
+    private readonly long _started = Stopwatch.GetTimestamp();
+    private long _firstToken, _ended;
+
+    /// <summary>To be called after each step.</summary>
+    public void Step()
+    {
+        _ended = Stopwatch.GetTimestamp();
+        if (_firstToken == 0 && sequence.Fed - _loaded >= _promptTokens)
+            _firstToken = _ended;
+    }
+
+    /// <summary>Prints tokens per second of prompt and generation, and run.c's "achieved tok/s".</summary>
+    public void Report()
+    {
+        int fed = sequence.Fed - _loaded;
+        TimeSpan prompt = Stopwatch.GetElapsedTime(_started, _firstToken == 0 ? _ended : _firstToken);
+        TimeSpan generation = Stopwatch.GetElapsedTime(_firstToken, _ended);
+        Notes.Write($"prompt: {_promptTokens} tokens, {PerSecond(Math.Min(fed, _promptTokens), prompt)} tok/s; "
+            + $"generation: {sequence.Sampled} tokens, {PerSecond(sequence.Sampled - 1, generation)} tok/s; "
+            + $"time to first token: {prompt.TotalMilliseconds:F1} ms");
+        // run.c's clock starts after the first token, whose pass may be slower. A prompt takes few passes here, which all count.
+        if (fed > 1)
+        {
+            double seconds = Stopwatch.GetElapsedTime(_promptTokens == 1 ? _firstToken : _started, _ended).TotalSeconds;
+            Notes.Write($"achieved tok/s: {(fed - 1) / seconds:F6}");
+        }
+    }
+
+    private static string PerSecond(int tokens, TimeSpan time) =>
+        tokens > 0 && time > TimeSpan.Zero ? $"{tokens / time.TotalSeconds:F1}" : "-";
+}

@@ -1,0 +1,27 @@
+using Llama2.Cli.Terminal;
+using Llama2.Simple;
+using Llama2.Simple.Generation;
+using Llama2.Simple.Generation.Saved;
+
+namespace Llama2.Cli.Models;
+
+/// <summary>Reads and writes the sessions of one model and implementation.</summary>
+internal sealed class SessionStore(LoadedModel model)
+{
+    private byte[]? _fingerprint;
+
+    private byte[] Fingerprint => _fingerprint ??= ModelFingerprint.Of(model.Config, model.Weights);
+
+    public SavedSession Load(string path) => SessionFile.Read(path, model.Config, Fingerprint, model.Implementation);
+
+    /// <summary>Saves the tokens that were fed and the one that comes next, or else the token that ended the text.</summary>
+    public void Save(string path, Sequence sequence, int? end = null, string notes = "")
+    {
+        List<int> tokens = [.. sequence.Tokens[..Math.Min(sequence.Tokens.Length, sequence.Fed + 1)]];
+        if (end is not null)
+            tokens.Add(end.Value);
+        ISampler sampler = sequence.Sampler;
+        SavedSession saved = new([.. tokens], sequence.Cache, sampler.Temperature, sampler.TopP, sampler.RandomState, notes);
+        AtomicFile.Write(path, stream => SessionFile.Write(stream, saved, model.Config, Fingerprint, model.Implementation));
+    }
+}

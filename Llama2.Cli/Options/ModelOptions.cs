@@ -1,0 +1,64 @@
+using System.CommandLine;
+using System.Globalization;
+using Llama2.Cli.Models;
+using Llama2.Cli.Terminal;
+using Llama2.Fast;
+
+namespace Llama2.Cli.Options;
+
+/// <summary>The options that name a model and choose its implementation.</summary>
+internal sealed class ModelOptions
+{
+    private readonly Argument<string?> _checkpoint;
+    private readonly Option<string?> _checkpointOption, _tokenizer, _quantize;
+    private readonly Option<string> _implementation;
+    private readonly Option<int> _threads;
+    private readonly Option<bool> _silent;
+
+    public ModelOptions(Command command)
+    {
+        _checkpoint = AddCheckpoint(command, "checkpoint");
+        _checkpointOption = command.AddOption<string?>("--checkpoint -checkpoint", "file", "the same, as an option");
+        _tokenizer = AddTokenizer(command, "tokenizer.bin beside the checkpoint, here or in weights/");
+        string[] names = LoadedModel.Implementations;
+        _implementation = command.AddChoice("--impl", "name", "implementation: " + string.Join(" or ", names), names);
+        _threads = command.AddOption<int>(
+            "--threads", "int", $"threads of fast; default: one for each core, here {FastTransformer.DefaultThreads}");
+        _quantize = command.AddOption<string?>("--quantize", "type", "q8_0: a float32 checkpoint becomes int8 as it is loaded");
+        _quantize.AcceptOnlyFromAmong("q8_0");
+        _silent = command.AddFlag("--silent", "nothing on stderr but errors");
+        _checkpoint.Validators.Add(result =>
+        {
+            if (result.Tokens is [{ Value: ['-', _, ..] option }])
+                result.AddError($"there is no option {option}");
+        });
+        _threads.Validators.Add(result =>
+        {
+            string text = result.Tokens[0].Value;
+            if (int.TryParse(text, NumberStyles.Integer, CultureInfo.InvariantCulture, out int threads) && threads is < 1 or > 1024)
+                result.AddError($"--threads: expected 1 to 1024, found {text}");
+        });
+    }
+
+    /// <summary>The argument of every command that takes a model.</summary>
+    public static Argument<string?> AddCheckpoint(Command command, string name) => command.AddArgument<string?>(
+        name, "checkpoint file of llama2.c, or the name of a model in weights/; default: the model that ships", ArgumentArity.ZeroOrOne);
+
+    /// <summary>The option of every command that takes a tokenizer.</summary>
+    public static Option<string?> AddTokenizer(Command command, string theDefault) =>
+        command.AddOption<string?>("--tokenizer -tokenizer -z", "file", "tokenizer; default: " + theDefault);
+
+    /// <summary>Whether notes on stderr are unwanted.</summary>
+    public bool IsSilent(ParseResult result) => result.GetValue(_silent);
+
+    /// <summary>Opens the model and says on stderr which it is.</summary>
+    public LoadedModel Load(ParseResult result)
+    {
+        string path = ModelFiles.FindCheckpoint(result.GetValue(_checkpoint) ?? result.GetValue(_checkpointOption));
+        LoadedModel model = new(path, result.GetValue(_tokenizer), result.GetValue(_implementation)!, result.GetValue(_threads),
+            quantize: result.GetValue(_quantize) is not null);
+        if (!IsSilent(result))
+            Notes.Write(model.Describe());
+        return model;
+    }
+}

@@ -1,0 +1,34 @@
+using System.CommandLine;
+using Llama2.Cli.Terminal;
+
+namespace Llama2.Cli.Options;
+
+/// <summary>The files of the session to begin with, and of the session to save at the end.</summary>
+internal sealed class SessionOptions(Command command)
+{
+    private readonly Option<string?> _load = command.AddOption<string?>("--load-session", "file", "go on with a saved session");
+    private readonly Option<string?> _save = command.AddOption<string?>("--save-session", "file", "save the session at the end");
+
+    private readonly Option<string?> _persist = command.AddOption<string?>(
+        "--persist-session", "file", "both: load the file if it is there, save to it at the end");
+
+    public bool IsUsed(ParseResult result) => ((Option[])[_load, _save, _persist]).Any(result.IsGiven);
+
+    /// <summary>The file to begin with, or null.</summary>
+    /// <exception cref="UsageException">The options contradict each other.</exception>
+    public string? LoadPath(ParseResult result)
+    {
+        UsageException.ThrowIf(result.IsGiven(_persist) && (result.IsGiven(_load) || result.IsGiven(_save)),
+            "--persist-session already means --load-session and --save-session");
+        string? persist = result.GetValue(_persist);
+        return result.GetValue(_load) ?? (Path.Exists(persist) ? persist : null);
+    }
+
+    /// <summary>The file to end with, or null; its folder is there.</summary>
+    /// <exception cref="OutputException">There is no such folder: better said before the work than after it.</exception>
+    public string? SavePath(ParseResult result)
+    {
+        string? path = result.GetValue(_save) ?? result.GetValue(_persist);
+        return path is null || AtomicFile.HasFolder(path) ? path : throw new OutputException(path, new DirectoryNotFoundException());
+    }
+}

@@ -1,0 +1,47 @@
+using System.Runtime.InteropServices;
+
+namespace Llama2.Cli.Terminal;
+
+/// <summary>
+/// Ctrl-C cancels what is going on. A command ends at the first press, a conversation at the second in a row; one press
+/// more ends the process at once. SIGTERM counts as all presses that a clean end takes.
+/// </summary>
+internal sealed class Interrupt : IDisposable
+{
+    private readonly PosixSignalRegistration[] _registrations;
+    private readonly int _pressesToLeave;
+    private CancellationTokenSource _current = new();
+    private int _presses;
+
+    public Interrupt(int pressesToLeave = 1)
+    {
+        _pressesToLeave = pressesToLeave;
+        _registrations = [
+            PosixSignalRegistration.Create(PosixSignal.SIGINT, context => Press(context, 1)),
+            PosixSignalRegistration.Create(PosixSignal.SIGTERM, context => Press(context, pressesToLeave))];
+    }
+
+    public CancellationToken Token => _current.Token; // cancelled by the next press
+    public bool Leaves => Volatile.Read(ref _presses) >= _pressesToLeave;
+
+    /// <summary>A new token for what begins now; already cancelled if it is time to leave.</summary>
+    public CancellationToken Next()
+    {
+        CancellationTokenSource next = new();
+        _current = next;
+        if (Leaves)
+            next.Cancel();
+        return next.Token;
+    }
+
+    /// <summary>Forgets the presses so far: the user goes on.</summary>
+    public void Reset() => Volatile.Write(ref _presses, 0);
+
+    private void Press(PosixSignalContext context, int presses)
+    {
+        context.Cancel = Interlocked.Add(ref _presses, presses) <= _pressesToLeave;
+        _current.Cancel();
+    }
+
+    public void Dispose() => Array.ForEach(_registrations, registration => registration.Dispose());
+}
