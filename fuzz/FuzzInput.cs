@@ -2,11 +2,11 @@ using System.Runtime.InteropServices;
 
 namespace Llama2.Fuzz;
 
-/// <summary>Reads decisions from an input's bytes, first to last; where they are used up, all are zero.</summary>
+/// <summary>Reads decisions from the bytes of an input, first to last; behind the last byte, all are zero.</summary>
 internal ref struct FuzzInput(ReadOnlySpan<byte> data)
 {
-    // what kernels go wrong on: signs, denormals, the ends of the range, halves, what is no number
-    private static readonly float[] Nasty =
+    // signs, halves, denormals, the ends of the range, infinities and NaN
+    public static readonly float[] Nasty =
     [
         0f, -0f, 1f, -1f, 0.5f, 0.49999997f, 2.5f, -127.5f, 16777216f, 1e-9f, 1e9f, 1e-20f, 1e20f, float.Epsilon, -float.Epsilon,
         1.17549435e-38f, 1.1754942e-38f, 1e-38f, float.MaxValue, float.MinValue, 88.7f, -103.97f,
@@ -15,7 +15,7 @@ internal ref struct FuzzInput(ReadOnlySpan<byte> data)
 
     private ReadOnlySpan<byte> _data = data;
 
-    /// <summary>What has not been read.</summary>
+    /// <summary>The bytes not yet read.</summary>
     public readonly ReadOnlySpan<byte> Rest => _data;
 
     public int Byte()
@@ -27,11 +27,11 @@ internal ref struct FuzzInput(ReadOnlySpan<byte> data)
         return value;
     }
 
-    /// <summary>A number from <paramref name="least"/> to <paramref name="most"/>, at most 65,536 of them.</summary>
-    public int Between(int least, int most)
+    /// <summary>A number from <paramref name="min"/> to <paramref name="max"/>, at most 65,536 of them.</summary>
+    public int Between(int min, int max)
     {
-        int range = most - least + 1;
-        return least + ((range <= 256 ? Byte() : Byte() + (Byte() << 8)) % range);
+        int range = max - min + 1;
+        return min + ((range <= 256 ? Byte() : Byte() + (Byte() << 8)) % range);
     }
 
     public bool Bool() => (Byte() & 1) != 0;
@@ -51,7 +51,7 @@ internal ref struct FuzzInput(ReadOnlySpan<byte> data)
         return value[0];
     }
 
-    /// <summary>Floats of a kind the next byte chooses: small ones, of any bits, or small ones with nasty ones among them.</summary>
+    /// <summary>Floats of a kind that the next byte chooses: of any bits, small ones, or small ones with nasty ones among them.</summary>
     /// <param name="finite">Without infinities and NaN.</param>
     public void Fill(Span<float> floats, bool finite = false)
     {
@@ -59,7 +59,7 @@ internal ref struct FuzzInput(ReadOnlySpan<byte> data)
         ReadOnlySpan<byte> bytes = kind % 4 == 0 ? Bytes(4 * floats.Length) : Bytes(floats.Length);
         for (int i = 0; i < floats.Length; i++)
         {
-            // what is used up begins again, a little different
+            // behind the last byte the first follows again, a little different
             int b = bytes.IsEmpty ? i * 37 : bytes[i % bytes.Length] + (i / bytes.Length);
             floats[i] = (kind % 4) switch
             {

@@ -4,8 +4,8 @@ using System.Runtime.InteropServices;
 namespace Llama2.Fuzz;
 
 /// <summary>
-/// Memory between two pages that nobody may touch: whoever reads or writes one element too far kills the process, where an
-/// array would have hidden it. On Windows it is plain memory of exactly that length.
+/// Memory between two inaccessible pages: to read or write one element too far kills the process, where an array would have
+/// hidden it. On Windows it is plain memory.
 /// </summary>
 internal sealed unsafe class GuardedMemory<T> : MemoryManager<T> where T : unmanaged
 {
@@ -15,11 +15,10 @@ internal sealed unsafe class GuardedMemory<T> : MemoryManager<T> where T : unman
     private readonly T* _start;
     private bool _disposed;
 
-    /// <summary>Zeros, or what was given.</summary>
-    /// <param name="length">Elements.</param>
+    /// <param name="length">Elements, which are zero.</param>
     /// <param name="beforeEnd">
-    /// Bytes between the last element and the guard, to vary the alignment; -1 puts the first element right behind the
-    /// guard in front instead.
+    /// Bytes from the last element to the page behind it, to vary the alignment; -1 puts the first element at the end of the
+    /// page in front instead.
     /// </param>
     public GuardedMemory(int length, int beforeEnd = 0)
     {

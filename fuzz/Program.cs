@@ -1,5 +1,5 @@
-using System.Globalization;
 using Llama2.Fuzz.Engine;
+using SharpFuzz;
 
 namespace Llama2.Fuzz;
 
@@ -9,7 +9,7 @@ internal static class Program
         usage: fuzz TARGET|all [--seconds N] [--executions N] [--seed N] [--corpus DIR] [--findings DIR]
                fuzz TARGET --replay FILE|DIR ...
                fuzz TARGET --minimise FILE
-               fuzz seeds | list
+               fuzz list | seeds | instrument DIR
         See fuzz/README.md.
         """;
 
@@ -23,64 +23,56 @@ internal static class Program
             case ["seeds"]:
                 WriteSeeds();
                 return 0;
+            case ["instrument", string folder]:
+                InstrumentedProgram.Make(folder);
+                return 0;
+            case ["input", string name, string path]:
+                Target.Find(name)!.Run(File.ReadAllBytes(path));
+                return 0;
+            case ["worker", string name, string seedFolder, string corpusFolder, string findingsFolder]:
+                using (FlightRecorder recorder = new(AppContext.BaseDirectory))
+                    new Worker(Target.Find(name)!, recorder, seedFolder, corpusFolder, findingsFolder).Run();
+                return 0;
             case [string name, "--replay", .. { Length: > 0 } paths] when Target.Find(name) is { } target:
                 return Replay.Run(target, paths) ? 0 : 1;
             case [string name, "--minimise", string path] when Target.Find(name) is { } target:
                 return Replay.Minimise(target, path) ? 0 : 1;
-            case ["all", .. string[] rest] when Parse(new FuzzOptions(Target.Planted), rest) is { } options:
-                return Target.All.Sum(target => Supervisor.Run(options with { Target = target })) == 0 ? 0 : 1;
-            case [string name, .. string[] rest] when Target.Find(name) is { } target && Parse(new FuzzOptions(target), rest) is { } options:
-                return Fuzz(options);
+            case [string name] when Target.Find(name) is { } target && ServeOtherFuzzer(target):
+                return 0;
+            case ["all", .. string[] rest] when FuzzOptions.Parse(Target.Planted, rest) is { } options:
+                return Fuzz(Target.All.Select(target => options with { Target = target }));
+            case [string name, .. string[] rest] when Target.Find(name) is { } target && FuzzOptions.Parse(target, rest) is { } options:
+                return Fuzz([options]);
             default:
                 Console.Error.WriteLine(Usage);
                 return 1;
         }
     }
 
-    /// <summary>Lets whoever started the process drive: AFL or libFuzzer, through SharpFuzz where it is compiled in, or our own engine.</summary>
-    private static int Fuzz(FuzzOptions options)
+    private static int Fuzz(IEnumerable<FuzzOptions> targets)
     {
-#if SHARPFUZZ
-        if (SharpFuzzEngine.Run(options.Target))
-            return 0;
-#else
-        if (AflForkServer.Run(options.Target))
-            return 0;
-#endif
-        if (Environment.GetEnvironmentVariable(Supervisor.WorkerVariable) is null)
-            return Supervisor.Run(options) == 0 ? 0 : 1;
-        using Worker worker = new(options);
-        worker.Run();
-        return 0;
+        using Supervisor supervisor = new();
+        return targets.Sum(supervisor.Fuzz) == 0 ? 0 : 1;
     }
 
-    private static FuzzOptions? Parse(FuzzOptions options, ReadOnlySpan<string> args)
+    /// <summary>Serves afl-fuzz or libfuzzer-dotnet if one of them started this process.</summary>
+    private static bool ServeOtherFuzzer(Target target)
     {
-        for (; args is [string name, string value, ..]; args = args[2..])
+        if (Environment.GetEnvironmentVariable("__LIBFUZZER_SHM_ID") is not null)
         {
-            bool isNumber = double.TryParse(value, CultureInfo.InvariantCulture, out double number) && number >= 0;
-            switch (name)
-            {
-                case "--seconds" when isNumber:
-                    options = options with { Time = TimeSpan.FromSeconds(number) };
-                    break;
-                case "--executions" when isNumber:
-                    options = options with { Executions = (long)number };
-                    break;
-                case "--seed" when int.TryParse(value, CultureInfo.InvariantCulture, out int seed):
-                    options = options with { RandomSeed = seed };
-                    break;
-                case "--corpus":
-                    options = options with { CorpusFolder = value };
-                    break;
-                case "--findings":
-                    options = options with { FindingsFolder = value };
-                    break;
-                default:
-                    return null;
-            }
+            Fuzzer.LibFuzzer.Run(target.Run.Invoke);
+            return true;
         }
-        return args.IsEmpty ? options : null;
+        if (Environment.GetEnvironmentVariable("__AFL_SHM_ID") is null)
+            return false;
+        // out of process: a guard page kills the process that touches it
+        Fuzzer.OutOfProcess.Run(stream =>
+        {
+            using MemoryStream data = new();
+            stream.CopyTo(data);
+            target.Run(data.GetBuffer().AsSpan(0, (int)data.Length));
+        });
+        return true;
     }
 
     private static void WriteSeeds()

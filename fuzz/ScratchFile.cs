@@ -3,7 +3,7 @@ namespace Llama2.Fuzz;
 /// <summary>A file of this process, rewritten for each input: the readers under test open paths, as users do.</summary>
 internal sealed class ScratchFile
 {
-    // in memory where there is such a folder: no disk would stand tens of thousands of files a second for a night
+    // in memory where there is such a folder: thousands of files a second wear out a disk
     private static readonly string Folder = Directory.Exists("/dev/shm") ? "/dev/shm" : System.IO.Path.GetTempPath();
 
     public ScratchFile(string name)

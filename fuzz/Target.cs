@@ -1,6 +1,6 @@
 namespace Llama2.Fuzz;
 
-/// <summary>Tries the code under test with one input. It keeps no state, and throws where a promise was broken.</summary>
+/// <summary>Tries the code under test with one input. Keeps no state; throws if a promise is broken.</summary>
 internal delegate void TargetAction(ReadOnlySpan<byte> data);
 
 /// <summary>An input to begin with.</summary>
@@ -8,11 +8,8 @@ internal readonly record struct Seed(string Name, byte[] Data);
 
 /// <summary>Something to fuzz.</summary>
 /// <param name="Run">A static method of a class that gives the target its name.</param>
-/// <param name="Seeds">Small inputs that are accepted, made by a program.</param>
-/// <param name="Words">
-/// What no mutation would hit upon by chance, such as magic numbers. Asked for only by our own engine: code instrumented by
-/// SharpFuzz must not run before its driver does.
-/// </param>
+/// <param name="Seeds">Small inputs to begin with.</param>
+/// <param name="Words">Bytes that random mutations would not find, such as magic numbers; for our own loop.</param>
 internal sealed record Target(TargetAction Run, Func<IEnumerable<Seed>> Seeds, Func<byte[][]>? Words = null)
 {
     public string Name => Run.Method.DeclaringType!.Name;
@@ -36,9 +33,9 @@ internal sealed record Target(TargetAction Run, Func<IEnumerable<Seed>> Seeds, F
 
     public static Target? Find(string name) => All.Append(Planted).FirstOrDefault(target => target.Name == name);
 
-    /// <summary>The engine's own test; see there.</summary>
+    /// <summary>Tests the fuzzers themselves.</summary>
     public static Target Planted { get; } = new(Targets.Planted.Run, () => [new("seed-empty", [])]);
 }
 
-/// <summary>The code under test broke a promise without noticing it itself.</summary>
+/// <summary>The code under test broke a promise.</summary>
 internal sealed class BrokenPromiseException(string message) : Exception(message);

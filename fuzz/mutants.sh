@@ -17,8 +17,7 @@ mkdir whole && cp $tests/Llama2.*.dll whole
 # The tests of formats, numbers and models; those of commands and benchmarks see no more of them.
 suite() {
     dotnet "$tests/Llama2.Tests.dll" -noLogo -noColor -stopOnFail -class 'Llama2.Tests.Simple.*' -class 'Llama2.Tests.Properties.*' \
-        -class 'Llama2.Tests.Golden.*' -class 'Llama2.Tests.Fast.*' -class 'Llama2.Tests.Fuzz.CorpusTests' \
-        -method- '*A_megabyte_is_encoded_in_under_a_second' >"$copy/log" 2>&1
+        -class 'Llama2.Tests.Golden.*' -class 'Llama2.Tests.Fast.*' -class 'Llama2.Tests.Fuzz.CorpusTests' >"$copy/log" 2>&1
 }
 
 suite || { tail -20 "$copy/log"; echo "the tests fail without any mutant"; exit 1; }
@@ -46,24 +45,27 @@ while IFS='|' read -r name file command; do
     [ $# = 0 ] || [[ " $* " == *" $name "* ]] || continue
     try "$name" "$file" "$command"
 done <<'MUTANTS'
-wrong-lane-order|Llama2.Fast/Kernels/Tree.cs|s/Vector128.Create\(2, 3, 0, 1\)\);/Vector128.Create(1, 0, 3, 2));/; s/return v\[0\] \+ v\[1\];/return v[0] + v[2];/
-dropped-tail|Llama2.Fast/MatMul.cs|0,/if \(j < n\)/s//if (j + 1 < n)/
-less-for-less-or-equal|Llama2.Simple/Formats/TokenizerFile.cs|s/length > bytes.Length\)/length >= bytes.Length)/
-scale-of-the-neighbouring-group|Llama2.Fast/MatMulInt8.cs|s/scales\[2 \* scalesApart\]/scales[2 * scalesApart + 1]/
-rope-pair-swapped|Llama2.Fast/Rope.cs|s/float v0 = vec\[j\], v1 = vec\[j \+ 1\]/float v1 = vec[j], v0 = vec[j + 1]/
-gqa-head-off-by-one|Llama2.Fast/Attention.cs|s/Values \+ row \/ RowsOfKvHead \*/Values + (row + 1) \/ RowsOfKvHead % KvHeads */
-missing-bound-check|Llama2.Simple/Formats/CheckpointHeader.cs|s/tensor.Elements % tensor.GroupSize != 0/tensor.Elements < 0/
+wrong-lane-order|Llama2.Fast/Kernels/Lanes/Lanes128.cs|s/a\._a \+ a\._c \+ \(a\._b \+ a\._d\)/a._a + a._b + (a._c + a._d)/
+dropped-tail|Llama2.Fast/Kernels/MatMul.cs|0,/if \(j < n\)/s//if (j + 1 < n)/
+less-for-less-or-equal|Llama2.Simple/Formats/Llama2C/TokenizerFile.cs|s/length > bytes.Length\)/length >= bytes.Length)/
+scale-of-the-neighbouring-group|Llama2.Fast/Kernels/MatMulInt8.cs|s/scales\[2 \* scalesApart\]/scales[2 * scalesApart + 1]/
+rope-pair-swapped|Llama2.Fast/Pass/Rope.cs|s/float v0 = vec\[j\], v1 = vec\[j \+ 1\]/float v1 = vec[j], v0 = vec[j + 1]/
+gqa-head-off-by-one|Llama2.Fast/Kernels/Attention.cs|s/Values \+ kvHead \*/Values + (kvHead + 1) % heads.KvHeads */
+missing-bound-check|Llama2.Simple/Formats/Llama2C/CheckpointHeader.cs|s/tensor.Elements % tensor.GroupSize != 0/tensor.Elements < 0/
 unsigned-shift-made-signed|Llama2.Simple/Sampler.cs|s/state \^= state >> 12;/state ^= (ulong)((long)state >> 12);/
-causal-mask-off-by-one|Llama2.Fast/Attention.cs|s/Position \+ row % RowsOfKvHead \/ KvMul \+ 1/Position + Math.Min(row % RowsOfKvHead \/ KvMul + 2, Queries)/
-cache-position-off-by-one|Llama2.Fast/ForwardPass.cs|s/Value\(_layerIndex, _positions\[i\]\)\[first/Value(_layerIndex, Math.Max(0, _positions[i] - 1))[first/
+causal-mask-off-by-one|Llama2.Fast/Kernels/Attention.cs|s/Position \+ token \+ 1/Position + Math.Min(token + 2, heads.Tokens)/
+cache-position-off-by-one|Llama2.Fast/Pass/Regions.cs|s/cache.Value\(_layer, position\)/cache.Value(_layer, Math.Max(0, position - 1))/
 cache-loses-a-row|Llama2.Simple/KvCache.cs|s/old.AsSpan\(0, Length \* /old.AsSpan(0, Math.Max(0, Length - 1) * /
-groups-begin-at-each-row|Llama2.Simple/Tensor.cs|s/\(wGroup \+ 1L\) \* GroupSize - start, /long.MaxValue, /
-scales-of-other-rows|Llama2.Simple/Formats/CheckpointWriter.cs|s/row \* spec.Columns \/ spec.GroupSize\)\)/row * spec.Columns \/ spec.GroupSize \/ 2))/
-session-values-are-keys|Llama2.Simple/Formats/SessionFile.cs|s/session.Cache.Values\(layer\)/session.Cache.Keys(layer)/
-rightmost-merge|Llama2.Simple/Tokenizer.cs|s/a.Left.CompareTo\(b.Left\)/b.Left.CompareTo(a.Left)/
-shortlist-bound-of-the-weights|Llama2.Fast/Shortlist.cs|s/0\.501 \* Math/0.4 * Math/
-shortlist-bound-of-the-state|Llama2.Fast/Shortlist.cs|s/\(Math.Sqrt\(squaresOfErrors\)/(0.7 * Math.Sqrt(squaresOfErrors)/
-shortlist-bound-of-denormals|Llama2.Fast/Shortlist.cs|s/ \+ \(n \* 1e-37\)//
+groups-begin-at-each-row|Llama2.Simple/Tensors/Q8GroupsTensor.cs|s/\(wGroup \+ 1L\) \* GroupSize - start, /long.MaxValue, /
+scales-of-other-rows|Llama2.Simple/Formats/Llama2C/CheckpointWriter.cs|s/row \* spec.Columns \/ spec.GroupSize\);/row * spec.Columns \/ spec.GroupSize \/ 2);/
+session-values-are-keys|Llama2.Simple/Generation/Saved/SessionFile.cs|s/session.Cache.Values\(layer\)/session.Cache.Keys(layer)/
+rightmost-merge|Llama2.Simple/Tokenizer.cs|s/_scores\[id\] > bestScore/_scores[id] >= bestScore/
+rightmost-merge-of-fast|Llama2.Fast/FastTokenizer.cs|s/a.Left.CompareTo\(b.Left\)/b.Left.CompareTo(a.Left)/
+coin-of-23-bits|Llama2.Simple/Sampler.cs|s/>> 8\) \/ 16777216/>> 9) \/ 8388608/
+penalty-of-small-negative-logits|Llama2.Simple/Generation/LogitFilters.cs|s/logits\[token\] > 0 \?/logits[token] > -1 ?/
+shortlist-bound-of-the-weights|Llama2.Fast/Pass/Shortlist.cs|s/HalfStep = 0\.501/HalfStep = 0.4/
+shortlist-bound-of-the-state|Llama2.Fast/Pass/Shortlist.cs|s/error = Math.Sqrt\(squaresOfErrors\)/error = 0.7 * Math.Sqrt(squaresOfErrors)/
+shortlist-bound-of-denormals|Llama2.Fast/Pass/Shortlist.cs|s/ \+ n \* VanishingSquare\)/)/
 MUTANTS
 
 echo "$missed missed"

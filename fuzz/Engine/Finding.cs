@@ -1,35 +1,27 @@
-using System.Diagnostics;
-using System.Reflection;
+using System.Security.Cryptography;
+using System.Text;
 using System.Text.RegularExpressions;
 
 namespace Llama2.Fuzz.Engine;
 
-/// <summary>What went wrong, in a name that is the same for the same bug: how it showed, and where.</summary>
+/// <summary>Names a bug by how it shows and where, so that the same bug has the same name.</summary>
 internal static partial class Finding
 {
-    private const int Frames = 3; // deeper ones tell who called, not what is wrong
+    /// <summary>How the runtime begins its message on an exception that nobody catches.</summary>
+    public const string Unhandled = "Unhandled exception. ";
 
-    /// <summary>Of an exception that left a target.</summary>
-    public static string Name(Exception e)
+    /// <param name="message">What the runtime writes as the process dies of the bug.</param>
+    public static string Name(string message)
     {
-        IEnumerable<string> frames = new StackTrace(e).GetFrames()
-            .Select(frame => frame.GetMethod())
-            .OfType<MethodBase>()
-            .Select(method => $"{method.DeclaringType?.FullName}.{method.Name}");
-        return Name("crash-" + e.GetType().Name, frames);
+        string kind = message.Contains("Stack overflow", StringComparison.Ordinal) ? "fatal-StackOverflow"
+            : message.Contains("AccessViolation", StringComparison.Ordinal) ? "fatal-AccessViolation"
+            : Exception().Match(message) is { Success: true } match ? "crash-" + match.Groups[1].Value
+            : "fatal";
+        string[] frames = [.. Frame().Matches(message).Take(3).Select(match => match.Groups[1].Value)]; // their callers vary
+        return Unsafe().Replace($"{kind}-{frames.FirstOrDefault("unknown")}-{Hash(Encoding.UTF8.GetBytes(string.Join(' ', frames)))}", "_");
     }
 
-    /// <summary>Of a process that died, from what the runtime wrote about it.</summary>
-    public static string Name(string standardError, int exitCode)
-    {
-        string kind = standardError.Contains("Stack overflow", StringComparison.Ordinal) ? "StackOverflow"
-            : standardError.Contains("AccessViolation", StringComparison.Ordinal) ? "AccessViolation"
-            : $"exit-{exitCode}";
-        return Name("fatal-" + kind, Frame().Matches(standardError).Select(match => match.Groups[1].Value));
-    }
-
-    /// <summary>Of a run that took too long, from the edges it took.</summary>
-    public static string TimeoutName(ulong fingerprint) => $"timeout-{(uint)fingerprint:x8}";
+    public static string Hash(ReadOnlySpan<byte> data) => Convert.ToHexStringLower(SHA256.HashData(data))[..16];
 
     /// <summary>Saves the input unless the bug is known.</summary>
     /// <returns>Whether it was new.</returns>
@@ -43,20 +35,11 @@ internal static partial class Finding
         return true;
     }
 
-    private static string Name(string kind, IEnumerable<string> frames)
-    {
-        string[] top = [.. frames.Where(IsTried).Take(Frames).Select(frame => string.Join('.', frame.Split('.')[^2..]))];
-        uint hash = 2166136261;
-        foreach (char c in string.Join(' ', top))
-            hash = (hash ^ c) * 16777619;
-        return Unsafe().Replace($"{kind}-{top.FirstOrDefault("unknown")}-{hash:x8}", "_");
-    }
+    [GeneratedRegex(Unhandled + @"(?:\w+\.)*(\w+)")]
+    private static partial Regex Exception();
 
-    // the same input fails in the fuzzer and in a replay
-    private static bool IsTried(string method) => method.StartsWith("Llama2.", StringComparison.Ordinal)
-        && (!method.StartsWith("Llama2.Fuzz.", StringComparison.Ordinal) || method.StartsWith(typeof(Targets.Planted).Namespace!, StringComparison.Ordinal));
-
-    [GeneratedRegex(@"\bat (Llama2\.[\w.<>|`+]+)[\[(]")]
+    // The engine's own frames are not there when the input is replayed.
+    [GeneratedRegex(@"\bat Llama2\.(?!Fuzz\.(?!Targets))[\w.<>|`+]*?([\w<>|`+]+\.\.?[\w<>|`]+)[\[(]")]
     private static partial Regex Frame();
 
     [GeneratedRegex(@"[^\w.\-]")]

@@ -2,46 +2,39 @@ using System.IO.MemoryMappedFiles;
 
 namespace Llama2.Fuzz.Engine;
 
-/// <summary>What is known of a run when its process has died of it: the input, in a file that both processes map.</summary>
+/// <summary>What a worker is doing, in a file that its supervisor maps too: it outlives the worker.</summary>
 internal sealed unsafe class FlightRecorder : IDisposable
 {
-    private const int HeaderBytes = 32;
-    private readonly MemoryMappedFile _file;
+    public const int LongestInput = 4096;
+    public const int Edges = 1 << 16; // SharpFuzz numbers them for AFL's map
+
+    public struct Record
+    {
+        public long Executions;
+        public int RandomSeed, Findings, CorpusInputs, EdgesTaken, Length;
+        public bool IsRunning;
+        public fixed byte Input[LongestInput];
+        public fixed byte Trace[Edges];
+    }
+
     private readonly MemoryMappedViewAccessor _view;
-    private readonly byte* _start;
+    private readonly Record* _record;
 
-    public FlightRecorder(string path, int maxLength)
+    public FlightRecorder(string folder)
     {
-        Directory.CreateDirectory(Path.GetDirectoryName(path)!);
-        _file = MemoryMappedFile.CreateFromFile(path, FileMode.OpenOrCreate, null, HeaderBytes + maxLength);
-        _view = _file.CreateViewAccessor();
-        _view.SafeMemoryMappedViewHandle.AcquirePointer(ref _start);
+        string path = Path.Combine(folder, "flight-recorder");
+        using MemoryMappedFile file = MemoryMappedFile.CreateFromFile(path, FileMode.OpenOrCreate, null, sizeof(Record));
+        _view = file.CreateViewAccessor();
+        _record = (Record*)_view.SafeMemoryMappedViewHandle.DangerousGetHandle();
     }
 
-    /// <summary>Runs begun, of all processes that shared the file since it was reset.</summary>
-    public ref long Executions => ref *(long*)_start;
+    public ref Record Now => ref *_record;
 
-    /// <summary>Findings saved.</summary>
-    public ref int Findings => ref *(int*)(_start + 8);
+    /// <summary>The last input that began to run.</summary>
+    public Span<byte> Input => new(_record->Input, _record->Length);
 
-    private ref int Length => ref *(int*)(_start + 12);
+    /// <summary>For each edge, how often the last run took it, modulo 256.</summary>
+    public Span<byte> Trace => new(_record->Trace, Edges);
 
-    /// <summary>The input of the last run.</summary>
-    public ReadOnlySpan<byte> Input => new(_start + HeaderBytes, Length);
-
-    public void Reset() => new Span<byte>(_start, HeaderBytes).Clear();
-
-    public void Begin(ReadOnlySpan<byte> data)
-    {
-        data.CopyTo(new Span<byte>(_start + HeaderBytes, data.Length));
-        Length = data.Length;
-        Executions++;
-    }
-
-    public void Dispose()
-    {
-        _view.SafeMemoryMappedViewHandle.ReleasePointer();
-        _view.Dispose();
-        _file.Dispose();
-    }
+    public void Dispose() => _view.Dispose();
 }

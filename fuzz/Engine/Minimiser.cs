@@ -4,33 +4,23 @@ namespace Llama2.Fuzz.Engine;
 internal static class Minimiser
 {
     /// <summary>Leaves out blocks, long ones first, then turns bytes into zeros.</summary>
-    /// <param name="data">An input that does it.</param>
-    /// <param name="same">Whether an input still does it.</param>
-    /// <param name="tries">How often to ask at most.</param>
     public static byte[] Shrink(byte[] data, Func<byte[], bool> same, int tries)
     {
         for (int block = data.Length; block > 0; block /= 2)
         {
-            for (int from = 0; from < data.Length && tries > 0;)
-            {
-                byte[] shorter = [.. data.AsSpan(0, from), .. data.AsSpan(Math.Min(from + block, data.Length))];
-                tries--;
-                if (same(shorter))
-                    data = shorter;
-                else
-                    from += block;
-            }
+            for (int from = 0; from < data.Length;)
+                from += Try([.. data.AsSpan(0, from), .. data.AsSpan(Math.Min(from + block, data.Length))]) ? 0 : block;
         }
-        for (int i = 0; i < data.Length && tries > 0; i++)
-        {
-            if (data[i] == 0)
-                continue;
-            byte[] plainer = [.. data];
-            plainer[i] = 0;
-            tries--;
-            if (same(plainer))
-                data = plainer;
-        }
+        for (int i = 0; i < data.Length; i++)
+            _ = data[i] != 0 && Try([.. data.AsSpan(0, i), 0, .. data.AsSpan(i + 1)]);
         return data;
+
+        bool Try(byte[] candidate)
+        {
+            if (tries-- <= 0 || !same(candidate))
+                return false;
+            data = candidate;
+            return true;
+        }
     }
 }

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Globalization;
 
 namespace Llama2.Fuzz.Engine;
 
@@ -7,53 +6,93 @@ namespace Llama2.Fuzz.Engine;
 /// Keeps a <see cref="Worker"/> in a process of its own, so that a fault, a stack overflow or an endless loop is a finding
 /// like any other and fuzzing goes on.
 /// </summary>
-internal static class Supervisor
+internal sealed class Supervisor : IDisposable
 {
-    public const string WorkerVariable = "LLAMA2_FUZZ_WORKER"; // set for the worker
+    private const string Timeout = "timeout";
+    private static readonly TimeSpan LongestRun = TimeSpan.FromSeconds(1); // of processor time: a busy machine is no finding
+    private static readonly TimeSpan Deadlock = TimeSpan.FromSeconds(20);
+    private readonly string _folder = Directory.CreateTempSubdirectory("llama2-fuzz-").FullName;
+    private volatile bool _cancelled;
 
-    /// <summary>Fuzzes for the time given.</summary>
-    /// <returns>Findings that were not known before.</returns>
-    public static int Run(FuzzOptions options)
+    public Supervisor()
     {
-        using FlightRecorder recorder = new(options.RecorderPath, FuzzOptions.MaxLength);
-        recorder.Reset();
+        Console.CancelKeyPress += (_, e) => e.Cancel = _cancelled = true;
+        InstrumentedProgram.Make(_folder);
+    }
+
+    /// <summary>Fuzzes within the limits of the options.</summary>
+    /// <returns>Findings that were not known before.</returns>
+    public int Fuzz(FuzzOptions options)
+    {
+        using FlightRecorder recorder = new(_folder);
+        ref FlightRecorder.Record now = ref recorder.Now;
+        now = new() { RandomSeed = options.RandomSeed };
+        string target = options.Target.Name;
         Stopwatch clock = Stopwatch.StartNew();
-        for (int seed = options.RandomSeed; ; seed++)
+        while (RunWorker() is { } bug && !_cancelled)
         {
-            TimeSpan left = options.Time - clock.Elapsed;
-            if (left <= TimeSpan.Zero)
-                break;
-            using Process worker = Start(
-                [options.Target.Name, "--seconds", left.TotalSeconds.ToString(CultureInfo.InvariantCulture),
-                "--executions", options.Executions.ToString(CultureInfo.InvariantCulture),
-                "--seed", seed.ToString(CultureInfo.InvariantCulture), "--corpus", options.CorpusFolder, "--findings", options.FindingsFolder],
-                "1");
-            string error = worker.StandardError.ReadToEnd();
-            worker.WaitForExit();
-            if (worker.ExitCode == 0)
-                break;
-            if (worker.ExitCode == Worker.TimedOut)
-                continue;
-            if (recorder.Executions == 0)
-                throw new InvalidOperationException($"the worker does not start: {error}");
-            string name = Finding.Name(error, worker.ExitCode);
-            if (Finding.Save(options.FindingsFolder, name, recorder.Input))
+            if (bug == Timeout)
+                bug += "-" + Finding.Hash([.. recorder.Trace.ToArray().Select(count => (byte)(count == 0 ? 0 : 1))]);
+            if (Finding.Save(options.FindingsFolder, bug, recorder.Input))
             {
-                recorder.Findings++;
-                Console.WriteLine($"{options.Target.Name}: found {name}");
+                now.Findings++;
+                Console.WriteLine($"{target}: found {bug}");
+            }
+            now.RandomSeed++;
+        }
+        Console.WriteLine($"{target}: {now.Executions:n0} executions, {now.Executions / clock.Elapsed.TotalSeconds:n0}/s, "
+            + $"corpus {now.CorpusInputs}, edges {now.EdgesTaken}, findings {now.Findings}");
+        return now.Findings;
+
+        string? RunWorker() => Run(_folder, ["worker", target, options.SeedFolder, options.CorpusFolder, options.FindingsFolder], worker =>
+        {
+            if (_cancelled || clock.Elapsed >= options.Time || recorder.Now.Executions >= options.Executions)
+                worker.StandardInput.Close();
+            return recorder.Now.IsRunning ? recorder.Now.Executions : null;
+        });
+    }
+
+    /// <summary>Runs this program, or a copy of it, in a process of its own, and ends that if an input takes too long.</summary>
+    /// <param name="folder">The program's.</param>
+    /// <param name="arguments">The program's.</param>
+    /// <param name="input">Called often; gives the number of the input that runs, or null between two.</param>
+    /// <returns>The bug that ended the process, or null.</returns>
+    public static string? Run(string folder, IEnumerable<string> arguments, Func<Process, long?> input)
+    {
+        string program = Path.Combine(folder, "Llama2.Fuzz.dll");
+        ProcessStartInfo start = new("dotnet", [program, .. arguments]) { RedirectStandardInput = true, RedirectStandardError = true };
+        start.Environment["DOTNET_DbgEnableMiniDump"] = "0"; // dumps of faults would fill the disk
+        using Process process = Process.Start(start)!;
+        Task<string> error = process.StandardError.ReadToEndAsync();
+        (long? Input, TimeSpan ProcessorTime, long Start) began = default;
+        while (!process.WaitForExit(50))
+        {
+            TimeSpan time = ProcessorTime(process);
+            if (input(process) is var present && (present is null || present != began.Input))
+            {
+                began = (present, time, Stopwatch.GetTimestamp());
+            }
+            else if (time - began.ProcessorTime > LongestRun || Stopwatch.GetElapsedTime(began.Start) > Deadlock)
+            {
+                process.Kill();
+                process.WaitForExit();
+                return Timeout;
             }
         }
-        return recorder.Findings;
+        return process.ExitCode == 0 ? null : Finding.Name(error.Result);
     }
 
-    /// <summary>Starts this program again, its standard error to be read.</summary>
-    public static Process Start(IEnumerable<string> arguments, string workerVariable, bool redirectOutput = false)
+    private static TimeSpan ProcessorTime(Process process)
     {
-        string dll = typeof(Supervisor).Assembly.Location;
-        bool byHost = Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "dotnet";
-        ProcessStartInfo start = new(Environment.ProcessPath!, byHost ? [dll, .. arguments] : arguments) { RedirectStandardError = true, RedirectStandardOutput = redirectOutput };
-        start.Environment[WorkerVariable] = workerVariable;
-        start.Environment["DOTNET_DbgEnableMiniDump"] = "0"; // a fault is expected, its dump is not wanted
-        return Process.Start(start)!;
+        try
+        {
+            return process.TotalProcessorTime;
+        }
+        catch (Exception) when (process.WaitForExit(100))
+        {
+            return default; // it ended just now
+        }
     }
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
 }

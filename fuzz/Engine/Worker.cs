@@ -1,156 +1,99 @@
-using System.Diagnostics;
-using System.Security.Cryptography;
+using System.Runtime.CompilerServices;
 
 namespace Llama2.Fuzz.Engine;
 
 /// <summary>
-/// Fuzzes one target for some time: takes an input from the corpus, mutates it, runs it, and keeps it if it went where no
-/// run has gone. A bug that kills the process kills the worker; <see cref="Supervisor"/> then starts another.
+/// Runs mutants of the corpus, and keeps those that went where no run had gone. An input that kills the process kills the
+/// worker; <see cref="Supervisor"/> then starts another.
 /// </summary>
-internal sealed class Worker : IDisposable
+internal sealed class Worker(Target target, FlightRecorder recorder, string seedFolder, string corpusFolder, string findingsFolder)
 {
-    public const int TimedOut = 3; // exit code
-    private static readonly TimeSpan Timeout = TimeSpan.FromSeconds(1);
-    private static readonly TimeSpan Deadlock = TimeSpan.FromSeconds(20);
+    private const string SharpFuzzTrace = "SharpFuzz.Common.Trace, SharpFuzz.Common";
+    private readonly Coverage _coverage = new();
+    private readonly List<byte[]> _corpus = [[]];
+    private volatile bool _ended;
 
-    private readonly FuzzOptions _options;
-    private readonly EdgeMap _edges = new();
-    private readonly InstrumentedContext _context;
-    private readonly TargetAction _run;
-    private readonly FlightRecorder _recorder;
-    private readonly Corpus _corpus;
-    private readonly Mutator _mutator;
-    private readonly Stopwatch _clock = new();
-    private readonly long _executionsBefore; // by workers that died
-    private readonly Thread _watcher;
-    private volatile bool _running, _ended;
-
-    public Worker(FuzzOptions options)
+    /// <summary>Fuzzes until standard input ends: the supervisor has closed it, or died.</summary>
+    public unsafe void Run()
     {
-        _options = options;
-        _context = new InstrumentedContext(_edges);
-        _run = _context.Load(options.Target);
-        _recorder = new FlightRecorder(options.RecorderPath, FuzzOptions.MaxLength);
-        _executionsBefore = _recorder.Executions;
-        Random random = new(options.RandomSeed);
-        _corpus = new Corpus(random);
-        _mutator = new Mutator(random, options.Target.Words?.Invoke() ?? [], FuzzOptions.MaxLength);
-        _watcher = new Thread(WatchTime) { IsBackground = true };
-    }
-
-    /// <summary>Fuzzes until the time is over.</summary>
-    public void Run()
-    {
-        _clock.Start();
-        _watcher.Start();
-        foreach (byte[] data in Corpus.Read(_options.SeedFolder, _options.CorpusFolder).Where(d => d.Length <= FuzzOptions.MaxLength))
-            Try(data, keepAlways: true);
-        if (_corpus.Count == 0)
-            Try([], keepAlways: true);
-
-        TimeSpan nextReport = TimeSpan.FromSeconds(60);
-        while (_clock.Elapsed < _options.Time && _recorder.Executions < _options.Executions)
+        fixed (byte* trace = recorder.Trace)
+            SharedMem(null) = trace;
+        Console.CancelKeyPress += (_, e) => e.Cancel = true; // the supervisor gets it too
+        Task.Run(() =>
         {
-            byte[] parent = _corpus.Pick();
+            Console.In.ReadToEnd();
+            _ended = true;
+            Thread.Sleep(TimeSpan.FromSeconds(5)); // an endless loop must not outlive the supervisor
+            Environment.Exit(0);
+        });
+        IEnumerable<byte[]> inputs = FuzzOptions.Inputs(seedFolder, corpusFolder).Select(File.ReadAllBytes);
+        foreach (byte[] data in inputs.Where(data => data.Length <= FlightRecorder.LongestInput))
+            Try(data, isMutant: false);
+
+        Random random = new(recorder.Now.RandomSeed);
+        Mutator mutator = new(random, target.Words?.Invoke() ?? []);
+        while (!_ended)
+        {
+            int first = random.Next(3) == 0 ? Math.Max(0, _corpus.Count - 8) : 0; // prefer the newest
+            byte[] parent = _corpus[random.Next(first, _corpus.Count)];
             for (int i = 0; i < 64; i++)
-                Try(_mutator.Mutate(parent, _corpus.PickAny()), keepAlways: false);
-            if (_clock.Elapsed > nextReport)
+                Try(mutator.Mutate(parent, other: _corpus[random.Next(_corpus.Count)]), isMutant: true);
+        }
+    }
+
+    private void Try(ReadOnlySpan<byte> data, bool isMutant)
+    {
+        if (Execute(data) is { } bug)
+        {
+            if (!Finding.Save(findingsFolder, bug, data))
+                return;
+            recorder.Now.Findings++;
+            Console.WriteLine($"{target.Name}: found {bug}");
+            byte[] small = Minimiser.Shrink(data.ToArray(), d => Execute(d) == bug, tries: 2000);
+            File.WriteAllBytes(Path.Combine(findingsFolder, bug), small);
+        }
+        else if (_coverage.Add(recorder.Trace) || !isMutant)
+        {
+            byte[] kept = data.ToArray(), trace = recorder.Trace.ToArray();
+            if (isMutant)
             {
-                Report();
-                nextReport += TimeSpan.FromSeconds(60);
+                kept = Minimiser.Shrink(kept, d => Execute(d) is null && recorder.Trace.SequenceEqual(trace), tries: 50);
+                Finding.Save(corpusFolder, Finding.Hash(kept), kept);
             }
+            _corpus.Add(kept);
+            (recorder.Now.CorpusInputs, recorder.Now.EdgesTaken) = (_corpus.Count, _coverage.Edges);
         }
-        Report();
     }
 
-    private void Report() => Console.WriteLine(
-        $"{_options.Target.Name}: {_recorder.Executions:n0} executions, {(_recorder.Executions - _executionsBefore) / _clock.Elapsed.TotalSeconds:n0}/s, corpus {_corpus.Count}, "
-        + $"edges {_edges.Covered} ({_context.Coverage()}), findings {_recorder.Findings}");
-
-    private void Try(ReadOnlySpan<byte> data, bool keepAlways)
+    /// <returns>The name of the bug, or null.</returns>
+    private string? Execute(ReadOnlySpan<byte> data)
     {
-        Exception? failure = Execute(data);
-        if (failure is not null)
-        {
-            SaveFinding(failure, data);
-            return;
-        }
-        List<int> novelties = [];
-        if (!_edges.TakeNovelties(novelties) && !keepAlways)
-            return;
-        byte[] kept = data.ToArray();
-        if (!keepAlways)
-        {
-            ulong fingerprint = _edges.Fingerprint();
-            kept = Minimiser.Shrink(kept, d => Execute(d) is null && _edges.Fingerprint() == fingerprint, tries: 50);
-            Finding.Save(_options.CorpusFolder, Convert.ToHexStringLower(SHA256.HashData(kept))[..16], kept);
-        }
-        _corpus.Add(kept, novelties.Count);
-    }
-
-    private Exception? Execute(ReadOnlySpan<byte> data)
-    {
-        _recorder.Begin(data);
-        _edges.Clear();
-        _running = true;
+        recorder.Now.Length = data.Length;
+        data.CopyTo(recorder.Input);
+        recorder.Trace.Clear();
+        PrevLocation(null) = 0;
+        recorder.Now.Executions++;
+        recorder.Now.IsRunning = true;
         try
         {
-            _run(data);
+            target.Run(data);
             return null;
         }
         catch (Exception e)
         {
-            return e;
+            return Finding.Name(Finding.Unhandled + e);
         }
         finally
         {
-            _running = false;
+            recorder.Now.IsRunning = false;
+            Coverage.Classify(recorder.Trace);
         }
     }
 
-    private void SaveFinding(Exception failure, ReadOnlySpan<byte> data)
-    {
-        string name = Finding.Name(failure);
-        if (!Finding.Save(_options.FindingsFolder, name, data))
-            return;
-        byte[] small = Minimiser.Shrink(data.ToArray(), d => Execute(d) is { } e && Finding.Name(e) == name, tries: 2000);
-        File.WriteAllBytes(Path.Combine(_options.FindingsFolder, name), small);
-        _recorder.Findings++;
-        Console.WriteLine($"{_options.Target.Name}: found {name} ({small.Length} bytes): {failure.GetType().Name}: {failure.Message}");
-    }
+    // By name, since SharpFuzz does not instrument an assembly that refers to SharpFuzz.Common.
+    [UnsafeAccessor(UnsafeAccessorKind.StaticField)]
+    private static extern unsafe ref byte* SharedMem([UnsafeAccessorType(SharpFuzzTrace)] object? trace);
 
-    /// <summary>
-    /// Ends the process where one run has used a second of processor time (a machine busy with something else is no
-    /// finding), or has slept for much longer.
-    /// </summary>
-    private void WatchTime()
-    {
-        long seen = -1;
-        TimeSpan processor = default, wall = default;
-        while (!_ended)
-        {
-            Thread.Sleep(50);
-            long now = _recorder.Executions;
-            if (!_running || now != seen)
-            {
-                (seen, processor, wall) = (now, Environment.CpuUsage.TotalTime, _clock.Elapsed);
-                continue;
-            }
-            if (Environment.CpuUsage.TotalTime - processor < Timeout && _clock.Elapsed - wall < Deadlock)
-                continue;
-            string name = Finding.TimeoutName(_edges.Fingerprint(oftenness: false));
-            if (Finding.Save(_options.FindingsFolder, name, _recorder.Input))
-            {
-                _recorder.Findings++;
-                Console.WriteLine($"{_options.Target.Name}: found {name}: more than a second");
-            }
-            Environment.Exit(TimedOut);
-        }
-    }
-    public void Dispose()
-    {
-        _ended = true;
-        _watcher.Join();
-        _recorder.Dispose();
-    }
+    [UnsafeAccessor(UnsafeAccessorKind.StaticField)]
+    private static extern ref int PrevLocation([UnsafeAccessorType(SharpFuzzTrace)] object? trace);
 }

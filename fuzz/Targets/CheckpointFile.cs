@@ -2,13 +2,14 @@ using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using Llama2.Simple;
 using Llama2.Simple.Formats;
+using Llama2.Simple.Formats.Llama2C;
 
 namespace Llama2.Fuzz.Targets;
 
 /// <summary>What is promised of any checkpoint, whatever its version.</summary>
 internal static class CheckpointFile
 {
-    private const int LongestRepaired = 1 << 15;
+    private const int MaxRepaired = 1 << 15;
     private static readonly ScratchFile Scratch = new("checkpoint");
 
     /// <summary>The first eight bytes of a version 1 or 2 file.</summary>
@@ -19,14 +20,14 @@ internal static class CheckpointFile
         !data.StartsWith(Magic(1).AsSpan(0, 4)) ? 0 : data.StartsWith(Magic(2)) ? 2 : 1;
 
     /// <summary>
-    /// Tries the file as it is and, where its header is right and its length is not, as long as it should be: the weights
-    /// then are its own bytes over and over. Else nearly no mutation would get past the length.
+    /// Tries the file as it is and, if its header is valid and its length is not, with the right length too: its own bytes,
+    /// over and over, are the weights. Few mutations keep the length right.
     /// </summary>
     public static void Try(ReadOnlySpan<byte> data)
     {
         long? length = RightLength(data);
         Open(data, length == data.Length);
-        if (length is not <= LongestRepaired || length == data.Length)
+        if (length is not <= MaxRepaired || length == data.Length)
             return;
         byte[] repaired = new byte[(int)length];
         data[..Math.Min(data.Length, repaired.Length)].CopyTo(repaired);
@@ -47,7 +48,7 @@ internal static class CheckpointFile
         {
             checkpoint = Checkpoint.Open(Scratch.Path);
         }
-        catch (CheckpointException e)
+        catch (ModelFileException e)
         {
             if (accepted)
                 throw new BrokenPromiseException($"refused a good file: {e.Message}");
@@ -60,7 +61,7 @@ internal static class CheckpointFile
             if (!accepted)
                 throw new BrokenPromiseException("accepted a bad file");
             MemoryStream written = new();
-            CheckpointWriter.Write(written, checkpoint.Header, checkpoint.Weights);
+            CheckpointWriter.Write(written, checkpoint.Header, checkpoint.Weights, checkpoint.RopeTables());
             if (!file.SequenceEqual(written.GetBuffer().AsSpan(0, (int)written.Length)))
                 throw new BrokenPromiseException("read and written again, the file differs");
             Forward(checkpoint);
@@ -73,7 +74,7 @@ internal static class CheckpointFile
         using Transformer transformer = new(config, checkpoint.Weights);
         KvCache cache = new(config);
         float[] output = new float[Math.Max(config.VocabSize, config.Dim)];
-        Want[] wants = [Want.Nothing, Want.Logits, Want.Embedding];
+        Want[] wants = [Want.Nothing, Want.Logits, Want.Token, Want.Embedding];
         for (int i = 0; i < wants.Length; i++)
         {
             Row row = new(i % 2 == 0 ? config.VocabSize - 1 : 0, cache, wants[i]);
@@ -90,7 +91,7 @@ internal static class CheckpointFile
         }
     }
 
-    /// <summary>How long a file with this header is, worked out from the format's description; null if there is no such file.</summary>
+    /// <summary>The length of a file with this header by the format's description; null if there is no such file.</summary>
     private static long? RightLength(ReadOnlySpan<byte> data)
     {
         int version = VersionOf(data);
@@ -102,7 +103,9 @@ internal static class CheckpointFile
         bool own = version == 0 ? vocab < 0 : data[36] == 0;
         if (version == 0)
             vocab = Math.Abs(vocab);
-        if (dim < 1 || hidden < 1 || layers < 1 || heads < 1 || kvHeads < 1 || vocab is < 1 or > int.MaxValue || context is < 1 or > 1 << 24)
+        if (dim < 1 || hidden < 1 || layers < 1 || heads < 1 || kvHeads < 1)
+            return null;
+        if (vocab is < 1 or > 1 << 24 || context is < 1 or > 1 << 24)
             return null;
         if (dim % heads != 0 || dim / heads % 2 != 0 || heads % kvHeads != 0)
             return null;

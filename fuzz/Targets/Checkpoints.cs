@@ -1,5 +1,6 @@
 using Llama2.Simple;
 using Llama2.Simple.Formats;
+using Llama2.Simple.Formats.Llama2C;
 
 namespace Llama2.Fuzz.Targets;
 
@@ -14,9 +15,9 @@ internal static class CheckpointV0
 
     public static IEnumerable<Seed> Seeds() =>
     [
-        new("seed-tied", CheckpointFile.Make(new CheckpointHeader(0, new Config(8, 6, 2, 4, 2, 5, 3), SharedClassifier: true))),
-        new("seed-own-classifier", CheckpointFile.Make(new CheckpointHeader(0, new Config(4, 4, 1, 1, 1, 3, 8), SharedClassifier: false))),
-        new("seed-cut", CheckpointFile.Make(new CheckpointHeader(0, new Config(6, 5, 1, 3, 1, 4, 2), SharedClassifier: true))[..100]),
+        new("seed-tied", CheckpointFile.Make(new(0, new Config(8, 6, 2, 4, 2, 5, 3), SharedClassifier: true))),
+        new("seed-own-classifier", CheckpointFile.Make(new(0, new Config(4, 4, 1, 1, 1, 3, 8), SharedClassifier: false))),
+        new("seed-cut", CheckpointFile.Make(new(0, new Config(6, 5, 1, 3, 1, 4, 2), SharedClassifier: true))[..100]),
     ];
 }
 
@@ -31,8 +32,8 @@ internal static class CheckpointV1
 
     public static IEnumerable<Seed> Seeds() =>
     [
-        new("seed-tied", CheckpointFile.Make(new CheckpointHeader(1, new Config(8, 6, 2, 4, 2, 5, 3), SharedClassifier: true))),
-        new("seed-own-classifier", CheckpointFile.Make(new CheckpointHeader(1, new Config(4, 4, 1, 1, 1, 3, 1 << 24), SharedClassifier: false))),
+        new("seed-tied", CheckpointFile.Make(new(1, new Config(8, 6, 2, 4, 2, 5, 3), SharedClassifier: true))),
+        new("seed-own-classifier", CheckpointFile.Make(new(1, new Config(4, 4, 1, 1, 1, 3, 1 << 24), SharedClassifier: false))),
     ];
 }
 
@@ -47,7 +48,8 @@ internal static class CheckpointV2
 
     public static IEnumerable<Seed> Seeds() =>
     [
-        new("seed-tied", CheckpointFile.Make(new CheckpointHeader(2, new Config(8, 6, 2, 4, 2, 5, 3), SharedClassifier: true, GroupSize: 4))),
-        new("seed-straddling-groups", CheckpointFile.Make(new CheckpointHeader(2, new Config(8, 12, 1, 2, 1, 4, 8), SharedClassifier: false, GroupSize: 16))),
+        new("seed-tied", CheckpointFile.Make(new(2, new Config(8, 6, 2, 4, 2, 5, 3), SharedClassifier: true, GroupSize: 4))),
+        new("seed-straddling-groups",
+            CheckpointFile.Make(new(2, new Config(8, 12, 1, 2, 1, 4, 8), SharedClassifier: false, GroupSize: 16))),
     ];
 }

@@ -1,4 +1,5 @@
 using Llama2.Simple;
+using Llama2.Simple.Tensors;
 
 namespace Llama2.Fuzz.Targets;
 
@@ -16,7 +17,8 @@ internal sealed class GuardedModel : IDisposable
         int groupSize = int8 ? 1 << input.Between(0, 5) : 0;
         int dim = config.Dim, hidden = config.HiddenDim;
         // one that divides every matrix, whether or not it divides their rows
-        while (groupSize > 1 && new[] { config.VocabSize * dim, dim * dim, config.KvDim * dim, hidden * dim }.Any(elements => elements % groupSize != 0))
+        while (groupSize > 1 && new[] { config.VocabSize * dim, dim * dim, config.KvDim * dim, hidden * dim }.Any(elements =>
+            elements % groupSize != 0))
             groupSize /= 2;
         Tensor embedding = Matrix(ref input, config.VocabSize, dim);
         List<LayerWeights> layers = [];
@@ -47,11 +49,11 @@ internal sealed class GuardedModel : IDisposable
         {
             float[] numbers = Numbers(ref input, rows * columns, 1 / MathF.Sqrt(columns));
             if (groupSize == 0)
-                return new FloatTensor(rows, columns, Guard<float>(numbers, 4 * input.Between(0, 3)));
+                return new Float32Tensor(rows, columns, Guard<float>(numbers, 4 * input.Between(0, 3)));
             sbyte[] values = new sbyte[numbers.Length];
             float[] scales = new float[numbers.Length / groupSize];
             Quantization.QuantizeWeights(numbers, groupSize, values, scales);
-            return new Q8Tensor(rows, columns, groupSize, Guard<sbyte>(values, 0), Guard<float>(scales, input.Between(0, 3)));
+            return new Q8GroupsTensor(rows, columns, groupSize, Guard<sbyte>(values, 0), Guard<float>(scales, input.Between(0, 3)));
         }
 
         ReadOnlyMemory<float> Vector(ref FuzzInput input, int length) => Guard<float>(Numbers(ref input, length, 1), 0);

@@ -1,4 +1,6 @@
+using Llama2.Fast.Kernels;
 using Llama2.Simple;
+using Llama2.Simple.Tensors;
 
 namespace Llama2.Fuzz.Targets;
 
@@ -21,7 +23,7 @@ internal static unsafe class MatMul
         using OperandW w = int8 ? new Q8W(ref input, rows, n) : new FloatW(ref input, rows, n);
 
         float[] expected = Multiply(w, KernelUnderTest.Definition, x, tokens, before, rows + beyond, add);
-        foreach (KernelUnderTest kernel in KernelUnderTest.Others)
+        foreach (Kernel kernel in Kernel.Available)
             kernel.MustGive(expected, Multiply(w, kernel, x, tokens, before, rows + beyond, add));
         if (add)
             return;
@@ -39,19 +41,18 @@ internal static unsafe class MatMul
         }
     }
 
-    private static float[] Multiply(OperandW w, KernelUnderTest kernel, GuardedMemory<float> x, int tokens, GuardedMemory<float> before, int stride, bool add)
+    private static float[] Multiply(OperandW w, Kernel kernel, GuardedMemory<float> x, int tokens, GuardedMemory<float> before, int stride,
+        bool add)
     {
         using GuardedMemory<float> o = new(before.GetSpan());
         fixed (float* xs = x.GetSpan(), os = o.GetSpan())
-            w.Multiply(kernel, xs, tokens, os, stride, add);
+            kernel.Multiply(w.Tensor, xs, tokens, os, stride, add);
         return o.GetSpan().ToArray();
     }
 
     private abstract class OperandW(Tensor tensor) : IDisposable
     {
         public Tensor Tensor { get; } = tensor;
-
-        public abstract void Multiply(KernelUnderTest kernel, float* x, int tokens, float* o, int stride, bool add);
 
         /// <summary>How far an element may be from Simple's; null where something overflows or loses all its digits.</summary>
         public abstract double? Bound(int row, ReadOnlySpan<float> x);
@@ -63,16 +64,11 @@ internal static unsafe class MatMul
     {
         private readonly GuardedMemory<float> _data;
 
-        public FloatW(ref FuzzInput input, int rows, int n) : this(new GuardedMemory<float>(rows * n, beforeEnd: 4 * input.Between(-1, 15)), rows, n) =>
+        public FloatW(ref FuzzInput input, int rows, int n)
+            : this(new GuardedMemory<float>(rows * n, beforeEnd: 4 * input.Between(-1, 15)), rows, n) =>
             input.Fill(_data.GetSpan());
 
-        private FloatW(GuardedMemory<float> data, int rows, int n) : base(new FloatTensor(rows, n, data.Memory)) => _data = data;
-
-        public override void Multiply(KernelUnderTest kernel, float* x, int tokens, float* o, int stride, bool add)
-        {
-            fixed (float* w = _data.GetSpan())
-                kernel.MatMul(w, Tensor.Rows, x, tokens, Tensor.Columns, o, stride, add);
-        }
+        private FloatW(GuardedMemory<float> data, int rows, int n) : base(new Float32Tensor(rows, n, data.Memory)) => _data = data;
 
         /// <summary>n 2^-23 sum|w x| + n 2^-149.</summary>
         public override double? Bound(int row, ReadOnlySpan<float> x)
@@ -97,7 +93,8 @@ internal static unsafe class MatMul
         }
 
         private Q8W(ref FuzzInput input, int rows, int n, int groupSize)
-            : this(new GuardedMemory<sbyte>(rows * n, input.Between(-1, 40)), new GuardedMemory<float>(rows * n / groupSize, input.Between(0, 7)), rows, n, groupSize)
+            : this(new GuardedMemory<sbyte>(rows * n, input.Between(-1, 40)),
+                new GuardedMemory<float>(rows * n / groupSize, input.Between(0, 7)), rows, n, groupSize)
         {
             input.Fill(_scales.GetSpan());
             ReadOnlySpan<byte> bytes = input.Rest;
@@ -106,7 +103,7 @@ internal static unsafe class MatMul
         }
 
         private Q8W(GuardedMemory<sbyte> values, GuardedMemory<float> scales, int rows, int n, int groupSize)
-            : base(new Q8Tensor(rows, n, groupSize, values.Memory, scales.Memory)) => (_values, _scales) = (values, scales);
+            : base(new Q8GroupsTensor(rows, n, groupSize, values.Memory, scales.Memory)) => (_values, _scales) = (values, scales);
 
         // some divisor; those that straddle the ends of rows are among them
         private static int GroupSize(int elements, int choice)
@@ -115,16 +112,13 @@ internal static unsafe class MatMul
             return divisors[^(1 + (choice % divisors.Length))];
         }
 
-        public override void Multiply(KernelUnderTest kernel, float* x, int tokens, float* o, int stride, bool add) =>
-            kernel.MatMulInt8((Q8Tensor)Tensor, x, tokens, o, stride, add);
-
         /// <summary>
         /// Integers are exact, so what differs is a few roundings for each run of equal scales: at most runs + 4 of
         /// 2^-23 of the sum of magnitudes.
         /// </summary>
         public override double? Bound(int row, ReadOnlySpan<float> x)
         {
-            Q8Tensor w = (Q8Tensor)Tensor;
+            Q8GroupsTensor w = (Q8GroupsTensor)Tensor;
             sbyte[] q = new sbyte[x.Length];
             float[] scales = new float[(x.Length + w.GroupSize - 1) / w.GroupSize];
             Quantization.QuantizeActivations(x, w.GroupSize, q, scales);

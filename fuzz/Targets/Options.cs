@@ -5,8 +5,8 @@ using System.Text;
 namespace Llama2.Fuzz.Targets;
 
 /// <summary>
-/// Any command line, its arguments separated by NUL, is either understood, and then each of its values can be had, or
-/// refused with messages; nothing else is thrown.
+/// Any command line, its arguments separated by NUL, is either understood, and then each of its values can be read, or
+/// refused with messages.
 /// </summary>
 internal static class Options
 {
@@ -23,7 +23,7 @@ internal static class Options
         if (result.Action is null)
             throw new BrokenPromiseException("understood, but there is nothing to do");
         if (result.Action != result.CommandResult.Command.Action)
-            return; // help, which is given whatever else there is
+            return; // help, whatever else there is
         for (CommandResult? command = result.CommandResult; command is not null; command = command.Parent as CommandResult)
         {
             foreach (Option option in command.Command.Options)
@@ -35,7 +35,8 @@ internal static class Options
 
     public static IEnumerable<Seed> Seeds() =>
     [
-        Make("seed-run-c", "model.bin", "-t", "0.8", "-p", "0.9", "-s", "7", "-n", "100", "-i", "Once", "-z", "tok.bin", "-m", "generate", "-y", "x"),
+        Make("seed-run-c", "model.bin", "-t", "0.8", "-p", "0.9", "-s", "7", "-n", "100",
+            "-i", "Once", "-z", "tok.bin", "-m", "generate", "-y", "x"),
         Make("seed-tokenize", "tokenize", "--pieces", "-z", "tok.bin", "a text"),
         Make("seed-help", "--help"),
     ];

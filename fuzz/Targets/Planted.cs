@@ -1,8 +1,8 @@
 namespace Llama2.Fuzz.Targets;
 
 /// <summary>
-/// Three bugs to test the engine with, each behind conditions that chance does not meet in a lifetime: one that throws, one
-/// that kills the process, one that never ends.
+/// Three bugs to test fuzzers with, each behind conditions that random bytes do not meet: an exception, a write behind the
+/// end, an endless loop.
 /// </summary>
 internal static class Planted
 {

@@ -1,4 +1,6 @@
+using Llama2.Fast.Kernels;
 using Llama2.Simple;
+using Llama2.Simple.Tensors;
 
 namespace Llama2.Fuzz.Targets;
 
@@ -23,7 +25,7 @@ internal static unsafe class Quantize
         else
             Quantization.QuantizeActivations(x.GetSpan(), groupSize, values, scales);
 
-        foreach (KernelUnderTest kernel in KernelUnderTest.Others.Append(KernelUnderTest.Definition))
+        foreach (Kernel kernel in Kernel.Available)
         {
             using GuardedMemory<sbyte> v = new(n);
             using GuardedMemory<float> s = new(groups);
@@ -32,7 +34,8 @@ internal static unsafe class Quantize
                 kernel.Quantize(xs, n, groupSize, vs, ss, halvesToEven);
             kernel.MustGive(scales, s.GetSpan());
             if (!v.GetSpan().SequenceEqual(values))
-                throw new BrokenPromiseException($"{kernel.Name}: {string.Join(' ', v.GetSpan().ToArray())} instead of {string.Join(' ', values)}");
+                throw new BrokenPromiseException(
+                    $"{kernel.Name}: {string.Join(' ', v.GetSpan().ToArray())} instead of {string.Join(' ', values)}");
         }
         for (int i = 0; i < n; i++)
         {

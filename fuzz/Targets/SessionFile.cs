@@ -2,17 +2,18 @@ using System.Security.Cryptography;
 using System.Text;
 using Llama2.Simple;
 using Llama2.Simple.Formats;
+using Llama2.Simple.Generation.Saved;
 
 namespace Llama2.Fuzz.Targets;
 
 /// <summary>
-/// A saved session, tried as it is and with its checksum put right: it is refused in one line, or written again it is the
-/// same file.
+/// A saved session, tried as it is and with its unused field and checksum put right: it is refused in one line, or written
+/// again it is the same file.
 /// </summary>
 internal static class SessionFile
 {
     private const string Implementation = "simple";
-    private const int HeaderBytes = 104;
+    private const int HeaderBytes = 104, UnusedBytes = 4; // at the header's end; 0 since a time is no longer kept there
     private static readonly ScratchFile Scratch = new("session");
     private static readonly Config Model = new(8, 6, 2, 4, 2, 5, 3);
     private static readonly byte[] Fingerprint = new byte[SHA256.HashSizeInBytes];
@@ -23,6 +24,7 @@ internal static class SessionFile
         if (data.Length < HeaderBytes + SHA256.HashSizeInBytes)
             return;
         byte[] repaired = data.ToArray();
+        repaired.AsSpan(HeaderBytes - UnusedBytes, UnusedBytes).Clear();
         SHA256.HashData(repaired.AsSpan(..^SHA256.HashSizeInBytes), repaired.AsSpan(^SHA256.HashSizeInBytes..));
         Try(repaired);
     }
@@ -33,9 +35,9 @@ internal static class SessionFile
         SavedSession session;
         try
         {
-            session = Simple.Formats.SessionFile.Read(Scratch.Path, Model, Fingerprint, Implementation);
+            session = Simple.Generation.Saved.SessionFile.Read(Scratch.Path, Model, Fingerprint, Implementation);
         }
-        catch (SessionException e)
+        catch (ModelFileException e)
         {
             if (e.Message.Contains('\n', StringComparison.Ordinal) || !e.Message.StartsWith(Scratch.Path, StringComparison.Ordinal))
                 throw new BrokenPromiseException($"not one line that names the file: {e.Message}");
@@ -43,14 +45,15 @@ internal static class SessionFile
         }
         if (session.Notes.Contains('\uFFFD', StringComparison.Ordinal))
             return; // perhaps it was no UTF-8
-        if (!file.SequenceEqual(Write(session)))
+        bool isUnusedZero = file.Slice(HeaderBytes - UnusedBytes, UnusedBytes).IndexOfAnyExcept((byte)0) < 0;
+        if (isUnusedZero && !file.SequenceEqual(Write(session)))
             throw new BrokenPromiseException("read and written again, the file differs");
     }
 
     private static byte[] Write(SavedSession session)
     {
         MemoryStream file = new();
-        Simple.Formats.SessionFile.Write(file, session, Model, Fingerprint, Implementation);
+        Simple.Generation.Saved.SessionFile.Write(file, session, Model, Fingerprint, Implementation);
         return file.ToArray();
     }
 
@@ -70,6 +73,9 @@ internal static class SessionFile
             }
             cache.Advance();
         }
-        return Write(new SavedSession([.. Enumerable.Range(0, positions + 1)], cache, 1, 0.9f, 42, 0.25f, notes));
+        byte[] file = Write(new SavedSession([.. Enumerable.Range(0, positions + 1)], cache, 1, 0.9f, 42, notes));
+        BitConverter.TryWriteBytes(file.AsSpan(HeaderBytes - UnusedBytes), 0.25f); // as older programs did
+        SHA256.HashData(file.AsSpan(..^SHA256.HashSizeInBytes), file.AsSpan(^SHA256.HashSizeInBytes..));
+        return file;
     }
 }

@@ -1,15 +1,19 @@
-using Llama2.Fast;
-using Llama2.Simple;
+using System.Buffers;
+using Llama2.Fast.Kernels;
+using Llama2.Fast.Pass;
+using Llama2.Fast.Threads;
+using Llama2.Simple.Tensors;
 
 namespace Llama2.Fuzz.Targets;
 
 /// <summary>
-/// A classifier of any numbers, most of its rows near copies of others, and a state: every kernel finds the token that all
-/// logits give, with a shortlist and without. The classifier lies between guard pages.
+/// A classifier of any numbers, most of its rows near copies of others, and states: where a kernel's shortlist finds a token, it is
+/// the one that all logits give. The classifier lies between guard pages.
 /// </summary>
 internal static class Shortlist
 {
     private const int Fresh = 4; // rows that are no copies
+    private const int States = 3;
 
     public static void Run(ReadOnlySpan<byte> data)
     {
@@ -29,27 +33,42 @@ internal static class Shortlist
             element = (how / Fresh % 4) switch { 0 => element, 1 => MathF.BitIncrement(element), 2 => element * 0.99f, _ => -element };
         }
 
-        foreach (string kernel in FastTransformer.KernelNames)
+        List<MemoryHandle> pins = [];
+        Float32Tensor tensor = new(vocab, dim, classifier.Memory);
+        using Activations states = new(dim);
+        states.EnsureRows(States);
+        int[] expected = new int[States];
+        for (int i = 0; i < States; i++)
         {
-            using FastTransformer transformer = Transformer(vocab, dim, classifier.Memory, threads, kernel);
-            float[] logits = new float[vocab];
-            transformer.Classify(state, logits);
-            int expected = Simple.Sampler.ArgMax(logits);
-            for (int i = 0; i < 3; i++)
+            for (int j = 0; j < dim; j++)
+                states.Row(i)[j] = (1 - i) * state[j]; // another direction, and zeros
+            expected[i] = Simple.Sampler.ArgMax(Logits(tensor, states, i));
+        }
+        Matrix matrix = new(tensor, pins);
+        using Lock.Scope scope = Team.Shared.Enter();
+        foreach (Kernel kernel in Kernel.Available)
+        {
+            using Fast.Pass.Shortlist shortlist = new(matrix, kernel, threads);
+            for (int count = 1; count <= States; count++)
             {
-                if (transformer.ArgMax(state) is var token && token != expected)
-                    throw new BrokenPromiseException($"{kernel}: token {token} of {logits[token]:R}, not {expected} of {logits[expected]:R}");
+                int[] tokens = new int[count];
+                shortlist.Find(states, [.. Enumerable.Range(0, count)], tokens);
+                for (int i = 0; i < count; i++)
+                {
+                    if (tokens[i] != Fast.Pass.Shortlist.NoToken && tokens[i] != expected[i])
+                        throw new BrokenPromiseException($"{kernel.Name}: token {tokens[i]} of state {i}, not {expected[i]}");
+                }
             }
         }
+        pins.ForEach(pin => pin.Dispose());
     }
 
-    private static FastTransformer Transformer(int vocab, int dim, ReadOnlyMemory<float> classifier, int threads, string kernel)
+    private static unsafe float[] Logits(Float32Tensor classifier, Activations states, int row)
     {
-        float[] norm = new float[dim];
-        FloatTensor table = new(vocab, dim, classifier), square = new(dim, dim, new float[dim * dim]), row = new(1, dim, norm), column = new(dim, 1, norm);
-        LayerWeights layer = new() { RmsAtt = norm, Wq = square, Wk = square, Wv = square, Wo = square, RmsFfn = norm, W1 = row, W2 = column, W3 = row };
-        Weights weights = new() { TokenEmbedding = table, Layers = [layer], RmsFinal = norm, Classifier = table };
-        return new FastTransformer(new Config(dim, 1, 1, 1, 1, vocab, 1), weights, threads, kernel, leastShortlist: 0);
+        float[] logits = new float[classifier.Rows];
+        fixed (float* o = logits)
+            KernelUnderTest.Definition.Multiply(classifier, states[row], 1, o, logits.Length, add: false);
+        return logits;
     }
 
     public static IEnumerable<Seed> Seeds() =>

@@ -2,7 +2,7 @@ using System.Text;
 
 namespace Llama2.Fuzz.Targets;
 
-/// <summary>Bytes cut anywhere give the text that they give in one piece, and no piece goes to a terminal that may not.</summary>
+/// <summary>Bytes give the same text however they are cut, and IsSafe tells which pieces must not reach a terminal.</summary>
 internal static class TextStream
 {
     public static void Run(ReadOnlySpan<byte> data)
@@ -12,7 +12,7 @@ internal static class TextStream
         ReadOnlySpan<byte> bytes = input.Rest;
         string expected = Encoding.UTF8.GetString(bytes);
 
-        Simple.TextStream stream = new();
+        Simple.Text.TextStream stream = new();
         StringBuilder text = new();
         for (int i = 0; !bytes.IsEmpty; i++)
         {
@@ -20,7 +20,7 @@ internal static class TextStream
             bytes = bytes[piece.Length..];
             text.Append(stream.Append(piece));
             bool control = piece.Length == 1 && char.IsControl((char)piece[0]) && !char.IsWhiteSpace((char)piece[0]) && piece[0] < 0x80;
-            if (Simple.TextStream.IsSafe(piece) == control)
+            if (Simple.Text.TextStream.IsSafe(piece) == control)
                 throw new BrokenPromiseException($"IsSafe is wrong for {Convert.ToHexString(piece)}");
         }
         text.Append(stream.Flush());
