@@ -1,5 +1,3 @@
-using Llama2.Cli;
-
 namespace Llama2.Tests.Cli;
 
 /// <summary>A file is there when it is complete, or stays as it was.</summary>
@@ -10,7 +8,7 @@ public sealed class AtomicFileTests : IDisposable
     private string Target => Path.Combine(_folder.FullName, "file");
 
     [Fact]
-    public void What_was_there_is_replaced_when_all_is_written()
+    public void The_old_file_is_replaced_when_all_is_written()
     {
         File.WriteAllText(Target, "before");
         AtomicFile.Write(Target, stream =>
@@ -72,14 +70,18 @@ public sealed class AtomicFileTests : IDisposable
     }
 
     [Fact]
-    public void What_cannot_be_written_is_an_error_in_one_line()
+    public void A_missing_folder_is_an_error_in_one_line()
     {
         AssertRefused(Path.Combine(Target, "no", "such"), "there is no such folder");
-        if (OperatingSystem.IsLinux())
-        {
-            AssertRefused("/dev/full", "No space left on device");
-            AssertRefused(_folder.FullName, "Is a directory");
-        }
+        Assert.Empty(_folder.GetFiles());
+    }
+
+    [Fact]
+    public void A_full_device_or_a_folder_is_an_error_in_one_line()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "needs /dev/full and Linux's messages");
+        AssertRefused("/dev/full", "No space left on device");
+        AssertRefused(_folder.FullName, "Is a directory");
         Assert.Empty(_folder.GetFiles());
     }
 

@@ -2,9 +2,12 @@ using System.Buffers.Binary;
 
 namespace Llama2.Tests.Cli;
 
-/// <summary>Bad usage ends with 1, a bad file with 2; one line says what, fast and in little memory.</summary>
+/// <summary>Bad usage ends with 1, a bad file with 2; one line names it, and little memory is enough for that.</summary>
 public sealed class BadInputTests
 {
+    // 32 MB, in hex
+    private static readonly BuiltProgram.Setup SmallHeap = new() { Environment = { ["DOTNET_GCHeapHardLimit"] = "2000000" } };
+
     private static readonly string Tokenizer = Repository.Weights("tok512-tales.bin");
 
     [Theory]
@@ -62,16 +65,18 @@ public sealed class BadInputTests
             _ => bytes,
         };
         using TemporaryFile file = new(bytes);
-        string path = what switch { "folder" => Path.GetTempPath(), "missing" or "missing tokenizer" => file.Path + ".missing", _ => file.Path };
+        string path = what switch
+        {
+            "folder" => Path.GetTempPath(),
+            "missing" or "missing tokenizer" => file.Path + ".missing",
+            _ => file.Path,
+        };
         string[] args = badTokenizer ? [Repository.Weights("tales659K.bin"), "-z", path] : [path, "-z", Tokenizer];
 
-        BuiltProgram program = BuiltProgram.Run(args);
+        BuiltProgram program = BuiltProgram.Run(SmallHeap, args);
         Assert.Equal(2, program.ExitCode);
         Assert.Equal("", program.Out);
         AssertOneLine(program, $"{path}: {field}");
-        Assert.InRange(program.PeakBytes, 0, 200 << 20);
-        TimeSpan best = program.Elapsed < TimeSpan.FromSeconds(1) ? program.Elapsed : BuiltProgram.Run(args).Elapsed; // on a busy machine
-        Assert.InRange(best, TimeSpan.Zero, TimeSpan.FromSeconds(1));
     }
 
     private static byte[] With(byte[] bytes, int offset, int value)

@@ -1,5 +1,4 @@
 using System.Security.Cryptography;
-using Llama2.Cli;
 using static Llama2.Tests.Cli.FaultyServer;
 
 namespace Llama2.Tests.Cli;
@@ -94,6 +93,7 @@ public sealed class DownloadTests : IDisposable
         using FaultyServer server = new(_ => new Reply(Contents));
         await DownloadAsync(server, Sha256);
         AssertWhole();
+        Assert.Equal(300_000, Assert.Single(server.Requests).From); // of which the server has none
     }
 
     [Theory]
@@ -125,7 +125,8 @@ public sealed class DownloadTests : IDisposable
         File.WriteAllBytes(Part, Contents[..1000]);
         string linked = $"X-Linked-Etag: \"{Sha256}\"";
         using FaultyServer server = new(request => !redirect ? new Reply(Contents) { Headers = [linked] }
-            : request.Target == "/model.bin" ? new Reply([]) { Status = 302, Headers = [linked, "Location: /elsewhere"] } : new Reply(Contents));
+            : request.Target == "/model.bin" ? new Reply([]) { Status = 302, Headers = [linked, "Location: /elsewhere"] }
+                : new Reply(Contents));
         Download download = await DownloadAsync(server);
         AssertWhole();
         Assert.True(download.IsVerified);
@@ -152,6 +153,7 @@ public sealed class DownloadTests : IDisposable
         using FaultyServer server = new(_ => new Reply(Contents) { ShiftRange = 1 });
         await DownloadAsync(server, Sha256);
         AssertWhole();
+        Assert.Equal([1000, null], server.Requests.Select(request => request.From));
     }
 
     [Fact]
@@ -224,10 +226,10 @@ public sealed class DownloadTests : IDisposable
     public async Task A_silent_connection_is_dropped_and_goes_on()
     {
         int count = 0;
-        using FaultyServer server = new(_ => new Reply(Contents) { StallFor = TimeSpan.FromSeconds(count++ == 0 ? 1 : 0) });
-        await DownloadAsync(server, Sha256, patience: TimeSpan.FromSeconds(0.3));
+        using FaultyServer server = new(_ => new Reply(Contents) { Stalls = count++ == 0 });
+        await DownloadAsync(server, Sha256, patience: TimeSpan.FromSeconds(1));
         AssertWhole();
-        Assert.Equal(1, server.Requests.Last().From);
+        Assert.Equal([null, 1], server.Requests.Select(request => request.From));
     }
 
     [Theory]
@@ -240,7 +242,7 @@ public sealed class DownloadTests : IDisposable
     }
 
     [Fact]
-    public async Task What_is_refused_by_its_contents_leaves_nothing()
+    public async Task A_file_that_is_refused_by_its_contents_leaves_nothing()
     {
         using FaultyServer server = new(_ => new Reply(Contents));
         using HttpClient http = Download.CreateClient();
@@ -269,11 +271,19 @@ public sealed class DownloadTests : IDisposable
     [Fact]
     public async Task Two_at_once_do_not_mix()
     {
-        using FileStream other = new(Part, FileMode.Create, FileAccess.ReadWrite, FileShare.ReadWrite);
         using FaultyServer server = new(_ => new Reply(Contents));
         using HttpClient http = Download.CreateClient();
-        await Assert.ThrowsAsync<OutputException>(() => new Download(http, Remote(server), Target).RunAsync(TestContext.Current.CancellationToken));
-        Assert.Empty(server.Requests);
+        List<Task> others = [];
+        Download first = new(http, Remote(server), Target)
+        {
+            OnProgress = (_, _) => others.Add(new Download(http, Remote(server), Target).RunAsync(TestContext.Current.CancellationToken)),
+        };
+        await first.RunAsync(TestContext.Current.CancellationToken);
+        AssertWhole();
+        Assert.NotEmpty(others);
+        foreach (Task other in others)
+            await Assert.ThrowsAsync<OutputException>(() => other);
+        Assert.Single(server.Requests);
     }
 
     private static RemoteFile Remote(FaultyServer server, string? checksum = null, long? length = null) =>

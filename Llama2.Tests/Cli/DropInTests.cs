@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
 using Llama2.Tests.Golden;
@@ -7,28 +8,29 @@ using Llama2.Tests.Golden;
 namespace Llama2.Tests.Cli;
 
 /// <summary>The program in the place of run.c's: its flags, what it prints, how it ends.</summary>
-public sealed class DropInTests
+public sealed class DropInTests : IDisposable
 {
-    public static TheoryData<string> DefaultModel => [.. Directory.EnumerateFiles(Repository.Golden(), "*.json").Select(file => Path.GetFileNameWithoutExtension(file))];
+    private readonly string _folder = Directory.CreateTempSubdirectory("llama2-").FullName;
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    public static TheoryData<string> DefaultModel =>
+        [.. Directory.EnumerateFiles(Repository.Golden(), "*.json").Select(file => Path.GetFileNameWithoutExtension(file))];
 
     [Theory]
     [MemberData(nameof(DefaultModel))]
     public void Stdout_is_run_c_s_text_and_logits_are_its_bits(string name)
     {
         GoldenCase golden = GoldenCase.Read(name);
-        string logits = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
-        try
-        {
-            BuiltProgram program = BuiltProgram.Run([.. Arguments(golden), "--logits", logits, "--impl", "simple"]);
-            AssertPrints(golden, program);
-            Assert.Equal(golden.ForwardCalls * 512L * sizeof(float), new FileInfo(logits).Length);
-            if (Glibc.IsMathF)
-                Assert.Equal(golden.LogitsSha256, Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes(logits))));
-        }
-        finally
-        {
-            File.Delete(logits);
-        }
+        string logits = Path.Combine(_folder, "logits");
+        BuiltProgram program = BuiltProgram.Run([.. Arguments(golden), "--logits", logits, "--impl", "simple"]);
+        AssertPrints(golden, program);
+        byte[] bytes = File.ReadAllBytes(logits);
+        Assert.Equal(golden.ForwardCalls * 512 * sizeof(float), bytes.Length);
+        for (int position = 0; position < golden.ForwardCalls; position++)
+            golden.AssertLogits(position, MemoryMarshal.Cast<byte, float>(bytes).Slice(position * 512, 512));
+        if (Glibc.IsMathF)
+            Assert.Equal(golden.LogitsSha256, Convert.ToHexStringLower(SHA256.HashData(bytes)));
     }
 
     [Theory]
@@ -41,7 +43,8 @@ public sealed class DropInTests
         Repository.SkipWithoutShared();
         GoldenCase golden = GoldenCase.Read(name);
         AssertPrints(golden, BuiltProgram.Run([.. Arguments(golden), "--impl", "simple"]));
-        if (!golden.Model.Contains("_q80", StringComparison.Ordinal)) // an activation on the edge of two int8 values may fall to the other side
+        // an activation on the edge of two int8 values may fall to the other side
+        if (!golden.Model.Contains("_q80", StringComparison.Ordinal))
             AssertPrints(golden, BuiltProgram.Run([.. Arguments(golden), "--impl", "fast"]));
     }
 
@@ -51,7 +54,8 @@ public sealed class DropInTests
     public void Stories_that_llama2_c_publishes_come_out_to_the_letter(string flags, string sha256OfText)
     {
         Repository.SkipWithoutShared();
-        BuiltProgram program = BuiltProgram.Run([Repository.Shared("weights", "stories260K.bin"), "-z", Repository.Shared("weights", "tok512.bin"), .. flags.Split(' ')]);
+        BuiltProgram program = BuiltProgram.Run([Repository.Shared("weights", "stories260K.bin"), "-z",
+            Repository.Shared("weights", "tok512.bin"), .. flags.Split(' ')]);
         Assert.Equal(0, program.ExitCode);
         Assert.Equal(sha256OfText, Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(program.Out))));
     }
@@ -65,8 +69,10 @@ public sealed class DropInTests
         ["--temperature", "0.8", "--topp", "1.0", "--seed", "7", "--steps", "200", "--prompt", "The little bear was"],
         ["--temperature=0.8", "--top-p=1.0", "--seed=7", "--steps=200", "--prompt=The little bear was", "--mode=generate"],
         ["generate", "-t", "0.8", "-p", "1.0", "-s", "7", "-n", "200", "-i", "The little bear was", "--impl", "simple"],
-        ["--checkpoint", Repository.Weights("tales659K.bin"), "--tokenizer=" + Repository.Weights("tok512-tales.bin"), "-t", "0.8", "-p", "1", "-s", "7", "-n", "200", "-i", "The little bear was"],
-        ["-t", "0.8", "-checkpoint=" + Repository.Golden("tales659K_v1.bin"), "-tokenizer", Repository.Weights("tok512-tales.bin"), "-p", "1", "-s", "7", "-n", "200", "-i", "The little bear was"],
+        ["--checkpoint", Repository.Weights("tales659K.bin"), "--tokenizer="
+            + Repository.Weights("tok512-tales.bin"), "-t", "0.8", "-p", "1", "-s", "7", "-n", "200", "-i", "The little bear was"],
+        ["-t", "0.8", "-checkpoint=" + Repository.Golden("tales659K_v1.bin"), "-tokenizer", Repository.Weights("tok512-tales.bin"), "-p",
+            "1", "-s", "7", "-n", "200", "-i", "The little bear was"],
     });
 
     [Theory]
@@ -109,38 +115,29 @@ public sealed class DropInTests
     [Fact]
     public void Without_z_the_tokenizer_beside_the_checkpoint_is_taken_or_all_places_are_named()
     {
-        DirectoryInfo folder = Directory.CreateTempSubdirectory();
-        try
-        {
-            string checkpoint = Path.Combine(folder.FullName, "model.bin");
-            File.Copy(Repository.Golden("tales659K_q80.bin"), checkpoint);
-            BuiltProgram.Setup elsewhere = new() { WorkingDirectory = Path.GetTempPath() };
-            BuiltProgram missing = BuiltProgram.Run(elsewhere, checkpoint);
-            Assert.Equal(2, missing.ExitCode);
-            Assert.Contains(Path.Combine(folder.FullName, "tokenizer.bin"), missing.Err, StringComparison.Ordinal);
-            Assert.Contains(Path.Combine("weights", "tokenizer.bin"), missing.Err, StringComparison.Ordinal);
+        string checkpoint = Path.Combine(_folder, "model.bin"), tokenizer = Path.Combine(_folder, "tokenizer.bin");
+        File.Copy(Repository.Golden("tales659K_q80.bin"), checkpoint);
+        BuiltProgram.Setup elsewhere = new() { WorkingDirectory = Path.GetTempPath() };
+        BuiltProgram missing = BuiltProgram.Run(elsewhere, checkpoint);
+        Assert.Equal(2, missing.ExitCode);
+        Assert.Contains(tokenizer, missing.Err, StringComparison.Ordinal);
+        Assert.Contains(Path.Combine("weights", "tokenizer.bin"), missing.Err, StringComparison.Ordinal);
 
-            File.Copy(Repository.Weights("tok512-tales.bin"), Path.Combine(folder.FullName, "tokenizer.bin"));
-            AssertPrints(GoldenCase.Read("tales659K_q80.greedy"), BuiltProgram.Run(elsewhere, checkpoint, "-t", "0", "-n", "200"));
-        }
-        finally
-        {
-            folder.Delete(recursive: true);
-        }
+        File.Copy(Repository.Weights("tok512-tales.bin"), tokenizer);
+        AssertPrints(GoldenCase.Read("tales659K_q80.greedy"), BuiltProgram.Run(elsewhere, checkpoint, "-t", "0", "-n", "200"));
     }
 
     [Fact]
     public void Ctrl_C_stops_after_the_current_token_with_130()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "sends SIGINT");
-        BuiltProgram.Setup slow = new() { Environment = { ["LLAMA2_KERNEL"] = "scalar" } }; // or the story ends before the signal comes
-        using Process process = BuiltProgram.Start(slow, "-t", "0", "-i", "Once upon a time");
+        BuiltProgram.Setup setup = new();
+        using Process process = BuiltProgram.Start(setup, EndlessModel.Write(_folder), "--ignore-eos");
         char[] text = new char[10];
         process.StandardOutput.ReadBlock(text);
-        Process.Start("kill", ["-INT", process.Id.ToString(CultureInfo.InvariantCulture)]).WaitForExit();
+        BuiltProgram.Interrupt(process);
         string rest = process.StandardOutput.ReadToEnd();
-        Assert.True(process.WaitForExit(10_000));
-        Assert.Equal(130, process.ExitCode);
+        Assert.Equal(130, BuiltProgram.ExitCodeOf(process, setup));
         Assert.EndsWith("\n", rest, StringComparison.Ordinal);
         Assert.DoesNotContain("   at ", process.StandardError.ReadToEnd(), StringComparison.Ordinal);
     }
@@ -148,12 +145,12 @@ public sealed class DropInTests
     [Fact]
     public void A_reader_that_goes_away_is_no_error()
     {
-        using Process process = BuiltProgram.Start(new(), "-t", "0");
+        BuiltProgram.Setup setup = new();
+        using Process process = BuiltProgram.Start(setup, EndlessModel.Write(_folder), "--ignore-eos");
         process.StandardOutput.ReadBlock(new char[10]);
         process.StandardOutput.Close();
         string error = process.StandardError.ReadToEnd();
-        Assert.True(process.WaitForExit(10_000));
-        Assert.Equal(0, process.ExitCode);
+        Assert.Equal(0, BuiltProgram.ExitCodeOf(process, setup));
         Assert.DoesNotContain("pipe", error, StringComparison.OrdinalIgnoreCase);
     }
 
@@ -173,7 +170,9 @@ public sealed class DropInTests
         Assert.Equal((golden.TextUtf8 ?? golden.Text) + "\n", program.Out);
         Assert.Equal(0, program.ExitCode);
         string[] lines = program.Err.TrimEnd('\n').Split('\n');
-        Assert.Matches("^.*bin: dim [0-9]+, hidden [0-9]+, layers [0-9]+, heads [0-9]+, kv heads [0-9]+, vocab [0-9]+, context [0-9]+, v[012] ", lines[0]);
+        Assert.Matches(
+            "^.*bin: dim [0-9]+, hidden [0-9]+, layers [0-9]+, heads [0-9]+, kv heads [0-9]+, vocab [0-9]+, context [0-9]+, v[012] ",
+            lines[0]);
         Assert.Matches("^achieved tok/s: [0-9]+\\.[0-9]{6}$", lines[^1]);
     }
 }

@@ -55,7 +55,8 @@ internal sealed class FaultyServer : IDisposable
     internal sealed record Request(string Target, IReadOnlyDictionary<string, string> Headers)
     {
         /// <summary>The first byte asked for, if the request has a range.</summary>
-        public int? From => Headers.TryGetValue("Range", out string? range) ? int.Parse(range["bytes=".Length..].TrimEnd('-'), CultureInfo.InvariantCulture) : null;
+        public int? From => Headers.TryGetValue("Range", out string? range)
+            ? int.Parse(range["bytes=".Length..].TrimEnd('-'), CultureInfo.InvariantCulture) : null;
 
         public static async Task<Request> ReadAsync(Stream stream)
         {
@@ -68,7 +69,8 @@ internal sealed class FaultyServer : IDisposable
                 text.Append((char)one[0]);
             }
             string[] lines = text.ToString().Split("\r\n", StringSplitOptions.RemoveEmptyEntries);
-            return new Request(lines[0].Split(' ')[1], lines.Skip(1).Select(line => line.Split(": ", 2)).ToDictionary(pair => pair[0], pair => pair[1], StringComparer.OrdinalIgnoreCase));
+            return new Request(lines[0].Split(' ')[1], lines.Skip(1).Select(line => line.Split(": ", 2))
+                .ToDictionary(pair => pair[0], pair => pair[1], StringComparer.OrdinalIgnoreCase));
         }
     }
 
@@ -90,8 +92,8 @@ internal sealed class FaultyServer : IDisposable
         /// <summary>Says that there are so many bytes more than there are.</summary>
         public int LieAboutLength { get; init; }
 
-        /// <summary>Sends nothing after the first byte, for so long.</summary>
-        public TimeSpan StallFor { get; init; }
+        /// <summary>Sends nothing after the first byte until the client hangs up.</summary>
+        public bool Stalls { get; init; }
 
         /// <summary>More headers, a line each.</summary>
         public string[] Headers { get; init; } = [];
@@ -107,12 +109,14 @@ internal sealed class FaultyServer : IDisposable
                 416 => $"Content-Range: bytes */{Body.Length}\r\n",
                 _ => "",
             };
-            string head = $"HTTP/1.1 {status} Status\r\nContent-Length: {body.Length + LieAboutLength}\r\nConnection: close\r\n{range}{string.Concat(Headers.Select(line => line + "\r\n"))}\r\n";
+            string headers = string.Concat(Headers.Select(line => line + "\r\n"));
+            string head = $"HTTP/1.1 {status} Status\r\nContent-Length: {body.Length + LieAboutLength}\r\nConnection: close\r\n"
+                + $"{range}{headers}\r\n";
             await stream.WriteAsync(Encoding.ASCII.GetBytes(head));
-            if (StallFor > TimeSpan.Zero && body.Length > 0)
+            if (Stalls)
             {
                 await stream.WriteAsync(body[..1]);
-                await Task.Delay(StallFor);
+                _ = await stream.ReadAsync(new byte[1]);
                 return;
             }
             await stream.WriteAsync(body[..Math.Min(body.Length, CutAfter ?? int.MaxValue)]);

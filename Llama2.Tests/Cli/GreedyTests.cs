@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using Llama2.Cli.Bench;
-using Llama2.Simple;
 using Llama2.Tests.Bench;
 
 namespace Llama2.Tests.Cli;
@@ -19,7 +18,8 @@ public sealed class GreedyTests
         using (FileStream file = File.Create(folder.File("tokenizer.bin")))
             Shape.WriteTokenizer(file, Vocab);
 
-        BuiltProgram tokens = BuiltProgram.Run(model, "-t", "0", "-n", "0", "--threads", "2"), all = BuiltProgram.Run(model, "-t", "0", "-n", "0", "--logits", logits);
+        BuiltProgram tokens = BuiltProgram.Run(model, "-t", "0", "-n", "0", "--threads", "2"), all =
+            BuiltProgram.Run(model, "-t", "0", "-n", "0", "--logits", logits);
         Assert.Equal((0, 0), (tokens.ExitCode, all.ExitCode));
         Assert.True(all.Out.Length > Steps, all.Out);
         Assert.Equal(all.Out, tokens.Out);

@@ -9,7 +9,8 @@ public sealed partial class HelpTests
 {
     public static TheoryData<string> Commands => [.. Program.CreateRootCommand().Subcommands.Select(command => command.Name).Prepend("")];
 
-    private static Command Find(string name) => name == "" ? Program.CreateRootCommand() : Program.CreateRootCommand().Subcommands.Single(command => command.Name == name);
+    private static Command Find(string name) => name == "" ? Program.CreateRootCommand()
+        : Program.CreateRootCommand().Subcommands.Single(command => command.Name == name);
 
     [Theory]
     [MemberData(nameof(Commands))]
@@ -19,7 +20,8 @@ public sealed partial class HelpTests
         Assert.Equal((0, ""), (program.ExitCode, program.Err));
         Assert.Equal(HelpText.For(Find(name)), program.Out);
         Assert.All(program.Out.Split('\n'), line => Assert.True(line.Length <= 80, line));
-        Assert.All(Find(name).Options.Where(option => !option.Hidden), option => Assert.Matches($"(?m)^  (-., )?{option.Name}( |$)", program.Out));
+        Assert.All(Find(name).Options.Where(option => !option.Hidden), option =>
+            Assert.Matches($"(?m)^  (-., )?{option.Name}( |$)", program.Out));
         Assert.All(Find(name).Subcommands, command => Assert.Matches($"(?m)^  {command.Name} ", program.Out));
     }
 
@@ -30,7 +32,9 @@ public sealed partial class HelpTests
         Assert.True(HelpText.Examples.TryGetValue(name, out string[]? examples), $"{name} has no examples");
         foreach (string example in examples)
         {
-            string[] words = [.. Word().Matches(example[example.IndexOf("llama2", StringComparison.Ordinal)..].Split([" > ", " >> ", " < ", " | "], 2, StringSplitOptions.None)[0]).Select(word => word.Value.Trim('"'))];
+            string call = example[example.IndexOf("llama2", StringComparison.Ordinal)..];
+            call = call.Split([" > ", " >> ", " < ", " | "], 2, StringSplitOptions.None)[0];
+            string[] words = [.. Word().Matches(call).Select(word => word.Value.Trim('"'))];
             ParseResult result = Program.Parse(words[1..]);
             Assert.True(result.Errors.Count == 0, $"{example}: {string.Join("; ", result.Errors.Select(error => error.Message))}");
             Assert.True(name == "" || result.CommandResult.Command.Name == name, example);
@@ -82,7 +86,9 @@ public sealed partial class HelpTests
             _llama2
             echo "${COMPREPLY[@]}"
             """;
-        using System.Diagnostics.Process process = System.Diagnostics.Process.Start(new System.Diagnostics.ProcessStartInfo("bash", ["-c", script]) { RedirectStandardOutput = true })!;
+        using System.Diagnostics.Process process = System.Diagnostics.Process.Start(new System.Diagnostics.ProcessStartInfo("bash",
+            ["-c", script])
+        { RedirectStandardOutput = true })!;
         Assert.Equal(expected, process.StandardOutput.ReadToEnd().Trim());
         process.WaitForExit();
     }

@@ -1,8 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using Llama2.Fast;
-using Llama2.Simple;
-using Llama2.Simple.Formats;
 
 namespace Llama2.Tests.Cli;
 
@@ -16,8 +14,10 @@ public sealed class InspectTests : IDisposable
     {
         BuiltProgram program = BuiltProgram.Run("inspect");
         Assert.Equal((0, ""), (program.ExitCode, program.Err));
-        string[] lines = [.. program.Out.Split('\n').Select(line => string.Join(' ', line.Split(' ', StringSplitOptions.RemoveEmptyEntries)))];
-        foreach (string line in new[] { "format llama2.c v0", "bytes 2,667,420", "parameters 658,656", "n_kv_heads 3", "kv_dim 48", "attention grouped-query",
+        string[] lines =
+            [.. program.Out.Split('\n').Select(line => string.Join(' ', line.Split(' ', StringSplitOptions.RemoveEmptyEntries)))];
+        foreach (string line in new[] { "format llama2.c v0", "bytes 2,667,420", "parameters 658,656", "n_kv_heads 3", "kv_dim 48",
+            "attention grouped-query",
             "longest_piece learned", "w2 6 x 96 x 256 f32 589,824", "rms_final_weight 96 f32 384" })
             Assert.Contains(line, lines);
         Assert.DoesNotContain(program.Out.Split('\n'), line => line.Length > 80 && !line.Contains("file", StringComparison.Ordinal));
@@ -26,7 +26,7 @@ public sealed class InspectTests : IDisposable
     [Theory]
     [InlineData("tales659K.bin", "v0", "f32")]
     [InlineData("tales659K_v1.bin", "v1", "f32")]
-    [InlineData("tales659K_q80.bin", "v2", "q8_0, groups of 32")]
+    [InlineData("tales659K_q80.bin", "v2", "q8_0 in groups of 32")]
     public void The_tensors_and_the_header_fill_the_file(string model, string version, string type)
     {
         string path = Repository.FindModel(model)!;
@@ -68,7 +68,8 @@ public sealed class InspectTests : IDisposable
         float[] last = [.. floats[wcls..].Where(float.IsFinite)];
         AssertStatistics(rows[^1], "wcls", last, outliers: 2, notFinite: 2);
         AssertStatistics(rows[1], "rms_att_weight[1]", floats[8..16], 0, 0);
-        Assert.Equal(2, BuiltProgram.Run("inspect", path, "--stats").Out.Split('\n').Count(line => line.StartsWith("wq[", StringComparison.Ordinal)));
+        Assert.Equal(2, BuiltProgram.Run("inspect", path, "--stats").Out.Split('\n')
+            .Count(line => line.StartsWith("wq[", StringComparison.Ordinal)));
     }
 
     private static void AssertStatistics(JsonElement row, string name, float[] elements, int outliers, int notFinite)
@@ -89,7 +90,8 @@ public sealed class InspectTests : IDisposable
         BuiltProgram program = BuiltProgram.Run(new BuiltProgram.Setup { WorkingDirectory = _folder.FullName }, "inspect", "model.bin");
         Assert.Equal(0, program.ExitCode);
         Assert.Matches("(?m)^tokenizer   .*tokenizer.bin: file: expected a tokenizer", program.Out);
-        Assert.Equal(512, Json("inspect", path, "--json", "-z", Repository.Weights("tok512-tales.bin")).GetProperty("tokenizer").GetProperty("tokens").GetInt32());
+        Assert.Equal(512, Json("inspect", path, "--json", "-z", Repository.Weights("tok512-tales.bin")).GetProperty("tokenizer")
+            .GetProperty("tokens").GetInt32());
         AssertFails(BuiltProgram.Run("inspect", path, "-z", path), 2, "model.bin: token 1: ");
     }
 
@@ -97,15 +99,18 @@ public sealed class InspectTests : IDisposable
     public void The_kernels_are_listed_with_the_one_that_is_taken()
     {
         JsonElement cpu = Json("inspect", "--cpu", "--json");
-        Assert.Equal(FastTransformer.AllKernelNames, cpu.GetProperty("kernels").EnumerateArray().Select(kernel => kernel.GetProperty("kernel").GetString()));
-        Assert.Equal(FastTransformer.KernelNames, cpu.GetProperty("kernels").EnumerateArray().Where(kernel => kernel.GetProperty("supported").GetBoolean()).Select(kernel => kernel.GetProperty("kernel").GetString()));
+        Assert.Equal(FastTransformer.AllKernelNames, cpu.GetProperty("kernels").EnumerateArray()
+            .Select(kernel => kernel.GetProperty("kernel").GetString()));
+        Assert.Equal(FastTransformer.KernelNames, cpu.GetProperty("kernels").EnumerateArray()
+            .Where(kernel => kernel.GetProperty("supported").GetBoolean()).Select(kernel => kernel.GetProperty("kernel").GetString()));
 
         BuiltProgram.Setup scalar = new() { Environment = { [FastTransformer.KernelVariable] = "scalar" } };
         Assert.Matches("(?m)^chosen +scalar\\nbecause +LLAMA2_KERNEL says so$", BuiltProgram.Run(scalar, "inspect", "--cpu").Out);
         BuiltProgram.Setup none = new() { Environment = { [FastTransformer.KernelVariable] = "abacus" } };
         AssertFails(BuiltProgram.Run(none, "inspect", "--cpu"), 1, "no kernel abacus");
         BuiltProgram.Setup plain = new() { Environment = { ["DOTNET_EnableHWIntrinsic"] = "0", [FastTransformer.KernelVariable] = null } };
-        Assert.Matches("(?m)^chosen +scalar\\nbecause +it is the first that this machine supports$", BuiltProgram.Run(plain, "inspect", "--cpu").Out);
+        Assert.Matches("(?m)^chosen +scalar\\nbecause +it is the first that this machine supports$",
+            BuiltProgram.Run(plain, "inspect", "--cpu").Out);
     }
 
     [Fact]

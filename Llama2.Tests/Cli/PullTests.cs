@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using Llama2.Cli;
+using System.Security.Cryptography;
 using static Llama2.Tests.Cli.FaultyServer;
 
 namespace Llama2.Tests.Cli;
@@ -8,6 +8,9 @@ namespace Llama2.Tests.Cli;
 public sealed class PullTests : IDisposable
 {
     private static readonly byte[] Model = File.ReadAllBytes(Repository.Weights("tales659K.bin"));
+
+    /// <summary>The header by which Hugging Face tells a checksum.</summary>
+    private static readonly string ModelChecksum = $"X-Linked-Etag: \"{Convert.ToHexString(SHA256.HashData(Model))}\"";
 
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("llama2-");
 
@@ -30,8 +33,10 @@ public sealed class PullTests : IDisposable
         Repository.SkipWithoutShared();
         using FaultyServer server = new(request => request.Target switch
         {
-            "/karpathy/tinyllamas/resolve/main/stories260K/stories260K.bin" => new Reply(File.ReadAllBytes(Repository.Shared("weights", "stories260K.bin"))),
-            "/karpathy/tinyllamas/resolve/main/stories260K/tok512.bin" => new Reply(File.ReadAllBytes(Repository.Shared("weights", "tok512.bin"))),
+            "/karpathy/tinyllamas/resolve/main/stories260K/stories260K.bin" =>
+                new Reply(File.ReadAllBytes(Repository.Shared("weights", "stories260K.bin"))),
+            "/karpathy/tinyllamas/resolve/main/stories260K/tok512.bin" =>
+                new Reply(File.ReadAllBytes(Repository.Shared("weights", "tok512.bin"))),
             _ => new Reply([]) { Status = 404 },
         });
         BuiltProgram program = Run(server, "pull", "stories260K");
@@ -49,13 +54,15 @@ public sealed class PullTests : IDisposable
     {
         Repository.SkipWithoutShared();
         byte[] tokenizer = File.ReadAllBytes(Repository.Shared("weights", "tokenizer.bin"));
-        using FaultyServer server = new(request => request.Target == "/karpathy/llama2.c/raw/master/tokenizer.bin" ? new Reply(tokenizer) : new Reply([]) { Status = 404 });
+        using FaultyServer server = new(request => request.Target == "/karpathy/llama2.c/raw/master/tokenizer.bin" ? new Reply(tokenizer)
+            : new Reply([]) { Status = 404 });
         Assert.Equal(0, Run(server, "pull", "tokenizer").ExitCode);
         Assert.Equal(tokenizer, File.ReadAllBytes(Weights("tokenizer.bin")));
 
         File.Delete(Weights("tokenizer.bin"));
         tokenizer[9] ^= 1;
-        AssertFails(Run(server, "pull", "tokenizer"), 2, "checksum: expected 50a52ef822ee9e83de5ce9d0be0a025a773d019437f58b5ff9dcafb063ece361, found ");
+        AssertFails(Run(server, "pull", "tokenizer"), 2,
+            "checksum: expected 50a52ef822ee9e83de5ce9d0be0a025a773d019437f58b5ff9dcafb063ece361, found ");
     }
 
     [Theory]
@@ -65,7 +72,8 @@ public sealed class PullTests : IDisposable
     public void A_model_of_another_size_than_its_own_is_refused(string name, int length)
     {
         using FaultyServer server = new(_ => new Reply(Model));
-        AssertFails(Run(server, "pull", name), 2, $"/karpathy/tinyllamas/resolve/main/{name}.bin: length: expected {length} bytes, found {Model.Length}");
+        AssertFails(Run(server, "pull", name), 2,
+            $"/karpathy/tinyllamas/resolve/main/{name}.bin: length: expected {length} bytes, found {Model.Length}");
     }
 
     [Fact]
@@ -107,7 +115,12 @@ public sealed class PullTests : IDisposable
 
     [Fact]
     public void A_mirror_that_is_no_url_is_bad_usage() =>
-        AssertFails(BuiltProgram.Run(new BuiltProgram.Setup { WorkingDirectory = _folder.FullName, Environment = { [Hub.MirrorVariable] = "nonsense" } }, "pull", "stories15M"), 1, "LLAMA2_HUB: ");
+        AssertFails(BuiltProgram.Run(new BuiltProgram.Setup
+        {
+            WorkingDirectory = _folder.FullName,
+            Environment =
+            { [Hub.MirrorVariable] = "nonsense" }
+        }, "pull", "stories15M"), 1, "LLAMA2_HUB: ");
 
     [Fact]
     public void Another_folder_is_made()
@@ -130,7 +143,7 @@ public sealed class PullTests : IDisposable
     public void A_full_disk_is_one_line_and_later_it_goes_on()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "needs ulimit");
-        using FaultyServer server = new(_ => new Reply(Model) { Headers = [$"X-Linked-Etag: \"{Convert.ToHexString(System.Security.Cryptography.SHA256.HashData(Model))}\""] });
+        using FaultyServer server = new(_ => new Reply(Model) { Headers = [ModelChecksum] });
         BuiltProgram.Setup full = new() { WorkingDirectory = _folder.FullName, Under = BuiltProgram.FullDisk(1024) };
         AssertFails(BuiltProgram.Run(full, "pull", server.Address + "/model.bin"), 2, "model.bin: cannot be written: ");
         Assert.False(File.Exists(Weights("model.bin")));
@@ -142,8 +155,8 @@ public sealed class PullTests : IDisposable
     public async Task Ctrl_c_keeps_the_part_and_the_next_run_goes_on()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "needs signals");
-        string[] checksum = [$"X-Linked-Etag: \"{Convert.ToHexString(System.Security.Cryptography.SHA256.HashData(Model))}\""];
-        using FaultyServer server = new(request => new Reply(Model) { Headers = checksum, StallFor = TimeSpan.FromSeconds(request.From is null ? 20 : 0) });
+        string[] checksum = [ModelChecksum];
+        using FaultyServer server = new(_ => new Reply(Model) { Headers = checksum, Stalls = true });
         using (Process process = BuiltProgram.Start(new() { WorkingDirectory = _folder.FullName }, "pull", server.Address + "/model.bin"))
         {
             Task<string> error = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
@@ -164,16 +177,27 @@ public sealed class PullTests : IDisposable
     public void A_proxy_is_asked_where_the_variables_name_one()
     {
         using FaultyServer proxy = new(_ => new Reply(Model));
-        BuiltProgram program = BuiltProgram.Run(new BuiltProgram.Setup { WorkingDirectory = _folder.FullName, Environment = { ["http_proxy"] = proxy.Address, ["no_proxy"] = null } },
+        BuiltProgram program = BuiltProgram.Run(new BuiltProgram.Setup
+        {
+            WorkingDirectory = _folder.FullName,
+            Environment =
+            { ["http_proxy"] = proxy.Address, ["no_proxy"] = null }
+        },
             "pull", "http://models.invalid/model.bin");
         Assert.Equal(0, program.ExitCode);
         Assert.Equal("http://models.invalid/model.bin", proxy.Requests.First().Target);
     }
 
-    private BuiltProgram Pull(params string[] args) => BuiltProgram.Run(new BuiltProgram.Setup { WorkingDirectory = _folder.FullName }, ["pull", .. args]);
+    private BuiltProgram Pull(params string[] args) =>
+        BuiltProgram.Run(new BuiltProgram.Setup { WorkingDirectory = _folder.FullName }, ["pull", .. args]);
 
     private BuiltProgram Run(FaultyServer server, params string[] args) =>
-        BuiltProgram.Run(new BuiltProgram.Setup { WorkingDirectory = _folder.FullName, Environment = { [Hub.MirrorVariable] = server.Address } }, args);
+        BuiltProgram.Run(new BuiltProgram.Setup
+        {
+            WorkingDirectory = _folder.FullName,
+            Environment =
+            { [Hub.MirrorVariable] = server.Address }
+        }, args);
 
     /// <summary>One line on stderr, the exit code, and nothing in weights/ that was not there before.</summary>
     private void AssertFails(BuiltProgram program, int exitCode, string message, string unwanted = "stack")
@@ -184,7 +208,8 @@ public sealed class PullTests : IDisposable
         Assert.Contains(message, program.Err, StringComparison.Ordinal);
         Assert.DoesNotContain(unwanted, program.Err, StringComparison.Ordinal);
         if (Directory.Exists(Weights("")))
-            Assert.DoesNotContain(Directory.GetFiles(Weights("")), file => file.EndsWith(".bin", StringComparison.Ordinal) && File.ReadAllText(file) != "mine");
+            Assert.DoesNotContain(Directory.GetFiles(Weights("")), file => file.EndsWith(".bin", StringComparison.Ordinal)
+                && File.ReadAllText(file) != "mine");
     }
 
     public void Dispose() => _folder.Delete(recursive: true);

@@ -32,8 +32,10 @@ public sealed class SamplingOptionsTests
     [Fact]
     public void A_stop_string_ends_the_text_before_it_but_not_where_the_prompt_has_it()
     {
-        string whole = Text("-t", "0", "-i", "Tom and Sue"), stopped = Text("-t", "0", "-i", "Tom and Sue", "--stop", "zzz", "--stop", "ed", "--stop", "and");
-        Assert.Equal(whole[..new[] { whole.IndexOf("ed", 11, StringComparison.Ordinal), whole.IndexOf("and", 11, StringComparison.Ordinal) }.Min()] + "\n", stopped);
+        string whole = Text("-t", "0", "-i", "Tom and Sue"), stopped =
+            Text("-t", "0", "-i", "Tom and Sue", "--stop", "zzz", "--stop", "ed", "--stop", "and");
+        Assert.Equal(whole[..new[] { whole.IndexOf("ed", 11, StringComparison.Ordinal),
+            whole.IndexOf("and", 11, StringComparison.Ordinal) }.Min()] + "\n", stopped);
     }
 
     [Fact]
@@ -49,10 +51,13 @@ public sealed class SamplingOptionsTests
         Assert.Equal("aaaa\n", Text("-t", "0", "-n", "4", "--logit-bias", $"{Id("a")}=1000"));
         string first = BuiltProgram.Run("-t", "0", "-n", "1", "--json", "--logprobs", "2", "--silent").Out.Split('\n')[0];
         JsonElement token = JsonDocument.Parse(first).RootElement;
-        string second = BuiltProgram.Run("-t", "0", "-n", "1", "--json", "--logprobs", "2", "--silent", "--logit-bias", $"{token.GetProperty("token")}=-inf").Out.Split('\n')[0];
-        Assert.Equal(token.GetProperty("top")[1].GetProperty("token").GetInt32(), JsonDocument.Parse(second).RootElement.GetProperty("token").GetInt32());
+        string second = BuiltProgram.Run("-t", "0", "-n", "1", "--json", "--logprobs", "2", "--silent", "--logit-bias",
+            $"{token.GetProperty("token")}=-inf").Out.Split('\n')[0];
+        Assert.Equal(token.GetProperty("top")[1].GetProperty("token").GetInt32(), JsonDocument.Parse(second)
+            .RootElement.GetProperty("token").GetInt32());
 
-        static string Id(string piece) => BuiltProgram.Run("tokenize", "--pieces", "-z", Repository.Weights("tok512-tales.bin"), "x" + piece).Out.Split('\n').First(line => line.EndsWith(" " + piece, StringComparison.Ordinal)).Split(' ')[0];
+        static string Id(string piece) => BuiltProgram.Run("tokenize", "--pieces", "-z", Repository.Weights("tok512-tales.bin"), "x"
+            + piece).Out.Split('\n').First(line => line.EndsWith(" " + piece, StringComparison.Ordinal)).Split(' ')[0];
     }
 
     [Fact]
@@ -71,7 +76,8 @@ public sealed class SamplingOptionsTests
             Assert.Equal(512, top.Length);
             Assert.Equal(token.GetProperty("logprob").GetDouble(), top[0].GetProperty("logprob").GetDouble()); // greedy
             Assert.Equal(1, top.Sum(t => Math.Exp(t.GetProperty("logprob").GetDouble())), 1e-9);
-            Assert.Equal(top.Select(t => t.GetProperty("logprob").GetDouble()).OrderDescending(), top.Select(t => t.GetProperty("logprob").GetDouble()));
+            Assert.Equal(top.Select(t => t.GetProperty("logprob").GetDouble()).OrderDescending(),
+                top.Select(t => t.GetProperty("logprob").GetDouble()));
         }
         Assert.Equal(end.GetProperty("text").GetString(), text);
     }
@@ -85,7 +91,8 @@ public sealed class SamplingOptionsTests
             File.WriteAllText(path, "Sue had\n");
             string expected = Text("-t", "0", "-n", "40", "-i", "Sue had");
             Assert.Equal(expected, Text("-t", "0", "-n", "40", "--prompt-file", path));
-            Assert.Equal(expected, BuiltProgram.Run(new BuiltProgram.Setup { Input = "Sue had" }, "-t", "0", "-n", "40", "--prompt-file", "-", "--silent").Out);
+            Assert.Equal(expected, BuiltProgram.Run(new BuiltProgram.Setup { Input = "Sue had" }, "-t", "0", "-n", "40", "--prompt-file",
+                "-", "--silent").Out);
         }
         finally
         {
@@ -116,7 +123,8 @@ public sealed class SamplingOptionsTests
     [Fact]
     public void A_batch_gives_each_prompt_the_text_it_has_alone_in_order()
     {
-        string[] prompts = ["Ruby had", "", "Tom and Sue went to the park. It was a sunny day and", "Ü", "Ben", "Ann", "A dog", "One day", "The", "Max", "Lily saw"];
+        string[] prompts = ["Ruby had", "", "Tom and Sue went to the park. It was a sunny day and", "Ü", "Ben", "Ann", "A dog", "One day",
+            "The", "Max", "Lily saw"];
         string[] lines = [.. prompts.Select(prompt => JsonSerializer.Serialize(new { prompt }))];
         BuiltProgram run = Batch([.. lines[..3], "{", "", "[1]", .. lines[3..], """{"prompt":5}"""], 2);
         JsonElement[] results = [.. run.Out.TrimEnd().Split('\n').Select(line => JsonDocument.Parse(line).RootElement)];
@@ -126,12 +134,15 @@ public sealed class SamplingOptionsTests
 
         foreach (int i in (int[])[0, 1, 2, 3])
             Assert.Equal(Text("-s", "7", "-n", "50", "-i", prompts[i]), results[i].GetProperty("text").GetString() + "\n");
-        JsonElement[] reversed = [.. Batch([.. lines.Reverse()], 0).Out.TrimEnd().Split('\n').Select(line => JsonDocument.Parse(line).RootElement)];
-        Assert.Equal(results.Select(result => result.GetProperty("text").GetString()).Reverse(), reversed.Select(result => result.GetProperty("text").GetString()));
+        JsonElement[] reversed = [.. Batch([.. lines.Reverse()], 0).Out.TrimEnd().Split('\n')
+            .Select(line => JsonDocument.Parse(line).RootElement)];
+        Assert.Equal(results.Select(result => result.GetProperty("text").GetString()).Reverse(),
+            reversed.Select(result => result.GetProperty("text").GetString()));
 
         static BuiltProgram Batch(string[] lines, int exitCode)
         {
-            BuiltProgram run = BuiltProgram.Run(new BuiltProgram.Setup { Input = string.Join('\n', lines) }, "--batch", "-", "-s", "7", "-n", "50", "--silent");
+            BuiltProgram run = BuiltProgram.Run(new BuiltProgram.Setup { Input = string.Join('\n', lines) }, "--batch", "-", "-s", "7",
+                "-n", "50", "--silent");
             Assert.Equal(exitCode, run.ExitCode);
             return run;
         }

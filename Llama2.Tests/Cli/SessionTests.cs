@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Diagnostics;
 
 namespace Llama2.Tests.Cli;
@@ -27,10 +28,7 @@ public sealed class SessionTests : IDisposable
         string first = Text([.. same, "-n", "40", "--save-session", At("s")]);
         string second = Text("--impl", implementation, "-n", "60", "--load-session", At("s"), "--save-session", At("t"));
         Assert.Equal(Text([.. same, "-n", "100", "--save-session", At("whole")]), first + second);
-        // all but the speed, at 100, and the checksum over it: tokens, keys, values and random numbers
-        byte[] whole = File.ReadAllBytes(At("whole")), parts = File.ReadAllBytes(At("t"));
-        whole.AsSpan(100, 4).CopyTo(parts.AsSpan(100));
-        Assert.Equal(whole[..^32], parts[..^32]);
+        Assert.Equal(File.ReadAllBytes(At("whole")), File.ReadAllBytes(At("t"))); // tokens, keys, values and the random state
     }
 
     [Fact]
@@ -48,7 +46,7 @@ public sealed class SessionTests : IDisposable
         string[] args = ["-s", "9", "-n", "60", "-i", "Ruby had a big red toy boat."];
         BuiltProgram loaded = BuiltProgram.Run([.. args, "--load-session", At("s")]);
         Assert.Equal(Text(args), loaded.Out[..^1]);
-        Assert.Matches(@"session: \d+ of \d+ tokens from .* in [\d.]+ ms; reading them takes [\d.]+ ms at the speed measured when it was saved, so -?[\d.]+ ms are saved", loaded.Err);
+        Assert.Matches(@"session: [1-9]\d* of \d+ tokens from ", loaded.Err);
         Assert.Matches("prompt: [1-9] tokens", loaded.Err);
     }
 
@@ -56,30 +54,42 @@ public sealed class SessionTests : IDisposable
     public void Another_models_or_implementations_session_is_refused()
     {
         Text("-s", "1", "-n", "5", "--save-session", At("s"));
-        Refused("fingerprint", "--quantize", "q8_0");
-        Refused("implementation", "--impl", "simple");
-        if (Repository.HasShared)
-            Refused("dim", Repository.Shared("weights", "stories260K.bin"), "-z", Repository.Shared("weights", "tok512.bin"));
-
-        void Refused(string field, params string[] args)
-        {
-            BuiltProgram run = BuiltProgram.Run([.. args, "--load-session", At("s"), "--silent"]);
-            Assert.Equal((2, ""), (run.ExitCode, run.Out));
-            Assert.StartsWith($"llama2: {At("s")}: {field}: expected ", run.Err, StringComparison.Ordinal);
-            Assert.Single(run.Err.TrimEnd().Split('\n'));
-        }
+        AssertRefused("fingerprint", "--quantize", "q8_0");
+        AssertRefused("implementation", "--impl", "simple");
     }
 
     [Fact]
-    public void A_file_that_cannot_be_written_is_2_and_leaves_what_was_there()
+    public void A_session_of_a_model_of_another_shape_is_refused()
+    {
+        Repository.SkipWithoutShared();
+        Text("-s", "1", "-n", "5", "--save-session", At("s"));
+        AssertRefused("dim", Repository.Shared("weights", "stories260K.bin"), "-z", Repository.Shared("weights", "tok512.bin"));
+    }
+
+    private void AssertRefused(string field, params string[] args)
+    {
+        BuiltProgram run = BuiltProgram.Run([.. args, "--load-session", At("s"), "--silent"]);
+        Assert.Equal((2, ""), (run.ExitCode, run.Out));
+        Assert.StartsWith($"llama2: {At("s")}: {field}: expected ", run.Err, StringComparison.Ordinal);
+        Assert.Single(run.Err.TrimEnd().Split('\n'));
+    }
+
+    [Fact]
+    public void A_folder_that_is_missing_is_2_before_the_work()
     {
         BuiltProgram run = BuiltProgram.Run("-n", "5", "--silent", "--save-session", At("none/s"));
-        Assert.Equal((2, ""), (run.ExitCode, run.Out)); // said before the work
+        Assert.Equal((2, ""), (run.ExitCode, run.Out));
         Assert.Contains("none/s: cannot be written: there is no such folder", run.Err, StringComparison.Ordinal);
+    }
 
+    [Fact]
+    public void A_full_disk_is_2_and_leaves_what_was_there()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "needs ulimit");
         Text("-s", "1", "-n", "5", "--save-session", At("s"));
         byte[] before = File.ReadAllBytes(At("s"));
-        run = BuiltProgram.Run(new BuiltProgram.Setup { Under = BuiltProgram.FullDisk(64) }, "-s", "1", "-n", "200", "--ignore-eos", "--silent", "--save-session", At("s"));
+        BuiltProgram.Setup full = new() { Under = BuiltProgram.FullDisk(64) };
+        BuiltProgram run = BuiltProgram.Run(full, "-s", "1", "-n", "200", "--ignore-eos", "--silent", "--save-session", At("s"));
         Assert.Equal(2, run.ExitCode);
         Assert.StartsWith($"llama2: {At("s")}: cannot be written: ", run.Err, StringComparison.Ordinal);
         Assert.Equal(before, File.ReadAllBytes(At("s")));
@@ -89,15 +99,20 @@ public sealed class SessionTests : IDisposable
     [Fact]
     public void Ctrl_C_saves_what_there_is()
     {
-        using Process process = BuiltProgram.Start(new BuiltProgram.Setup(), "-s", "3", "--ignore-eos", "--impl", "simple", "--save-session", At("s"));
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "sends SIGINT");
+        string[] same = [EndlessModel.Write(_folder), "--ignore-eos"];
+        BuiltProgram.Setup setup = new();
+        using Process process = BuiltProgram.Start(setup, [.. same, "-s", "3", "--save-session", At("s")]);
         char[] beginning = new char[20];
         process.StandardOutput.ReadBlock(beginning);
         BuiltProgram.Interrupt(process);
-        string first = new string(beginning) + process.StandardOutput.ReadToEnd();
-        Assert.True(process.WaitForExit(TimeSpan.FromSeconds(30)));
-        Assert.Equal(130, process.ExitCode);
-        string second = Text("--impl", "simple", "--ignore-eos", "--load-session", At("s"));
-        Assert.Equal(Text("-s", "3", "--ignore-eos", "--impl", "simple"), first[..^1] + second);
+        process.StandardOutput.ReadToEnd();
+        Assert.Equal(130, BuiltProgram.ExitCodeOf(process, setup));
+        Text([.. same, "-n", "20", "--load-session", At("s"), "--save-session", At("t")]);
+        int generated = BinaryPrimitives.ReadInt32LittleEndian(File.ReadAllBytes(At("s")).AsSpan(84)) - 1; // all but BOS
+        string whole = Text([.. same, "-s", "3", "-n", $"{generated + 20}", "--save-session", At("whole")]);
+        Assert.StartsWith(new string(beginning), whole, StringComparison.Ordinal);
+        Assert.Equal(File.ReadAllBytes(At("whole")), File.ReadAllBytes(At("t")));
     }
 
     [Fact]

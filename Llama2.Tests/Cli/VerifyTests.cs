@@ -3,7 +3,10 @@ using Llama2.Cli.Commands;
 
 namespace Llama2.Tests.Cli;
 
-/// <summary>The promise that the same weights give the same bits: kernels, threads and batches by <c>llama2 verify</c>, instruction sets by switching them off.</summary>
+/// <summary>
+/// The promise that the same weights give the same bits: kernels, threads and batches by <c>llama2 verify</c>, instruction sets by
+/// switching them off.
+/// </summary>
 public sealed class VerifyTests
 {
     [Theory]
@@ -33,7 +36,8 @@ public sealed class VerifyTests
     {
         BuiltProgram.Setup setup = new();
         setup.Environment["LLAMA2_KERNEL"] = "128";
-        BuiltProgram forced = BuiltProgram.Run(setup, "-t", "0", "-n", "50"), free = BuiltProgram.Run(new BuiltProgram.Setup(), "-t", "0", "-n", "50");
+        BuiltProgram forced = BuiltProgram.Run(setup, "-t", "0", "-n", "50"), free =
+            BuiltProgram.Run(new BuiltProgram.Setup(), "-t", "0", "-n", "50");
         Assert.Equal(0, forced.ExitCode);
         Assert.Equal(free.Out, forced.Out);
 

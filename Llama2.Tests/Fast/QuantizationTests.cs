@@ -1,20 +1,31 @@
+using System.Buffers;
 using System.Runtime.Intrinsics;
 using Llama2.Fast;
 using Llama2.Fast.Kernels;
-using Llama2.Simple;
+using Llama2.Fast.Pass;
+using Llama2.Fast.Threads;
 using Llama2.Tests.Properties;
 
 namespace Llama2.Tests.Fast;
 
-/// <summary>int8: quantising and products give Simple's bits, whatever the registers.</summary>
+/// <summary>int8: quantising and products give Simple's bits with every kernel.</summary>
 public sealed unsafe class QuantizationTests
 {
     private static readonly Random Random = new(2);
 
-    private static void AssertQuantizes<TLanes>(float[] x, int groupSize, bool halvesToEven) where TLanes : struct, ILanes<TLanes>
+    private static IEnumerable<Kernel> Kernels => [.. Kernel.Available, new Kernel<LanesScalar, Int8Unsigned>("unsigned")];
+
+    private static void AssertQuantizes(float[] x, int groupSize)
     {
-        if (!TLanes.IsSupported)
-            return;
+        foreach (Kernel kernel in Kernels)
+        {
+            AssertQuantizes(kernel, x, groupSize, halvesToEven: false);
+            AssertQuantizes(kernel, x, groupSize, halvesToEven: true);
+        }
+    }
+
+    private static void AssertQuantizes(Kernel kernel, float[] x, int groupSize, bool halvesToEven)
+    {
         int groups = (int)((x.Length + (long)groupSize - 1) / groupSize);
         sbyte[] expected = new sbyte[x.Length], actual = new sbyte[x.Length];
         float[] expectedScales = new float[groups], actualScales = new float[groups];
@@ -24,20 +35,9 @@ public sealed unsafe class QuantizationTests
             Quantization.QuantizeActivations(x, groupSize, expected, expectedScales);
         fixed (float* p = x, s = actualScales)
         fixed (sbyte* v = actual)
-            Nn<TLanes>.Quantize(p, x.Length, groupSize, v, s, halvesToEven);
-        Bits.AssertEqual(expectedScales, actualScales, $"{typeof(TLanes).Name} scales");
+            kernel.Quantize(p, x.Length, groupSize, v, s, halvesToEven);
+        Bits.AssertEqual(expectedScales, actualScales, $"{kernel.Name} scales");
         Assert.Equal(expected, actual);
-    }
-
-    private static void AssertQuantizes(float[] x, int groupSize)
-    {
-        foreach (bool halvesToEven in (bool[])[false, true])
-        {
-            AssertQuantizes<LanesScalar>(x, groupSize, halvesToEven);
-            AssertQuantizes<Lanes128>(x, groupSize, halvesToEven);
-            AssertQuantizes<Lanes256>(x, groupSize, halvesToEven);
-            AssertQuantizes<Lanes512>(x, groupSize, halvesToEven);
-        }
     }
 
     [Fact]
@@ -54,46 +54,39 @@ public sealed unsafe class QuantizationTests
     [Fact]
     public void Halves_round_as_Simple_rounds_them()
     {
-        float[] edges = [127, .. Enumerable.Range(-127, 254).SelectMany(i => (float[])[i + 0.5f, MathF.BitIncrement(i + 0.5f), MathF.BitDecrement(i + 0.5f)])];
+        float[] edges = [127, .. Enumerable.Range(-127, 254)
+            .SelectMany(i => (float[])[i + 0.5f, MathF.BitIncrement(i + 0.5f), MathF.BitDecrement(i + 0.5f)])];
         AssertQuantizes(edges, edges.Length); // a scale of 1, so every quotient is the number itself
     }
 
-    private static void AssertMultiplies<TInt8>(Q8Tensor tensor, float[] x, int tokens) where TInt8 : struct, IInt8<TInt8>
+    private static void AssertMultiplies(Q8GroupsTensor tensor, float[] x, int tokens)
     {
-        if (!TInt8.IsSupported)
-            return;
         int n = tensor.Columns, rows = tensor.Rows;
         float[] expected = new float[tokens * rows], actual = new float[tokens * rows];
-        List<System.Buffers.MemoryHandle> pins = [];
-        using QuantizedActivations int8 = new(n, tensor.GroupSize);
-        int8.EnsureRows(tokens);
         for (int t = 0; t < tokens; t++)
-        {
             tensor.Multiply(x.AsSpan(t * n, n), expected.AsSpan(t * rows, rows));
-            fixed (float* p = &x[t * n])
-                int8.Quantize<LanesScalar, TInt8>(t, p, n);
-        }
+        List<MemoryHandle> pins = [];
         Matrix matrix = new(tensor, pins);
-        fixed (float* o = actual, scratch = new float[MatMulInt8<TInt8>.ScratchCount(matrix)])
-            MatMulInt8<TInt8>.Multiply(matrix, 0, rows, int8, 0, tokens, o, rows, add: false, scratch);
+        foreach (Kernel kernel in Kernels)
+        {
+            using QuantizedActivations int8 = new(n, tensor.GroupSize);
+            using NativeBuffer<float> scratch = new();
+            int8.EnsureRows(tokens);
+            fixed (float* p = x, o = actual)
+            {
+                for (int t = 0; t < tokens; t++)
+                    kernel.Quantize(p + t * n, n, int8, t);
+                kernel.Multiply(matrix, 0, rows, new Inputs(null, 0, int8, 0, tokens), o, rows, add: false, scratch);
+            }
+            Bits.AssertEqual(expected, actual, $"{kernel.Name}, {rows} x {n} in groups of {tensor.GroupSize} for {tokens} tokens");
+        }
         pins.ForEach(pin => pin.Dispose());
-        Bits.AssertEqual(expected, actual, $"{typeof(TInt8).Name}, {rows} x {n} in groups of {tensor.GroupSize} for {tokens} tokens");
     }
 
-    private static void AssertMultiplies(Q8Tensor tensor, float[] x, int tokens)
-    {
-        AssertMultiplies<Int8Scalar>(tensor, x, tokens);
-        AssertMultiplies<Int8By128>(tensor, x, tokens);
-        AssertMultiplies<Int8Avx2>(tensor, x, tokens);
-        AssertMultiplies<Int8Avx512>(tensor, x, tokens);
-        AssertMultiplies<Int8Vnni>(tensor, x, tokens);
-        AssertMultiplies<Int8Unsigned>(tensor, x, tokens);
-    }
-
-    private static Q8Tensor Tensor(int rows, int columns, int groupSize, Func<sbyte> value)
+    private static Q8GroupsTensor Tensor(int rows, int columns, int groupSize, Func<sbyte> value)
     {
         sbyte[] values = [.. Enumerable.Range(0, rows * columns).Select(_ => value())];
-        return new Q8Tensor(rows, columns, groupSize, values, Palette.Normal.Numbers(Random, rows * columns / groupSize));
+        return new Q8GroupsTensor(rows, columns, groupSize, values, Palette.Normal.Numbers(Random, rows * columns / groupSize));
     }
 
     [Fact]
@@ -108,7 +101,8 @@ public sealed unsafe class QuantizationTests
                     if (rows * columns % groupSize != 0)
                         continue;
                     int tokens = 1 + Random.Next(20);
-                    AssertMultiplies(Tensor(rows, columns, groupSize, () => (sbyte)Random.Next(-128, 128)), Palette.Normal.Numbers(Random, tokens * columns), tokens);
+                    AssertMultiplies(Tensor(rows, columns, groupSize, () => (sbyte)Random.Next(-128, 128)),
+                        Palette.Normal.Numbers(Random, tokens * columns), tokens);
                 }
             }
         }
@@ -129,10 +123,10 @@ public sealed unsafe class QuantizationTests
         ModelShape shape = new(0, 4, 2, 2, 64, 2, 40, 8, Shared: false, 0, Palette.Normal, 3);
         Weights weights = shape.CreateWeights();
         Weights quantized = WeightQuantizer.Quantize(weights, 16, threads: 2);
-        foreach (string name in (string[])["token_embedding_table", "wq", "wk", "wv", "wo", "w1", "w2", "w3", "wcls"])
+        foreach ((Tensor before, Tensor after) in Matrices(weights).Zip(Matrices(quantized)))
         {
-            FloatTensor floats = Assert.IsType<FloatTensor>(weights.Matrix(name, 1));
-            Q8Tensor actual = Assert.IsType<Q8Tensor>(quantized.Matrix(name, 1));
+            Float32Tensor floats = Assert.IsType<Float32Tensor>(before);
+            Q8GroupsTensor actual = Assert.IsType<Q8GroupsTensor>(after);
             sbyte[] values = new sbyte[floats.Data.Length];
             float[] scales = new float[values.Length / 16];
             Quantization.QuantizeWeights(floats.Data.Span, 16, values, scales);
@@ -143,32 +137,46 @@ public sealed unsafe class QuantizationTests
         Assert.Throws<ArgumentException>("tensor", () => WeightQuantizer.Quantize(quantized, 16));
     }
 
-    /// <summary>Weights that are unsigned to the product, as VNNI's are, for machines that have none.</summary>
+    private static Tensor[] Matrices(Weights w) =>
+        [w.TokenEmbedding, w.Classifier, .. w.Layers.SelectMany(l => (Tensor[])[l.Wq, l.Wk, l.Wv, l.Wo, l.W1, l.W2, l.W3])];
+
+    /// <summary>A product that reads weights as unsigned bytes, as VNNI's does, for machines without VNNI.</summary>
     private struct Int8Unsigned : IInt8<Int8Unsigned>
     {
         private Int8Scalar _v;
 
         public static bool IsSupported => true;
 
-        public static int Rows => Int8Scalar.Rows;
+        public static int Lanes => Int8Scalar.Lanes;
 
         public static int Depth => Int8Scalar.Depth;
 
         public static int Bias => 128;
 
-        public static Vector128<int> Dot(sbyte* w, nint stride, sbyte* x, int n) => Int8Scalar.Dot(w, stride, x, n);
-
         public static Int8Unsigned Load(sbyte* p) => new() { _v = Int8Scalar.Load(p) };
+
+        public static Int8Unsigned LoadSixteen(sbyte* p) => Load(p);
+
+        public static Int8Unsigned AddBias(Int8Unsigned w)
+        {
+            for (int i = 0; i < Lanes; i++)
+                w._v[i] ^= unchecked((int)0x80808080);
+            return w;
+        }
 
         public static Int8Unsigned Create(int lane) => new() { _v = Int8Scalar.Create(lane) };
 
         public static Int8Unsigned Dot(Int8Unsigned sum, Int8Unsigned w, Int8Unsigned x)
         {
-            for (int i = 0; i < Rows * Depth; i++)
+            for (int i = 0; i < Lanes * Depth; i++)
                 sum._v[i / Depth] += ((byte*)&w)[i] * ((sbyte*)&x)[i];
             return sum;
         }
 
-        public static void AddScaled(float* o, Int8Unsigned dots, float* wScales, float xScale) => Int8Scalar.AddScaled(o, dots._v, wScales, xScale);
+        public static Vector128<int> Sum(Int8Unsigned a, Int8Unsigned b, Int8Unsigned c, Int8Unsigned d) =>
+            Int8Scalar.Sum(a._v, b._v, c._v, d._v);
+
+        public static void AddScaled(float* o, Int8Unsigned dots, float* wScales, float xScale) =>
+            Int8Scalar.AddScaled(o, dots._v, wScales, xScale);
     }
 }

@@ -1,4 +1,4 @@
-using Llama2.Fast;
+using Llama2.Fast.Pass;
 using Llama2.Tests.Golden;
 
 namespace Llama2.Tests.Fast;
@@ -29,4 +29,7 @@ public sealed unsafe class RopeTests
             }
         }
     }
+
+    [Fact]
+    public void Its_base_is_the_config_s() => Assert.Equal(Rope.Log2OfBase, Math.Log2(Config.RopeBase), 1e-14);
 }

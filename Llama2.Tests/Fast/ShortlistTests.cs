@@ -3,14 +3,15 @@ using FsCheck;
 using FsCheck.Fluent;
 using Llama2.Fast;
 using Llama2.Fast.Kernels;
-using Llama2.Simple;
+using Llama2.Fast.Pass;
+using Llama2.Fast.Threads;
 using Llama2.Tests.Properties;
 using Config = Llama2.Simple.Config;
 using Property = Llama2.Tests.Properties.Property;
 
 namespace Llama2.Tests.Fast;
 
-/// <summary>The token of the greatest logit is found without most of the classifier, and is always the one that all logits give.</summary>
+/// <summary>The token of the largest logit is found without most of the classifier, and is always the one that all logits give.</summary>
 public sealed unsafe class ShortlistTests
 {
     /// <summary>A classifier and states, by their kinds of numbers.</summary>
@@ -65,47 +66,57 @@ public sealed unsafe class ShortlistTests
         fixed (float* w = rows, x = state)
         {
             for (int i = 0; i < logits.Length; i++)
-                logits[i] = MatMul<LanesScalar>.Dot(w + (nint)i * state.Length, x, state.Length);
+                logits[i] = Kernel.All[^1].Dot(w + (nint)i * state.Length, x, state.Length);
         }
         return logits;
     }
 
     /// <summary>
-    /// Asks a shortlist for the token of each state, and checks the answer, and that the logits are within the bounds that it
-    /// is drawn from. Returns how many rows were listed each time.
+    /// Asks a shortlist for the tokens of states, so many a call, and checks the answers, and that the logits are within the bounds
+    /// from which they are drawn. Returns how many rows were listed for each.
     /// </summary>
-    private static int[] Ask(Kernel kernel, int threads, float[] rows, params float[][] states)
+    private static int[] Ask(Kernel kernel, int threads, float[] rows, float[][] states, int perCall = 1)
     {
         int dim = states[0].Length, vocab = rows.Length / dim;
-        int[] listed = new int[states.Length];
-        Team team = Team.Shared;
-        using Lock.Scope scope = team.Enter();
+        List<int> listed = [];
+        using Lock.Scope scope = Team.Shared.Enter();
         List<MemoryHandle> pins = [];
-        using (Shortlist shortlist = kernel.CreateShortlist(new Matrix(new FloatTensor(vocab, dim, rows), pins), team, threads))
+        using Activations x = new(dim);
+        using (Shortlist shortlist = new(new Matrix(new Float32Tensor(vocab, dim, rows), pins), kernel, threads))
         {
-            for (int i = 0; i < states.Length; i++)
+            foreach (float[][] call in states.Chunk(perCall))
             {
-                float[] logits = Logits(rows, states[i]);
-                fixed (float* x = states[i])
-                {
-                    int token = shortlist.ArgMax(x);
-                    listed[i] = shortlist.Listed;
-                    if (token >= 0)
-                        Assert.Equal(Sampler.ArgMax(logits), token);
-                    Assert.Equal(token >= 0, listed[i] < vocab || vocab == 1);
-                }
-                if (float.IsNaN(shortlist.Least))
-                    continue;
-                for (int row = 0; row < vocab; row++)
-                {
-                    if (logits[row] > shortlist.Most[row])
-                        Assert.Fail($"{kernel.Name}: logit {row} is {logits[row]:R}, beyond {shortlist.Most[row]:R}");
-                }
-                if (!logits.Any(float.IsNaN))
-                    Assert.True(logits.Max() >= shortlist.Least, $"{kernel.Name}: the greatest logit is {logits.Max():R}, not {shortlist.Least:R}");
+                // every other row
+                int[] which = [.. Enumerable.Range(0, call.Length).Select(i => 2 * i)], tokens = new int[2 * call.Length];
+                x.EnsureRows(2 * call.Length);
+                foreach ((int i, float[] state) in call.Index())
+                    state.CopyTo(x.Row(2 * i));
+                shortlist.Find(x, which, tokens);
+                foreach ((int i, float[] state) in call.Index())
+                    listed.Add(Check(kernel, shortlist, i, Logits(rows, state), tokens[2 * i]));
             }
         }
         pins.ForEach(pin => pin.Dispose());
+        return [.. listed];
+    }
+
+    private static int Check(Kernel kernel, Shortlist shortlist, int state, float[] logits, int token)
+    {
+        int listed = shortlist.Listed(state);
+        if (token != Shortlist.NoToken)
+            Assert.Equal(Sampler.ArgMax(logits), token);
+        Assert.Equal(token != Shortlist.NoToken, listed < logits.Length || logits.Length == 1);
+        float lower = shortlist.LowerBound(state);
+        if (float.IsNaN(lower))
+            return listed;
+        ReadOnlySpan<float> upper = shortlist.UpperBounds(state);
+        for (int row = 0; row < logits.Length; row++)
+        {
+            if (logits[row] > upper[row])
+                Assert.Fail($"{kernel.Name}: logit {row} is {logits[row]:R}, beyond {upper[row]:R}");
+        }
+        if (!logits.Any(float.IsNaN))
+            Assert.True(logits.Max() >= lower, $"{kernel.Name}: the largest logit is {logits.Max():R}, not {lower:R}");
         return listed;
     }
 
@@ -116,7 +127,7 @@ public sealed unsafe class ShortlistTests
         foreach (Kernel kernel in Kernel.Available)
         {
             Random random = new(x.Seed);
-            Ask(kernel, 1 + (x.Seed % 3), rows, [.. Enumerable.Range(0, 5).Select(_ => x.State.Numbers(random, x.Dim))]);
+            Ask(kernel, 1 + (x.Seed % 3), rows, [.. Enumerable.Range(0, 9).Select(_ => x.State.Numbers(random, x.Dim))], 1 + (x.Seed % 4));
         }
     }, tests: 150);
 
@@ -130,7 +141,8 @@ public sealed unsafe class ShortlistTests
         {
             float scale = MathF.Pow(10, exponent);
             float[] rows = [.. Enumerable.Range(0, Vocab * Dim).Select(_ => random.Next(2) == 0 ? scale : -scale)];
-            float[][] states = [.. Enumerable.Range(10, 70).Select(smaller => Palette.Normal.Numbers(random, Dim, MathF.Pow(10, -smaller / 2f)))];
+            float[][] states =
+                [.. Enumerable.Range(10, 70).Select(smaller => Palette.Normal.Numbers(random, Dim, MathF.Pow(10, -smaller / 2f)))];
             Ask(Kernel.Available[0], 1, rows, states);
         }
     }
@@ -143,13 +155,16 @@ public sealed unsafe class ShortlistTests
         float[] rows = Palette.Normal.Numbers(random, Vocab * Dim), state = Palette.Normal.Numbers(random, Dim);
         foreach (Kernel kernel in Kernel.Available)
         {
-            int[] listed = Ask(kernel, 2, rows, state, state, state, state);
+            int[] listed = Ask(kernel, 2, rows, [state, state, state, state]);
             Assert.Equal(Vocab, listed[0]); // the first time it is not worth a copy
             Assert.All(listed[1..], count => Assert.InRange(count, 1, 100));
         }
     }
 
-    /// <summary>Row 1's int8 falls short in every element and row 2's exceeds in every element, as far as half a step allows: row 2 seems the greater, by nine tenths of the bound.</summary>
+    /// <summary>
+    /// Row 1's int8 falls short in every element and row 2's exceeds in every element, as far as half a step allows: row 2 seems the
+    /// greater, by nine tenths of the bound.
+    /// </summary>
     [Fact]
     public void Rows_as_far_from_their_int8_as_can_be_do_not_mislead()
     {
@@ -185,19 +200,36 @@ public sealed unsafe class ShortlistTests
     private static void AssertFindsRow1(float[] rows, float[] state)
     {
         Assert.Equal(1, Sampler.ArgMax(Logits(rows, state)));
-        Assert.All(Ask(Kernel.Available[0], 1, rows, state, state, state)[1..], count => Assert.InRange(count, 2, 10));
+        Assert.All(Ask(Kernel.Available[0], 1, rows, [state, state, state])[1..], count => Assert.InRange(count, 2, 10));
+    }
+
+    /// <summary>One state of many that has no list is no reason to do without it for the others.</summary>
+    [Fact]
+    public void States_of_a_call_are_listed_or_not_one_by_one()
+    {
+        const int Vocab = 2000, Dim = 64;
+        Random random = new(4);
+        float[] rows = Palette.Normal.Numbers(random, Vocab * Dim), zeros = new float[Dim], state = Palette.Normal.Numbers(random, Dim);
+        int[] listed = Ask(Kernel.Available[0], 1, rows, [.. Enumerable.Repeat((float[][])[zeros, state, state, state], 4)
+            .SelectMany(call => call)], 4);
+        foreach (int[] call in listed[4..].Chunk(4))
+        {
+            Assert.Equal(Vocab, call[0]); // all logits are zero
+            Assert.All(call[1..], count => Assert.InRange(count, 1, 100));
+        }
     }
 
     [Fact]
-    public void Where_all_rows_may_be_the_greatest_there_is_no_list()
+    public void Where_any_row_may_have_the_largest_logit_there_is_no_list()
     {
         const int Vocab = 300, Dim = 64;
-        float[] rows = [.. Enumerable.Repeat(Palette.Normal.Numbers(new Random(2), Dim), Vocab).SelectMany(row => row)], state = Palette.Normal.Numbers(new Random(3), Dim);
+        float[] rows = [.. Enumerable.Repeat(Palette.Normal.Numbers(new Random(2), Dim), Vocab).SelectMany(row => row)], state =
+            Palette.Normal.Numbers(new Random(3), Dim);
         Assert.All(Ask(Kernel.Available[0], 2, rows, [.. Enumerable.Repeat(state, 100)]), count => Assert.Equal(Vocab, count));
     }
 
     [Fact]
-    public void It_is_for_great_float32_classifiers_of_whole_registers()
+    public void It_is_for_large_float32_classifiers_of_whole_lanes()
     {
         Assert.Equal(0, Bytes(32000, 16));
         Assert.Equal(0, Bytes(65536, 68)); // no multiple of sixteen divides a row
@@ -206,7 +238,8 @@ public sealed unsafe class ShortlistTests
         static long Bytes(int vocab, int dim)
         {
             ModelShape shape = new(0, dim / 2, 1, 1, 1, 1, vocab, 4, Shared: true, 0, Palette.Zeros, 1);
-            using FastTransformer transformer = new(shape.Config, shape.CreateWeights(), 1), int8 = new(shape.Config, (shape with { Version = 2 }).CreateWeights(), 1);
+            using FastTransformer transformer = new(shape.Config, shape.CreateWeights(), 1), int8 =
+                new(shape.Config, (shape with { Version = 2 }).CreateWeights(), 1);
             Assert.Equal(0, int8.ShortlistBytes);
             return transformer.ShortlistBytes;
         }

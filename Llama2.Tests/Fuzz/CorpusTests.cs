@@ -13,7 +13,7 @@ public sealed class CorpusTests
     [Theory, MemberData(nameof(Targets))]
     public void Every_input_of_the_corpus_passes(string name)
     {
-        string[] files = [.. Corpus.Files(Folder(name))];
+        string[] files = [.. FuzzOptions.Inputs(Folder(name))];
         Assert.NotEmpty(files);
         Assert.All(files, file => Target.Find(name)!.Run(File.ReadAllBytes(file)));
     }
@@ -23,9 +23,10 @@ public sealed class CorpusTests
     {
         Seed[] seeds = [.. Target.Find(name)!.Seeds()];
         Assert.Equal(seeds.Select(seed => seed.Name).Order(StringComparer.Ordinal),
-            Corpus.Files(Folder(name)).Select(file => Path.GetFileName(file)!).Where(file => !file.StartsWith("found-", StringComparison.Ordinal)));
+            FuzzOptions.Inputs(Folder(name)).Select(path => Path.GetFileName(path)!)
+                .Where(file => !file.StartsWith("found-", StringComparison.Ordinal)));
         Assert.All(seeds, seed => Assert.Equal(seed.Data, File.ReadAllBytes(Path.Combine(Folder(name), seed.Name))));
-        Assert.All(seeds, seed => Assert.InRange(seed.Data.Length, 0, FuzzOptions.MaxLength));
+        Assert.All(seeds, seed => Assert.InRange(seed.Data.Length, 0, FlightRecorder.LongestInput));
     }
 
     [Fact]

@@ -12,8 +12,23 @@ internal sealed record GoldenCase(
     public static GoldenCase Read(string name) =>
         JsonSerializer.Deserialize<GoldenCase>(File.ReadAllText(Files[name]), Json) ?? throw new InvalidDataException(name);
 
-    /// <summary>Bit patterns of logits at the first positions: (position, token id).</summary>
-    public float Logit(int position, int token) => BitConverter.UInt32BitsToSingle(Convert.ToUInt32(LogitsHead[position][token], 16));
+    /// <summary>
+    /// Compares logits after a position with the file's, which has those of the first tokens at the first positions: their bits where
+    /// MathF is glibc's, else within 1e-4 (1 + |x|).
+    /// </summary>
+    public void AssertLogits(int position, ReadOnlySpan<float> logits)
+    {
+        string[] head = position < LogitsHead.Length ? LogitsHead[position] : [];
+        for (int token = 0; token < head.Length; token++)
+        {
+            float expected = BitConverter.UInt32BitsToSingle(Convert.ToUInt32(head[token], 16));
+            float tolerance = 1e-4f * (1 + MathF.Abs(expected));
+            if (Glibc.IsMathF)
+                Bits.AssertEqual([expected], [logits[token]], $"position {position}, token {token}");
+            else
+                Assert.InRange(logits[token], expected - tolerance, expected + tolerance);
+        }
+    }
 
     /// <summary>All cases by name: the default model's, and the others where ../shared is there.</summary>
     private static IReadOnlyDictionary<string, string> Files { get; } =

@@ -1,6 +1,4 @@
 using System.Text;
-using Llama2.Simple;
-using Llama2.Simple.Formats;
 
 namespace Llama2.Tests.Golden;
 
@@ -17,26 +15,27 @@ public sealed class GoldenStoryTests
         using Checkpoint checkpoint = Checkpoint.Open(Repository.FindModel(model)!);
         using Transformer transformer = new(checkpoint.Config, checkpoint.Weights);
         Tokenizer tokenizer = TokenizerFile.Open(Repository.FindModel(golden.Tokenizer)!, checkpoint.Config.VocabSize);
-        Session session = new(transformer, new Sampler(checkpoint.Config.VocabSize, golden.Temperature, golden.Topp, golden.Seed)) { BatchSize = 5 };
-
         int[] prompt = tokenizer.Encode(golden.Prompt);
         Assert.Equal(golden.PromptTokens, prompt);
         int steps = golden.Steps == 0 ? checkpoint.Config.SeqLen : Math.Min(golden.Steps, checkpoint.Config.SeqLen);
-        List<int> tokens = [prompt[0]];
-        StringBuilder text = new();
-        TextStream stream = new();
-        foreach (int token in new Generator(session).Generate(prompt, steps, TestContext.Current.CancellationToken))
+        Sequence sequence = new(checkpoint.Config, new Sampler(checkpoint.Config.VocabSize, golden.Temperature, golden.Topp, golden.Seed))
         {
-            ReadOnlySpan<byte> piece = tokenizer.Decode(tokens[^1], token);
-            text.Append(TextStream.IsSafe(piece) ? stream.Append(piece) : "");
-            tokens.Add(token);
-        }
-        text.Append(stream.Flush());
+            IsEnd = token => token == tokenizer.Bos,
+        };
+        sequence.Append(prompt.AsSpan(0, Math.Min(prompt.Length, steps)));
+        sequence.MaxNewTokens = Math.Max(0, steps - prompt.Length + 1);
+        sequence.Text = new StoppableText(tokenizer, prompt[0], []);
+        StringBuilder text = new();
+        foreach (int token in prompt.AsSpan(1, Math.Min(prompt.Length, steps + 1) - 1))
+            text.Append(sequence.Text.AppendPrompt(token));
+        foreach (string more in new Batch(transformer).Run(sequence, TestContext.Current.CancellationToken))
+            text.Append(more);
 
+        int[] tokens = [.. prompt[..Math.Min(prompt.Length, steps + 1)], .. sequence.Tokens[Math.Min(prompt.Length, steps)..]];
         if (golden.StoppedOnBos)
-            tokens.Add(Tokenizer.Bos);
+            tokens = [.. tokens, tokenizer.Bos];
         Assert.Equal(golden.Tokens, tokens);
         Assert.Equal(golden.TextUtf8 ?? golden.Text, text.ToString());
-        Assert.Equal(golden.ForwardCalls, session.Cache.Length);
+        Assert.Equal(golden.ForwardCalls, sequence.Fed);
     }
 }

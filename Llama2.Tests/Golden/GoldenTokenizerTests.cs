@@ -1,7 +1,5 @@
 using System.Globalization;
 using System.Text.Json;
-using Llama2.Simple;
-using Llama2.Simple.Formats;
 
 namespace Llama2.Tests.Golden;
 
@@ -49,10 +47,12 @@ public sealed class GoldenTokenizerTests
         Assert.Equal(expected.Length, texts.Length - 1); // what follows the last separator is no text
         for (int i = 0; i < expected.Length; i++)
         {
-            int[] ids = [.. expected[i].Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(id => int.Parse(id, CultureInfo.InvariantCulture))];
+            int[] ids = [.. expected[i].Split(' ', StringSplitOptions.RemoveEmptyEntries)
+                .Select(id => int.Parse(id, CultureInfo.InvariantCulture))];
             Assert.Equal(ids, tokenizer.Encode(texts[i], bos: false));
         }
     }
 
-    private static int[] Ids(JsonDocument json, string property) => [.. json.RootElement.GetProperty(property).EnumerateArray().Select(id => id.GetInt32())];
+    private static int[] Ids(JsonDocument json, string property) =>
+        [.. json.RootElement.GetProperty(property).EnumerateArray().Select(id => id.GetInt32())];
 }

@@ -1,6 +1,3 @@
-using Llama2.Simple;
-using Llama2.Simple.Formats;
-
 namespace Llama2.Tests.Golden;
 
 /// <summary>An int8 export whose groups of 32 straddle the rows of w2 (172 columns), where runq.c prints garbage.</summary>
@@ -26,7 +23,8 @@ public sealed class StraddlingGroupsTests(ITestOutputHelper output)
         using Checkpoint checkpoint = Checkpoint.Open(Repository.Shared("weights", "stories260K_q80_gs32.bin"));
         Tokenizer tokenizer = TokenizerFile.Open(Repository.Shared("weights", "tok512.bin"), checkpoint.Config.VocabSize);
         string golden = GoldenCase.Read("stories260K.greedy").Text;
-        string dequantised = Story(checkpoint.Config, Dequantised.Of(checkpoint.Weights), tokenizer), int8 = Story(checkpoint.Config, checkpoint.Weights, tokenizer);
+        string dequantised = Story(checkpoint.Config, Dequantised.Of(checkpoint.Weights), tokenizer), int8 =
+            Story(checkpoint.Config, checkpoint.Weights, tokenizer);
         output.WriteLine($"dequantised: {dequantised}\nint8: {int8}");
         Assert.Equal(golden[..50], int8[..50]);
         Assert.Equal(dequantised[..50], int8[..50]);
@@ -35,7 +33,8 @@ public sealed class StraddlingGroupsTests(ITestOutputHelper output)
     /// <summary>Root of the mean square of logit differences, as a part of that of the logits.</summary>
     private static double RelativeError(Checkpoint checkpoint, int[] tokens)
     {
-        using Transformer actual = new(checkpoint.Config, checkpoint.Weights), expected = new(checkpoint.Config, Dequantised.Of(checkpoint.Weights));
+        using Transformer actual = new(checkpoint.Config, checkpoint.Weights), expected =
+            new(checkpoint.Config, Dequantised.Of(checkpoint.Weights));
         float[][] a = Properties.Logits.OneByOne(actual, tokens), e = Properties.Logits.OneByOne(expected, tokens);
         double difference = a.Zip(e).Sum(pair => pair.First.Zip(pair.Second).Sum(x => Math.Pow(x.First - x.Second, 2)));
         return Math.Sqrt(difference / e.Sum(logits => logits.Sum(x => (double)x * x)));
@@ -44,7 +43,7 @@ public sealed class StraddlingGroupsTests(ITestOutputHelper output)
     private static string Story(Config config, Weights weights, Tokenizer tokenizer)
     {
         using Transformer transformer = new(config, weights);
-        Session session = new(transformer, new Sampler(config.VocabSize, temperature: 0, topp: 0.9f, seed: 1));
-        return tokenizer.Decode([Tokenizer.Bos, .. new Generator(session).Generate([Tokenizer.Bos], 200, TestContext.Current.CancellationToken)]);
+        Sampler greedy = new(config.VocabSize, temperature: 0, topp: 0.9f, seed: 1);
+        return tokenizer.Decode([Tokenizer.BosId, .. Generating.Tokens(transformer, greedy, [Tokenizer.BosId], 200)]);
     }
 }

@@ -1,5 +1,3 @@
-using Llama2.Simple;
-
 namespace Llama2.Tests.Properties;
 
 /// <summary>
@@ -23,7 +21,8 @@ internal sealed class BoundedForward(Config config, Weights weights)
 
         public static Bounded operator +(Bounded a, Bounded b) => Rounded(a.Value + b.Value, a.Error + b.Error, 1);
 
-        public static Bounded operator *(Bounded a, Bounded b) => Rounded(a.Value * b.Value, Math.Abs(a.Value) * b.Error + a.Error * b.Most, 1);
+        public static Bounded operator *(Bounded a, Bounded b) =>
+            Rounded(a.Value * b.Value, Math.Abs(a.Value) * b.Error + a.Error * b.Most, 1);
 
         /// <summary>The result of so many roundings of numbers no greater than it.</summary>
         public static Bounded Rounded(double value, double error, int roundings) =>
@@ -140,7 +139,8 @@ internal sealed class BoundedForward(Config config, Weights weights)
         double[] exp = [.. scores.Select(score => Math.Exp(score.Value - max.Value))];
         double sum = exp.Sum();
         // the exponent's error, and 4 u of exp itself, as parts of the result
-        double[] part = [.. scores.Select(score => Math.Exp(score.Error + maxError + 3 * U * (Math.Abs(score.Value - max.Value) + score.Error + maxError)) * (1 + 4 * U) - 1)];
+        double[] part = [.. scores.Select(score => Math.Exp(score.Error + maxError
+            + 3 * U * (Math.Abs(score.Value - max.Value) + score.Error + maxError)) * (1 + 4 * U) - 1)];
         double sumPart = exp.Select((e, t) => e / sum * part[t]).Sum() + 1.01 * (scores.Length + 2) * U;
         return [.. exp.Select((e, t) =>
         {

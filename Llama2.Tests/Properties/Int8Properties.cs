@@ -1,6 +1,5 @@
 using FsCheck;
 using FsCheck.Fluent;
-using Llama2.Simple;
 
 namespace Llama2.Tests.Properties;
 
@@ -42,7 +41,8 @@ public sealed class Int8Properties
                 float scale = scales[i / x.GroupSize];
                 Assert.InRange(values[i], -127, 127);
                 if (float.IsFinite(numbers[i]) && float.IsFinite(scale) && (scale >= LeastNormal || scale == 0))
-                    Assert.InRange(Math.Abs((double)values[i] * scale - numbers[i]), 0, scale == 0 ? 127 * LeastNormal : scale * (0.5 + 1e-5));
+                    Assert.InRange(Math.Abs((double)values[i] * scale - numbers[i]), 0, scale == 0 ? 127 * LeastNormal
+                        : scale * (0.5 + 1e-5));
             }
             foreach (int start in Enumerable.Range(0, scales.Length).Select(group => group * x.GroupSize))
             {
@@ -91,10 +91,11 @@ public sealed class Int8Properties
     public void Dot_products_of_all_int8_values_are_exact() => Property.Holds(Product.Any, x => x.Shrink(), x =>
     {
         Random random = new(x.Seed);
-        sbyte[] weights = [.. Enumerable.Range(0, x.Rows * x.Columns).Select(_ => (sbyte)(random.Next(4) == 0 ? -128 : random.Next(-128, 128)))];
+        sbyte[] weights = [.. Enumerable.Range(0, x.Rows * x.Columns)
+            .Select(_ => (sbyte)(random.Next(4) == 0 ? -128 : random.Next(-128, 128)))];
         float[] input = [.. Enumerable.Range(0, x.Columns).Select(j => j % x.GroupSize == 0 ? 127f : random.Next(-127, 128))];
         float[] output = new float[x.Rows];
-        new Q8Tensor(x.Rows, x.Columns, x.GroupSize, weights, Enumerable.Repeat(1f, x.Groups).ToArray()).Multiply(input, output);
+        new Q8GroupsTensor(x.Rows, x.Columns, x.GroupSize, weights, Enumerable.Repeat(1f, x.Groups).ToArray()).Multiply(input, output);
         for (int i = 0; i < x.Rows; i++)
             Assert.Equal(Enumerable.Range(0, x.Columns).Sum(j => weights[(i * x.Columns) + j] * (int)input[j]), output[i]);
     }, tests: 300);
@@ -105,8 +106,9 @@ public sealed class Int8Properties
     {
         Random random = new(x.Seed);
         sbyte[] weights = [.. Enumerable.Range(0, x.Rows * x.Columns).Select(_ => (sbyte)random.Next(-127, 128))];
-        float[] scales = Palette.Normal.Numbers(random, x.Groups), input = Palette.Normal.Numbers(random, x.Columns), output = new float[x.Rows];
-        Q8Tensor tensor = new(x.Rows, x.Columns, x.GroupSize, weights, scales);
+        float[] scales = Palette.Normal.Numbers(random, x.Groups), input = Palette.Normal.Numbers(random, x.Columns), output =
+            new float[x.Rows];
+        Q8GroupsTensor tensor = new(x.Rows, x.Columns, x.GroupSize, weights, scales);
         tensor.Multiply(input, output);
 
         sbyte[] q = new sbyte[x.Columns];

@@ -1,7 +1,5 @@
 using FsCheck;
 using FsCheck.Fluent;
-using Llama2.Simple;
-using Llama2.Simple.Formats;
 using Config = Llama2.Simple.Config;
 
 namespace Llama2.Tests.Properties;
@@ -11,7 +9,7 @@ namespace Llama2.Tests.Properties;
 /// shrinks to the smallest model that still fails.
 /// </summary>
 /// <param name="Version">Of the checkpoint: 0 and 1 are float32, 2 is int8.</param>
-/// <param name="HalfHead">Half the size of a head, for RoPE turns pairs.</param>
+/// <param name="HalfHead">Half the size of a head, since RoPE turns pairs.</param>
 /// <param name="KvHeads">Key/value heads.</param>
 /// <param name="KvMul">Query heads that share one of them.</param>
 /// <param name="Hidden">Hidden dimension.</param>
@@ -23,8 +21,24 @@ namespace Llama2.Tests.Properties;
 /// <param name="Palette">Kind of numbers.</param>
 /// <param name="Seed">Of the numbers.</param>
 public sealed record ModelShape(
-    int Version, int HalfHead, int KvHeads, int KvMul, int Hidden, int Layers, int Vocab, int SeqLen, bool Shared, int GroupChoice, Palette Palette, int Seed)
+    int Version,
+    int HalfHead,
+    int KvHeads,
+    int KvMul,
+    int Hidden,
+    int Layers,
+    int Vocab,
+    int SeqLen,
+    bool Shared,
+    int GroupChoice,
+    Palette Palette,
+    int Seed)
 {
+    /// <summary>A small model, from which tests of one case differ in what the case is about.</summary>
+    public static readonly ModelShape Tiny = new(
+        Version: 0, HalfHead: 1, KvHeads: 1, KvMul: 2, Hidden: 6, Layers: 2, Vocab: 5, SeqLen: 7, Shared: false, GroupChoice: 0,
+            Palette.Normal, Seed: 3);
+
     public Config Config => new(2 * HalfHead * KvHeads * KvMul, Hidden, Layers, KvHeads * KvMul, KvHeads, Vocab, SeqLen);
 
     public CheckpointHeader Header => new(Version, Config, Shared, GroupSize);
@@ -36,7 +50,9 @@ public sealed record ModelShape(
         {
             if (Version < 2)
                 return 0;
-            long common = new CheckpointHeader(2, Config, Shared, 1).Tensors().Where(tensor => tensor.GroupSize > 0).Aggregate(0L, (gcd, tensor) => Gcd(tensor.Elements, gcd));
+            long common = new CheckpointHeader(2, Config, Shared, 1).Tensors()
+                .Where(tensor => tensor.GroupSize > 0)
+                .Aggregate(0L, (gcd, tensor) => Gcd(tensor.Elements, gcd));
             int[] sizes = [.. Enumerable.Range(1, (int)Math.Min(common, 256)).Where(size => common % size == 0).Reverse()];
             return sizes[GroupChoice % sizes.Length];
         }
@@ -112,13 +128,13 @@ public sealed record ModelShape(
         {
             float[] numbers = Palette.Numbers(random, rows * columns, 2 / MathF.Sqrt(columns));
             if (Version < 2)
-                return new FloatTensor(rows, columns, numbers);
+                return new Float32Tensor(rows, columns, numbers);
             sbyte[] values = new sbyte[numbers.Length];
             float[] scales = new float[numbers.Length / groupSize];
             Quantization.QuantizeWeights(numbers, groupSize, values, scales);
             for (int i = 0; least && i < values.Length; i += 5)
                 values[i] = sbyte.MinValue;
-            return new Q8Tensor(rows, columns, groupSize, values, scales);
+            return new Q8GroupsTensor(rows, columns, groupSize, values, scales);
         }
     }
 

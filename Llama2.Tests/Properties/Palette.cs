@@ -47,7 +47,8 @@ internal static class Palettes
                 Palette.Tiny => Bell(random) * 1e-20f,
                 Palette.Huge => Bell(random) * 1e18f,
                 Palette.Denormal => BitConverter.Int32BitsToSingle((random.Next(2) << 31) | random.Next(1 << 23)),
-                Palette.NonFinite when random.Next(count) == 0 => random.GetItems([float.NaN, float.PositiveInfinity, float.NegativeInfinity], 1)[0],
+                Palette.NonFinite when random.Next(count) == 0 =>
+                    random.GetItems([float.NaN, float.PositiveInfinity, float.NegativeInfinity], 1)[0],
                 _ => Bell(random) * scale,
             };
         if (palette == Palette.Outlier && count > 0)

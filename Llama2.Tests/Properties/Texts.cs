@@ -1,7 +1,6 @@
 using System.Text;
 using FsCheck;
 using FsCheck.Fluent;
-using Llama2.Simple;
 
 namespace Llama2.Tests.Properties;
 
@@ -10,7 +9,8 @@ internal static class Texts
 {
     /// <summary>What a user may type to reach special tokens, and what tokenizers treat in a special way.</summary>
     private static readonly string[] Odd =
-        ["<s>", "</s>", "\n<s>\n", "\n</s>\n", "<unk>", "<0x0A>", "<0x", "  ", "\n\n\n", "\0", "\t", "\u2581", "\uFFFD", "\uFEFF", "e\u0301", "👨‍👩‍👧", "שלום", "你好"];
+        ["<s>", "</s>", "\n<s>\n", "\n</s>\n", "<unk>", "<0x0A>", "<0x", "  ", "\n\n\n", "\0", "\t", "\u2581", "\uFFFD", "\uFEFF",
+            "e\u0301", "👨‍👩‍👧", "שלום", "你好"];
 
     private static readonly string[] Words =
         ["Once upon a time", ", there was", " a", "little", " girl", "named", "Lily", "the", " ", "ing", "th", "he", "er", "on", ".", "\n"];
@@ -44,7 +44,8 @@ internal static class Texts
         Random random = new(seed);
         string[] letters = ["a", "b", "c", "é", "你", .. blank ? [" "] : Array.Empty<string>()];
         float[] scores = [0, -0f, -1, -1, -2, 3, 1e9f, -1e9f, -1e11f, float.NaN, float.NegativeInfinity, float.PositiveInfinity];
-        IEnumerable<string> words = Enumerable.Range(0, random.Next(60)).Select(_ => string.Concat(random.GetItems(letters, random.Next(2, 6))));
+        IEnumerable<string> words = Enumerable.Range(0, random.Next(60))
+            .Select(_ => string.Concat(random.GetItems(letters, random.Next(2, 6))));
         IEnumerable<string> bytes = byteTokens ? Enumerable.Range(0, 256).Select(b => $"<0x{b:X2}>") : [];
         return new Tokenizer(new[] { "<unk>", "ab", "bc" } // BOS and EOS that text could spell
             .Concat(bytes).Concat(letters).Concat(words)

@@ -1,4 +1,4 @@
-namespace Llama2.Tests;
+namespace Llama2.Tests.Shared;
 
 /// <summary>A file that lives as long as a test.</summary>
 internal sealed class TemporaryFile : IDisposable

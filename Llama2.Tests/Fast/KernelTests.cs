@@ -1,48 +1,45 @@
-using Llama2.Fast;
+using System.Buffers;
 using Llama2.Fast.Kernels;
+using Llama2.Fast.Pass;
+using Llama2.Fast.Threads;
 using Llama2.Tests.Golden;
 using Llama2.Tests.Properties;
 
 namespace Llama2.Tests.Fast;
 
-/// <summary>Every width of lanes against the scalar ones, the scalar ones against what the contract says in so many words, and that against Simple.</summary>
-public sealed unsafe class LanesTests
+/// <summary>
+/// Every kernel against the scalar one, the scalar one against what the contract says in so many words, and that against Simple.
+/// </summary>
+public sealed unsafe class KernelTests
 {
-    private const int Longest = 130, Offset = 1; // an odd address for everything that comes from a file
+    private const int MaxLength = 130, Offset = 1; // an odd address for everything that comes from a file
 
     private static readonly Random Random = new(1);
+
+    private static Kernel Scalar => Kernel.All[^1];
 
     /// <summary>Numbers at an odd address, with room for whole lanes behind them.</summary>
     private static float[] Numbers(Palette palette, int count) => [float.NaN, .. palette.Numbers(Random, count), .. new float[16]];
 
-    /// <summary>What a test asks of one width of lanes.</summary>
-    private interface IAsk
+    private static void AssertAllEqual(Func<Kernel, float[]> ask, string what)
     {
-        float[] Of<TLanes>() where TLanes : struct, ILanes<TLanes>;
+        float[] expected = ask(Scalar);
+        foreach (Kernel kernel in Kernel.Available)
+            Bits.AssertEqual(expected, ask(kernel), $"{kernel.Name}, {what}");
     }
 
-    private static void AssertAllEqual(IAsk ask, string what)
+    private static float[] Multiply(Kernel kernel, float[] w, float[] x, int rows, int tokens, int n, bool add)
     {
-        float[] expected = ask.Of<LanesScalar>();
-        if (Lanes128.IsSupported)
-            Bits.AssertEqual(expected, ask.Of<Lanes128>(), "128 bits, " + what);
-        if (Lanes256.IsSupported)
-            Bits.AssertEqual(expected, ask.Of<Lanes256>(), "256 bits, " + what);
-        if (Lanes512.IsSupported)
-            Bits.AssertEqual(expected, ask.Of<Lanes512>(), "512 bits, " + what);
-    }
-
-    private sealed record Product(float[] W, float[] X, int Rows, int Tokens, int N, bool Add) : IAsk
-    {
-        public float[] Of<TLanes>() where TLanes : struct, ILanes<TLanes>
-        {
-            int stride = Rows + 3;
-            float[] o = new float[Tokens * stride];
-            Array.Fill(o, 0.1f);
-            fixed (float* w = &W[Offset], x = X, to = o)
-                MatMul<TLanes>.Multiply(w, N, Rows, x, N + 5, Tokens, N, to, stride, Add);
-            return o;
-        }
+        int stride = rows + 3;
+        float[] o = new float[tokens * stride];
+        Array.Fill(o, 0.1f);
+        List<MemoryHandle> pins = [];
+        Matrix matrix = new(new Float32Tensor(rows, n, w.AsMemory(Offset, rows * n)), pins);
+        using NativeBuffer<float> scratch = new();
+        fixed (float* px = x, to = o)
+            kernel.Multiply(matrix, 0, rows, new Inputs(px, n + 5, null, 0, tokens), to, stride, add, scratch);
+        pins.ForEach(pin => pin.Dispose());
+        return o;
     }
 
     [Fact]
@@ -50,11 +47,12 @@ public sealed unsafe class LanesTests
     {
         foreach (Palette palette in Palettes.All)
         {
-            for (int n = 1; n <= Longest; n++)
+            for (int n = 1; n <= MaxLength; n++)
             {
                 int rows = 1 + n % 9, tokens = 1 + n % 13;
-                Product ask = new(Numbers(palette, rows * n), palette.Numbers(Random, tokens * (n + 5)), rows, tokens, n, n % 2 == 0);
-                AssertAllEqual(ask, $"{palette} {rows} x {n} for {tokens} tokens");
+                bool add = n % 2 == 0;
+                (float[] w, float[] x) = (Numbers(palette, rows * n), palette.Numbers(Random, tokens * (n + 5)));
+                AssertAllEqual(kernel => Multiply(kernel, w, x, rows, tokens, n, add), $"{palette} {rows} x {n} for {tokens} tokens");
             }
         }
     }
@@ -64,7 +62,7 @@ public sealed unsafe class LanesTests
     {
         foreach (Palette palette in (Palette[])[Palette.Normal, Palette.Tiny, Palette.Denormal, Palette.Outlier])
         {
-            for (int n = 1; n <= Longest; n++)
+            for (int n = 1; n <= MaxLength; n++)
             {
                 float[] w = palette.Numbers(Random, n), x = palette.Numbers(Random, n);
                 float[] lanes = new float[16];
@@ -75,7 +73,7 @@ public sealed unsafe class LanesTests
                     for (int l = 0; l < half; l++)
                         lanes[l] += lanes[l + half];
                 }
-                float fast = new Product([0, .. w], [.. x, 0, 0, 0, 0, 0], 1, 1, n, Add: false).Of<LanesScalar>()[0];
+                float fast = Multiply(Scalar, [0, .. w], [.. x, 0, 0, 0, 0, 0], 1, 1, n, add: false)[0];
                 Bits.AssertEqual([lanes[0]], [fast], $"{palette} {n}");
 
                 double magnitude = w.Zip(x, (a, b) => Math.Abs((double)a * b)).Sum();
@@ -85,22 +83,19 @@ public sealed unsafe class LanesTests
         }
     }
 
-    private sealed record Block(float[] X, float[] Y, int N, string What) : IAsk
+    private static float[] Block(Kernel kernel, float[] x, float[] y, int n, string what)
     {
-        public float[] Of<TLanes>() where TLanes : struct, ILanes<TLanes>
+        float[] o = [.. x, .. new float[16]];
+        fixed (float* p = o, py = &y[Offset])
         {
-            float[] o = [.. X, .. new float[16]];
-            fixed (float* p = o, y = &Y[Offset])
-            {
-                if (What == "rmsnorm")
-                    Nn<TLanes>.RmsNorm(p, p, y, N);
-                else if (What == "swiglu")
-                    Nn<TLanes>.SwiGlu(p, y, N);
-                else
-                    Nn<TLanes>.Softmax(p, N);
-            }
-            return o[..N];
+            if (what == "rmsnorm")
+                kernel.RmsNorm(p, p, py, n);
+            else if (what == "swiglu")
+                kernel.SwiGlu(p, py, n);
+            else
+                kernel.Softmax(p, n, temperature: 1);
         }
+        return o[..n];
     }
 
     [Theory]
@@ -111,8 +106,11 @@ public sealed unsafe class LanesTests
     {
         foreach (Palette palette in Palettes.All)
         {
-            for (int n = 1; n <= Longest; n++)
-                AssertAllEqual(new Block(palette.Numbers(Random, n), Numbers(palette, n), n, block), $"{block} of {palette}, {n}");
+            for (int n = 1; n <= MaxLength; n++)
+            {
+                (float[] x, float[] y) = (palette.Numbers(Random, n), Numbers(palette, n));
+                AssertAllEqual(kernel => Block(kernel, x, y, n, block), $"{block} of {palette}, {n}");
+            }
         }
     }
 
@@ -125,7 +123,7 @@ public sealed unsafe class LanesTests
         Assert.SkipUnless(Glibc.IsMathF, Glibc.Verdict);
         foreach (Palette palette in Palettes.All)
         {
-            for (int n = 1; n <= Longest; n++)
+            for (int n = 1; n <= MaxLength; n++)
             {
                 float[] x = palette.Numbers(Random, n, 3), y = Numbers(palette, n), expected = [.. x];
                 if (block == "rmsnorm")
@@ -134,16 +132,17 @@ public sealed unsafe class LanesTests
                     Llama2.Simple.Nn.SwiGlu(expected, y.AsSpan(Offset, n));
                 else
                     Llama2.Simple.Nn.Softmax(expected);
-                Bits.AssertEqual(expected, new Block(x, y, n, block).Of<LanesScalar>(), $"{block} of {palette}, {n}");
+                Bits.AssertEqual(expected, Block(Scalar, x, y, n, block), $"{block} of {palette}, {n}");
             }
         }
     }
 
-    private sealed record Attending(float[] Q, float[] Keys, float[] Values, int Queries, int Position, int KvHeads, int KvMul, int HeadSize) : IAsk
+    private sealed record Attending(float[] Q, float[] Keys, float[] Values, int Tokens, int Position, int KvHeads, int KvMul, int HeadSize)
     {
-        public float[] Of<TLanes>() where TLanes : struct, ILanes<TLanes>
+        public float[] With(Kernel kernel)
         {
             float[] o = new float[Q.Length];
+            using NativeBuffer<float> scratch = new();
             fixed (float* q = Q, to = o, keys = &Keys[Offset], values = &Values[Offset])
             {
                 Heads heads = new()
@@ -151,7 +150,7 @@ public sealed unsafe class LanesTests
                     Q = q,
                     O = to,
                     Stride = KvHeads * KvMul * HeadSize,
-                    Queries = Queries,
+                    Tokens = Tokens,
                     Position = Position,
                     Keys = keys,
                     Values = values,
@@ -160,24 +159,23 @@ public sealed unsafe class LanesTests
                     KvMul = KvMul,
                     HeadSize = HeadSize,
                 };
-                float[] scratch = new float[Attention<TLanes>.ScratchCount(heads)];
-                fixed (float* memory = scratch)
-                    Attention<TLanes>.Attend(heads, memory);
+                kernel.Attend(heads, scratch);
             }
             return o;
         }
 
         /// <summary>As Simple does it, a head of a query after another.</summary>
-        public float[] OfSimple()
+        public float[] WithSimple()
         {
-            float[] o = new float[Q.Length], att = new float[Position + Queries];
+            float[] o = new float[Q.Length], att = new float[Position + Tokens];
             int kvDim = KvHeads * HeadSize;
-            for (int row = 0; row < Queries * KvHeads * KvMul; row++)
+            for (int row = 0; row < Tokens * KvHeads * KvMul; row++)
             {
                 Span<float> scores = att.AsSpan(0, Position + row / (KvHeads * KvMul) + 1);
                 int kv = Offset + row % (KvHeads * KvMul) / KvMul * HeadSize;
                 for (int t = 0; t < scores.Length; t++)
-                    scores[t] = Llama2.Simple.Nn.Dot(Q.AsSpan(row * HeadSize, HeadSize), Keys.AsSpan(kv + t * kvDim, HeadSize)) / MathF.Sqrt(HeadSize);
+                    scores[t] = Llama2.Simple.Nn.Dot(Q.AsSpan(row * HeadSize, HeadSize),
+                        Keys.AsSpan(kv + t * kvDim, HeadSize)) / MathF.Sqrt(HeadSize);
                 Llama2.Simple.Nn.Softmax(scores);
                 for (int t = 0; t < scores.Length; t++)
                     Llama2.Simple.Nn.AddScaled(o.AsSpan(row * HeadSize, HeadSize), Values.AsSpan(kv + t * kvDim, HeadSize), scores[t]);
@@ -191,32 +189,29 @@ public sealed unsafe class LanesTests
     {
         foreach (Palette palette in Palettes.All)
         {
-            for (int headSize = 2; headSize <= Longest; headSize += 2)
+            for (int headSize = 2; headSize <= MaxLength; headSize += 2)
             {
-                int queries = 1 + headSize % 14, position = headSize % 37, kvHeads = 1 + headSize % 3, kvMul = 1 + headSize / 2 % 3;
-                float[] q = palette.Numbers(Random, queries * kvHeads * kvMul * headSize);
-                int size = (position + queries) * kvHeads * headSize;
-                Attending ask = new(q, Numbers(palette, size), Numbers(palette, size), queries, position, kvHeads, kvMul, headSize);
-                string what = $"{palette}, {queries} queries of {kvHeads} * {kvMul} heads of {headSize} at {position}";
-                AssertAllEqual(ask, what);
+                int tokens = 1 + headSize % 14, position = headSize % 37, kvHeads = 1 + headSize % 3, kvMul = 1 + headSize / 2 % 3;
+                float[] q = palette.Numbers(Random, tokens * kvHeads * kvMul * headSize);
+                int size = (position + tokens) * kvHeads * headSize;
+                Attending ask = new(q, Numbers(palette, size), Numbers(palette, size), tokens, position, kvHeads, kvMul, headSize);
+                string what = $"{palette}, {tokens} tokens of {kvHeads} * {kvMul} heads of {headSize} at {position}";
+                AssertAllEqual(ask.With, what);
                 if (Glibc.IsMathF)
-                    Bits.AssertEqual(ask.OfSimple(), ask.Of<LanesScalar>(), what);
+                    Bits.AssertEqual(ask.WithSimple(), ask.With(Scalar), what);
             }
         }
     }
 
-    private sealed record Exponential(float[] X) : IAsk
+    private static float[] Exp<TLanes>(float[] x) where TLanes : struct, ILanes<TLanes>
     {
-        public float[] Of<TLanes>() where TLanes : struct, ILanes<TLanes>
+        float[] o = new float[x.Length];
+        fixed (float* p = x, to = o)
         {
-            float[] o = new float[X.Length];
-            fixed (float* x = X, to = o)
-            {
-                for (int i = 0; i < o.Length; i += 16)
-                    TLanes.Store(to + i, TLanes.Exp(TLanes.Load(x + i)));
-            }
-            return o;
+            for (int i = 0; TLanes.IsSupported && i < o.Length; i += 16)
+                TLanes.Store(to + i, TLanes.Exp(TLanes.Load(p + i)));
         }
+        return TLanes.IsSupported ? o : Exp<LanesScalar>(x);
     }
 
     /// <summary>Set, to try all 2^32 floats (a minute).</summary>
@@ -235,14 +230,13 @@ public sealed unsafe class LanesTests
                 x[i] = BitConverter.UInt32BitsToSingle((uint)Math.Min(bits, uint.MaxValue));
                 expected[i] = MathF.Exp(x[i]);
             }
-            Exponential ask = new(x);
-            float[] e = Lanes512.IsSupported ? ask.Of<Lanes512>() : ask.Of<Lanes128>();
+            float[] e = Lanes512.IsSupported ? Exp<Lanes512>(x) : Exp<Lanes128>(x);
             if (Glibc.IsMathF)
                 Bits.AssertEqual(expected, e, "exp");
             else
                 Assert.All(expected.Zip(e), pair => Assert.InRange(Bits.UlpsBetween(pair.First, pair.Second), 0, 2));
-            if (step > 1)
-                AssertAllEqual(ask, "exp");
+            foreach (float[] other in step > 1 ? [Exp<LanesScalar>(x), Exp<Lanes128>(x), Exp<Lanes256>(x)] : (float[][])[])
+                Bits.AssertEqual(e, other, "exp");
         }
     }
 }

@@ -1,4 +1,4 @@
-namespace Llama2.Tests;
+namespace Llama2.Tests.Shared;
 
 /// <summary>Where the files are that tests read: the project's own, and those of the folder beside it where it is there.</summary>
 internal static class Repository
@@ -16,7 +16,8 @@ internal static class Repository
 
     public static bool HasShared => Directory.Exists(Shared("weights")) && Directory.Exists(Shared("golden", "public"));
 
-    public const string NoShared = "needs other people's models and their goldens, in ../shared/weights and ../shared/golden, beside the clone";
+    public const string NoShared =
+        "needs other people's models and their goldens, in ../shared/weights and ../shared/golden, beside the clone";
 
     public static void SkipWithoutShared() => Assert.SkipUnless(HasShared, NoShared);
 

@@ -1,6 +1,4 @@
-using Llama2.Simple;
-
-namespace Llama2.Tests.Simple;
+namespace Llama2.Tests.Simple.Generation;
 
 public sealed class LogProbabilitiesTests
 {

@@ -1,10 +1,7 @@
 using System.Buffers.Binary;
-using System.Diagnostics;
-using Llama2.Simple;
-using Llama2.Simple.Formats;
 using Llama2.Tests.Properties;
 
-namespace Llama2.Tests.Simple;
+namespace Llama2.Tests.Simple.Formats;
 
 /// <summary>Whatever is wrong with a checkpoint, one typed error names file and field, before anything is allocated.</summary>
 public sealed class BadCheckpointTests
@@ -31,7 +28,7 @@ public sealed class BadCheckpointTests
         byte[] good = Good(version);
         for (int i = 0; i < 50; i++)
         {
-            CheckpointException error = Refuse(good.AsSpan(0, (int)((long)good.Length * i / 50)));
+            ModelFileException error = Refuse(good.AsSpan(0, (int)((long)good.Length * i / 50)));
             Assert.Contains(error.Field, new[] { "file", "header", "length" });
         }
         Assert.Equal("length", Refuse(good.AsSpan(0, good.Length - 1)).Field);
@@ -73,7 +70,7 @@ public sealed class BadCheckpointTests
         byte[] file = Good(version);
         int offset = field == "group_size" ? 37 : (version == 0 ? 0 : 8) + (sizeof(int) * Array.IndexOf(Fields, field));
         BinaryPrimitives.WriteInt32LittleEndian(file.AsSpan(offset), value);
-        CheckpointException error = Refuse(file);
+        ModelFileException error = Refuse(file);
         bool vocabOfV0 = version == 0 && field == "vocab_size" && value == -1; // one token and an own classifier: the length is wrong
         if (value <= 0 && !vocabOfV0)
             Assert.Equal(field, error.Field);
@@ -90,7 +87,8 @@ public sealed class BadCheckpointTests
     public void Other_parts_of_a_header_are_checked(int offset, int value, string field)
     {
         byte[] file = Good(2);
-        BinaryPrimitives.WriteInt32LittleEndian(file.AsSpan(offset), offset == 36 ? value | (BinaryPrimitives.ReadInt32LittleEndian(file.AsSpan(offset)) & ~0xff) : value);
+        BinaryPrimitives.WriteInt32LittleEndian(file.AsSpan(offset), offset == 36
+            ? value | (BinaryPrimitives.ReadInt32LittleEndian(file.AsSpan(offset)) & ~0xff) : value);
         Assert.Equal(field, Refuse(file).Field);
     }
 
@@ -111,8 +109,9 @@ public sealed class BadCheckpointTests
     {
         Assert.Contains("empty", Refuse([]).Message, StringComparison.Ordinal);
         string missing = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName(), "model.bin");
-        Assert.Contains("nothing there", Assert.Throws<CheckpointException>(() => Checkpoint.Open(missing)).Message, StringComparison.Ordinal);
-        CheckpointException folder = Assert.Throws<CheckpointException>(() => Checkpoint.Open(Path.GetTempPath()));
+        Assert.Contains("nothing there", Assert.Throws<ModelFileException>(() => Checkpoint.Open(missing)).Message,
+            StringComparison.Ordinal);
+        ModelFileException folder = Assert.Throws<ModelFileException>(() => Checkpoint.Open(Path.GetTempPath()));
         Assert.Contains("folder", folder.Message, StringComparison.Ordinal);
         Assert.Equal("file", folder.Field);
     }
@@ -121,7 +120,7 @@ public sealed class BadCheckpointTests
     public void Ternary_weights_that_say_they_are_v1_are_refused()
     {
         Repository.SkipWithoutShared();
-        Assert.Throws<CheckpointException>(() => Checkpoint.Open(Repository.Shared("weights", "bitllama_1M.bin")));
+        Assert.Throws<ModelFileException>(() => Checkpoint.Open(Repository.Shared("weights", "bitllama_1M.bin")));
     }
 
     [Theory]
@@ -141,8 +140,8 @@ public sealed class BadCheckpointTests
             {
                 foreach (float temperature in new[] { 0f, 1e-30f, 1f })
                 {
-                    Session session = new(transformer, new Sampler(checkpoint.Config.VocabSize, temperature, topp, seed: 7));
-                    int[] tokens = [.. new Generator(session).Generate([1, 3], checkpoint.Config.SeqLen, TestContext.Current.CancellationToken)];
+                    Sampler sampler = new(checkpoint.Config.VocabSize, temperature, topp, seed: 7);
+                    int[] tokens = Generating.Tokens(transformer, sampler, [1, 3], checkpoint.Config.SeqLen);
                     Assert.All(tokens, token => Assert.InRange(token, 0, checkpoint.Config.VocabSize - 1));
                 }
             }
@@ -150,17 +149,15 @@ public sealed class BadCheckpointTests
     }
 
     /// <summary>dim 12, 6 heads of 2, 3 key/value heads.</summary>
-    private static byte[] Good(int version) => new ModelShape(version, HalfHead: 1, KvHeads: 3, KvMul: 2, Hidden: 20, Layers: 2,
-        Vocab: 32, SeqLen: 24, Shared: true, GroupChoice: 0, Palette.Normal, Seed: 1).CreateFile();
+    private static byte[] Good(int version) =>
+        (ModelShape.Tiny with { Version = version, KvHeads = 3, Hidden = 20, Vocab = 32, SeqLen = 24, Shared = true }).CreateFile();
 
-    private static CheckpointException Refuse(ReadOnlySpan<byte> bytes)
+    private static ModelFileException Refuse(ReadOnlySpan<byte> bytes)
     {
         using TemporaryFile file = new(bytes);
         string path = file.Path;
         long allocated = GC.GetAllocatedBytesForCurrentThread();
-        long started = Stopwatch.GetTimestamp();
-        CheckpointException error = Assert.Throws<CheckpointException>(() => Checkpoint.Open(path).Dispose());
-        Assert.InRange(Stopwatch.GetElapsedTime(started), TimeSpan.Zero, TimeSpan.FromSeconds(1));
+        ModelFileException error = Assert.Throws<ModelFileException>(() => Checkpoint.Open(path).Dispose());
         Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - allocated, 0, 1 << 20);
         Assert.Equal(path, error.Path);
         Assert.StartsWith($"{path}: {error.Field}: expected ", error.Message, StringComparison.Ordinal);

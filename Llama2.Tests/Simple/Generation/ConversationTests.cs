@@ -1,12 +1,12 @@
-using Llama2.Simple;
-using Llama2.Simple.Formats;
+using Llama2.Tests.Shared;
 
-namespace Llama2.Tests.Simple;
+namespace Llama2.Tests.Simple.Generation;
 
 public sealed class ConversationTests : IDisposable
 {
     private static readonly Tokenizer Tales = TokenizerFile.Open(Repository.Weights("tok512-tales.bin"));
-    private static readonly ChatTemplate Llama2 = ChatTemplate.All.Single(t => t.Name == "llama2"), Plain = ChatTemplate.All.Single(t => t.Name == "plain");
+    private static readonly ChatTemplate Llama2 = ChatTemplate.All.Single(t => t.Name == "llama2"), Plain =
+        ChatTemplate.All.Single(t => t.Name == "plain");
 
     private readonly Checkpoint _checkpoint = Checkpoint.Open(Repository.Weights("tales659K.bin"));
     private readonly Transformer _model;
@@ -19,21 +19,74 @@ public sealed class ConversationTests : IDisposable
         _checkpoint.Dispose();
     }
 
-    private Session NewSession(ulong seed = 7) => new(_model, new Sampler(_model.Config.VocabSize, 0.8f, 0.9f, seed));
+    private Sequence NewSequence() => new(_model.Config, new Sampler(_model.Config.VocabSize, 0.8f, 0.9f, 7));
 
-    private static string Say(Conversation conversation, string user, CancellationToken cancellation = default) => string.Concat(conversation.Say(user, cancellation));
+    /// <summary>A sequence that the model never ends.</summary>
+    private Sequence Endless() => new(_model.Config, new Sampler(512, 0.8f, 0.9f, 1))
+    {
+        Filters = [LogitFilters.Without(Tokenizer.BosId, Tokenizer.EosId)],
+    };
 
-    private static Conversation Scripted(string answer, bool ends, params string[] stops) =>
-        new(new Session(new ScriptedModel([.. Tales.Encode(answer, bos: false, blank: false), ends ? Tokenizer.Eos : Tokenizer.Unknown], Tales.VocabSize), new Sampler(Tales.VocabSize, 0, 0, 1)), Tales, Llama2) { Stops = stops };
+    private static string Say(Conversation conversation, string user, CancellationToken cancellation = default) =>
+        string.Concat(conversation.Say(user, cancellation));
+
+    private static Conversation Scripted(string answer, bool ends, params string[] stops)
+    {
+        FakeModel model = FakeModel.Scripted(Tales.VocabSize,
+            [.. Tales.Encode(answer, bos: false, blank: false), ends ? Tokenizer.EosId : Tokenizer.UnknownId]);
+        return new(model, Tales, new Sequence(model.Config, new Sampler(Tales.VocabSize, 0, 0, 1)), Llama2) { Stops = stops };
+    }
+
+    private static void AssertSameState(Sequence expected, Sequence actual)
+    {
+        Assert.Equal(expected.Tokens, actual.Tokens);
+        Assert.Equal(expected.Fed, actual.Fed);
+        Assert.Equal(expected.Cache.Value(5, expected.Fed - 1), actual.Cache.Value(5, expected.Fed - 1)); // it depends on all before it
+    }
+
+    /// <summary>The cache is that of a sequence that was fed these tokens from the beginning.</summary>
+    private void AssertFedAlone(Sequence sequence)
+    {
+        KvCache cache = new(_model.Config);
+        foreach (int token in sequence.Tokens[..sequence.Fed])
+            _model.Forward([new Row(token, cache)], []);
+        Assert.Equal(cache.Value(5, cache.Length - 1), sequence.Cache.Value(5, cache.Length - 1));
+    }
+
+    [Fact]
+    public void A_reader_that_stops_reading_leaves_the_conversation_consistent()
+    {
+        Conversation conversation = new(_model, Tales, NewSequence(), Plain), same = new(_model, Tales, NewSequence(), Plain);
+        foreach (string _ in conversation.Say("Once upon a time", CancellationToken.None))
+        {
+            if (conversation.AnswerTokens == 9)
+                break;
+        }
+        using CancellationTokenSource source = new();
+        foreach (string _ in same.Say("Once upon a time", source.Token))
+        {
+            if (same.AnswerTokens == 9)
+                source.Cancel();
+        }
+        Assert.Equal(TextEnd.Cancelled, conversation.End);
+        Assert.Equal(same.Turns, conversation.Turns);
+        Assert.Equal(Say(same, "More"), Say(conversation, "More"));
+        AssertSameState(same.Sequence, conversation.Sequence);
+
+        foreach (string _ in conversation.Say("Not said", CancellationToken.None))
+            break; // before the first token of the answer, since simple feeds one token a step
+        Assert.Equal(2, conversation.Turns.Count);
+        AssertSameState(same.Sequence, conversation.Sequence);
+    }
 
     [Fact]
     public void The_model_sees_the_template_and_its_own_answers()
     {
         Conversation conversation = Scripted("I am fine.", ends: true);
         Assert.Equal("I am fine.", Say(conversation, "How are you?"));
-        Assert.Equal(AnswerEnd.Model, conversation.End);
+        Assert.Equal(TextEnd.Model, conversation.End);
         int[] first = [.. Llama2.Encode(Tales, "How are you?"), .. Tales.Encode("I am fine.", bos: false, blank: false)];
-        Assert.Equal(first, conversation.Session.Tokens);
+        Assert.Equal(first, conversation.Sequence.Tokens);
         Assert.Equal([new Turn(0, Llama2.Encode(Tales, "How are you?").Length, "How are you?", true)], conversation.Turns);
         Assert.Equal(Llama2.Encode(Tales, "Good.", first: false), conversation.Encode("Good."));
     }
@@ -43,8 +96,8 @@ public sealed class ConversationTests : IDisposable
     {
         Conversation conversation = Scripted("One day User: Tim said", ends: true, "User:");
         Assert.Equal("One day ", Say(conversation, "Hi"));
-        Assert.Equal(AnswerEnd.Model, conversation.End);
-        string remembered = Tales.Decode([Tokenizer.Bos, .. conversation.Session.Tokens[conversation.Turns[0].Answer..]]);
+        Assert.Equal(TextEnd.Stop, conversation.End);
+        string remembered = Tales.Decode([Tokenizer.BosId, .. conversation.Sequence.Tokens[conversation.Turns[0].Answer..]]);
         Assert.StartsWith("One day", remembered, StringComparison.Ordinal);
         Assert.DoesNotContain("ser:", remembered, StringComparison.Ordinal);
     }
@@ -54,7 +107,8 @@ public sealed class ConversationTests : IDisposable
     {
         Conversation conversation = Scripted("One day Us", ends: true, "User:");
         Assert.Equal("One day Us", Say(conversation, "Hi"));
-        Assert.Equal("One day Us", Tales.Decode([Tokenizer.Bos, .. conversation.Session.Tokens[conversation.Turns[0].Answer..]]).TrimStart());
+        Assert.Equal("One day Us", Tales.Decode([Tokenizer.BosId, .. conversation.Sequence.Tokens[conversation.Turns[0].Answer..]])
+            .TrimStart());
     }
 
     [Fact]
@@ -67,7 +121,7 @@ public sealed class ConversationTests : IDisposable
     [Fact]
     public void Cancelling_keeps_what_was_said_and_cancelling_at_once_says_nothing()
     {
-        Conversation conversation = new(NewSession(), Tales, Plain);
+        Conversation conversation = new(_model, Tales, NewSequence(), Plain);
         using CancellationTokenSource source = new();
         string heard = "";
         foreach (string text in conversation.Say("Once upon a time", source.Token))
@@ -76,59 +130,60 @@ public sealed class ConversationTests : IDisposable
             if (conversation.AnswerTokens == 9)
                 source.Cancel();
         }
-        Assert.Equal(AnswerEnd.Cancelled, conversation.End);
-        Assert.Equal(heard, Tales.Decode(conversation.Session.Tokens)["Once upon a time".Length..]);
+        Assert.Equal(TextEnd.Cancelled, conversation.End);
+        Assert.Equal(heard, Tales.Decode(conversation.Sequence.Tokens)["Once upon a time".Length..]);
 
-        int before = conversation.Session.Tokens.Length;
+        int before = conversation.Sequence.Tokens.Length;
         Assert.Equal("", Say(conversation, "More", source.Token));
-        Assert.Equal(before, conversation.Session.Tokens.Length);
+        Assert.Equal(before, conversation.Sequence.Tokens.Length);
         Assert.Single(conversation.Turns);
     }
 
     [Fact]
     public void Undo_leaves_the_conversation_as_if_the_turn_had_not_been()
     {
-        Conversation undone = new(NewSession(), Tales, Plain) { MaxAnswer = 30 }, never = new(NewSession(), Tales, Plain) { MaxAnswer = 30 };
+        Conversation undone = new(_model, Tales, NewSequence(), Plain) { MaxAnswer = 30 }, never =
+            new(_model, Tales, NewSequence(), Plain) { MaxAnswer = 30 };
         Say(undone, "Tom had a dog.");
         Say(never, "Tom had a dog.");
         Say(undone, "It was red.");
         Assert.Equal("It was red.", undone.Undo());
-        undone.Session.Sampler.RandomState = never.Session.Sampler.RandomState;
+        undone.Sequence.Sampler.RandomState = never.Sequence.Sampler.RandomState;
         Assert.Equal(Say(never, "The dog ran."), Say(undone, "The dog ran."));
-        Assert.Equal(never.Session.Logits, undone.Session.Logits);
+        AssertSameState(never.Sequence, undone.Sequence);
         undone.Undo();
         undone.Undo();
         Assert.Null(undone.Undo());
-        Assert.Equal(0, undone.Session.Tokens.Length);
+        Assert.Equal(0, undone.Sequence.Tokens.Length);
     }
 
     [Fact]
     public void A_message_without_room_is_refused_and_nothing_is_lost()
     {
-        Conversation conversation = new(NewSession(), Tales, Plain) { MaxAnswer = 20 };
+        Conversation conversation = new(_model, Tales, NewSequence(), Plain) { MaxAnswer = 20 };
         Say(conversation, "Tom had a dog.");
-        int before = conversation.Session.Tokens.Length;
+        int before = conversation.Sequence.Tokens.Length;
         string book = string.Concat(Enumerable.Repeat("and they ran ", 300));
         Assert.Throws<ContextFullException>(() => Say(conversation, book));
-        Assert.Equal(before, conversation.Session.Tokens.Length);
+        Assert.Equal(before, conversation.Sequence.Tokens.Length);
         Assert.Single(conversation.Turns);
     }
 
     [Fact]
     public void A_full_context_ends_the_answer_with_every_shown_token_remembered()
     {
-        Conversation conversation = new(new Session(_model, new Sampler(512, 0.8f, 0.9f, 1)) { Filters = [LogitFilters.Without(Tokenizer.Bos, Tokenizer.Eos)] }, Tales, Plain);
+        Conversation conversation = new(_model, Tales, Endless(), Plain);
         string answer = Say(conversation, "Once");
-        Assert.Equal(AnswerEnd.Context, conversation.End);
+        Assert.Equal(TextEnd.Context, conversation.End);
         Assert.Equal(0, conversation.Left);
-        Assert.Equal("Once" + answer, Tales.Decode(conversation.Session.Tokens));
+        Assert.Equal("Once" + answer, Tales.Decode(conversation.Sequence.Tokens));
     }
 
     [Fact]
     public void The_oldest_turns_make_room_and_it_is_said_first()
     {
         List<(int Turns, int Tokens)> dropped = [];
-        Conversation conversation = new(new Session(_model, new Sampler(512, 0.8f, 0.9f, 1)) { Filters = [LogitFilters.Without(Tokenizer.Bos, Tokenizer.Eos)] }, Tales, Llama2, "Tell a story.")
+        Conversation conversation = new(_model, Tales, Endless(), Llama2, "Tell a story.")
         {
             DropsOldest = true,
             MaxAnswer = 100,
@@ -139,7 +194,7 @@ public sealed class ConversationTests : IDisposable
         foreach (string user in said)
         {
             answers.Add(Say(conversation, user));
-            Assert.Equal(AnswerEnd.Limit, conversation.End);
+            Assert.Equal(TextEnd.Length, conversation.End);
         }
         Assert.NotEmpty(dropped);
         int gone = dropped.Sum(d => d.Turns);
@@ -153,14 +208,12 @@ public sealed class ConversationTests : IDisposable
             Assert.Equal(expected.Count, turn.Start);
             expected.AddRange(Llama2.Encode(Tales, said[i], "Tell a story.", first: i == gone, ended: false));
             Assert.Equal(expected.Count, turn.Answer);
-            int end = i + 1 < said.Length ? conversation.Turns[i - gone + 1].Start : conversation.Session.Tokens.Length;
-            expected.AddRange(conversation.Session.Tokens[turn.Answer..end]);
+            int end = i + 1 < said.Length ? conversation.Turns[i - gone + 1].Start : conversation.Sequence.Tokens.Length;
+            expected.AddRange(conversation.Sequence.Tokens[turn.Answer..end]);
             Assert.Equal(100, end - turn.Answer);
         }
-        Assert.Equal(expected, conversation.Session.Tokens.ToArray());
-        Session fresh = NewSession();
-        fresh.Feed(expected.ToArray());
-        Assert.Equal(fresh.Logits, conversation.Session.Logits);
+        Assert.Equal(expected, conversation.Sequence.Tokens.ToArray());
+        AssertFedAlone(conversation.Sequence);
     }
 
     [Theory]
@@ -173,7 +226,7 @@ public sealed class ConversationTests : IDisposable
         Conversation conversation = New(out List<int> dropped, out int first, out int others);
         int left = drop == Turns ? 0 : first + ((Turns - drop - 1) * others);
         int around = Llama2.Encode(Tales, "\u0002", "Be kind.", first: drop == Turns).Length - 1; // this character is a token by itself
-        string fits = new('\u0002', conversation.Session.Transformer.Config.SeqLen - left - around - 1);
+        string fits = new('\u0002', 256 - left - around - 1);
         Say(conversation, fits);
         Assert.Equal([drop], dropped);
         Assert.Equal(Turns - drop + 1, conversation.Turns.Count);
@@ -188,13 +241,19 @@ public sealed class ConversationTests : IDisposable
         static Conversation New(out List<int> dropped, out int first, out int others)
         {
             List<int> drops = dropped = [];
-            ScriptedModel model = new([300, Tokenizer.Eos], Tales.VocabSize);
-            Conversation conversation = new(new Session(model, new Sampler(Tales.VocabSize, 0, 0, 1)), Tales, Llama2, "Be kind.") { DropsOldest = true, OnDrop = (turns, _) => drops.Add(turns) };
+            FakeModel model = FakeModel.Scripted(Tales.VocabSize, 300, Tokenizer.EosId);
+            Sequence sequence = new(model.Config, new Sampler(Tales.VocabSize, 0, 0, 1));
+            Conversation conversation = new(model, Tales, sequence, Llama2, "Be kind.")
+            {
+                DropsOldest = true,
+                OnDrop = (turns, _) =>
+                drops.Add(turns)
+            };
             Say(conversation, "a");
-            first = conversation.Session.Tokens.Length;
+            first = conversation.Sequence.Tokens.Length;
             for (int i = 1; i < Turns; i++)
                 Say(conversation, "a");
-            others = (conversation.Session.Tokens.Length - first) / (Turns - 1);
+            others = (conversation.Sequence.Tokens.Length - first) / (Turns - 1);
             return conversation;
         }
     }
@@ -203,7 +262,7 @@ public sealed class ConversationTests : IDisposable
     public void Old_turns_make_room_for_an_answer_while_it_is_given()
     {
         int dropped = 0;
-        Conversation conversation = new(new Session(_model, new Sampler(512, 0.8f, 0.9f, 1)) { Filters = [LogitFilters.Without(Tokenizer.Bos, Tokenizer.Eos)] }, Tales, Llama2)
+        Conversation conversation = new(_model, Tales, Endless(), Llama2)
         {
             DropsOldest = true,
             MaxAnswer = 300,
@@ -211,24 +270,22 @@ public sealed class ConversationTests : IDisposable
         };
         Say(conversation, "One");
         string answer = Say(conversation, "Two");
-        Assert.Equal((1, AnswerEnd.Limit, 300), (dropped, conversation.End, conversation.AnswerTokens));
+        Assert.Equal((1, TextEnd.Length, 300), (dropped, conversation.End, conversation.AnswerTokens));
         Assert.Equal("Two", Assert.Single(conversation.Turns).User);
-        int[] tokens = conversation.Session.Tokens.ToArray(), prompt = Llama2.Encode(Tales, "Two");
+        int[] tokens = conversation.Sequence.Tokens.ToArray(), prompt = Llama2.Encode(Tales, "Two");
         Assert.Equal(prompt, tokens[..prompt.Length]);
         Assert.Equal(300, tokens.Length - prompt.Length);
-        Assert.Equal(answer.TrimStart(), Tales.Decode([Tokenizer.Bos, .. tokens[prompt.Length..]]).TrimStart());
-        Session fresh = NewSession();
-        fresh.Feed(tokens);
-        Assert.Equal(fresh.Logits, conversation.Session.Logits);
+        Assert.Equal(answer.TrimStart(), Tales.Decode([Tokenizer.BosId, .. tokens[prompt.Length..]]).TrimStart());
+        AssertFedAlone(conversation.Sequence);
     }
 
     [Fact]
     public void One_answer_longer_than_the_context_ends_even_if_old_turns_may_go()
     {
-        Conversation conversation = new(new Session(_model, new Sampler(512, 0.8f, 0.9f, 1)) { Filters = [LogitFilters.Without(Tokenizer.Bos, Tokenizer.Eos)] }, Tales, Plain) { DropsOldest = true };
+        Conversation conversation = new(_model, Tales, Endless(), Plain) { DropsOldest = true };
         Say(conversation, "Once");
         Say(conversation, "Then");
-        Assert.Equal(AnswerEnd.Context, conversation.End);
+        Assert.Equal(TextEnd.Context, conversation.End);
         Assert.Equal(["Then"], conversation.Turns.Select(turn => turn.User));
     }
 
@@ -237,26 +294,28 @@ public sealed class ConversationTests : IDisposable
     [InlineData("Be kind.")]
     public void A_saved_conversation_goes_on_with_the_same_bits(string system)
     {
-        Conversation whole = new(NewSession(), Tales, Llama2, system) { MaxAnswer = 25 };
+        Conversation whole = new(_model, Tales, NewSequence(), Llama2, system) { MaxAnswer = 25 };
         Say(whole, "Tom had a dog.");
         string notes = ConversationNotes.Write(whole);
         using MemoryStream stream = new();
-        SessionFile.Write(stream, new SavedSession(whole.Session.Tokens.ToArray(), whole.Session.Cache, 0.8f, 0.9f, whole.Session.Sampler.RandomState, 0, notes),
-            _model.Config, new byte[32], "simple");
+        SavedSession state = new(whole.Sequence.Tokens.ToArray(), whole.Sequence.Cache, 0.8f, 0.9f, whole.Sequence.Sampler.RandomState,
+            notes);
+        SessionFile.Write(stream, state, _model.Config, new byte[32], "simple");
         string path = Path.GetTempFileName();
         try
         {
             File.WriteAllBytes(path, stream.ToArray());
             SavedSession saved = SessionFile.Read(path, _model.Config, new byte[32], "simple");
-            Session session = new(_model, new Sampler(512, saved.Temperature, saved.TopP, saved.RandomState), saved.Cache, saved.Tokens[..^1]);
-            session.Feed([saved.Tokens[^1]]);
+            Sampler sampler = new(512, saved.Temperature, saved.TopP, saved.RandomState);
             ConversationNotes read = ConversationNotes.Read(path, saved);
             Assert.Equal((Llama2.Name, system), (read.Template, read.System));
-            Conversation loaded = new(session, Tales, Llama2, read.System, read.Turns) { MaxAnswer = 25 };
+            Conversation loaded = new(_model, Tales, new Sequence(_model.Config, sampler, saved.Cache, saved.Tokens), Llama2, read.System,
+                read.Turns)
+            { MaxAnswer = 25 };
             Assert.Equal(Say(whole, "It ran."), Say(loaded, "It ran."));
-            Assert.Equal(whole.Session.Logits, loaded.Session.Logits);
+            AssertSameState(whole.Sequence, loaded.Sequence);
             Assert.Equal(whole.Turns, loaded.Turns);
-            Assert.Equal(whole.Session.Sampler.RandomState, session.Sampler.RandomState);
+            Assert.Equal(whole.Sequence.Sampler.RandomState, sampler.RandomState);
         }
         finally
         {
@@ -275,36 +334,13 @@ public sealed class ConversationTests : IDisposable
     [InlineData("""{"template":"plain","system":"","turns":[{"start":1,"answer":2,"user":"","ended":true}]}""")]
     [InlineData("""{"template":"plain","system":"","turns":[{"start":0,"answer":0,"user":"","ended":true}]}""")]
     [InlineData("""{"template":"plain","system":"","turns":[{"start":0,"answer":9,"user":"","ended":true}]}""")]
-    [InlineData("""{"template":"plain","system":"","turns":[{"start":0,"answer":2,"user":"","ended":true},{"start":1,"answer":3,"user":"","ended":true}]}""")]
+    [InlineData("""
+        {"template":"plain","system":"","turns":[
+        {"start":0,"answer":2,"user":"","ended":true},{"start":1,"answer":3,"user":"","ended":true}]}
+        """)]
     public void Notes_that_do_not_fit_are_refused(string notes)
     {
-        SavedSession session = new([1, 2, 3, 4], new KvCache(_model.Config), 1, 1, 1, 0, notes);
-        Assert.Equal("notes", Assert.Throws<SessionException>(() => ConversationNotes.Read("file", session)).Field);
-    }
-}
-
-/// <summary>A model that says the same tokens whatever it is told, each time from the first one.</summary>
-internal sealed class ScriptedModel(int[] script, int vocabSize) : ITransformer
-{
-    private int _next;
-
-    public Config Config { get; } = new(2, 2, 1, 1, 1, vocabSize, 256);
-
-    public void Forward(ReadOnlySpan<Row> rows, Span<float> output)
-    {
-        Rows.Prepare(Config, rows, output);
-        foreach (Row row in rows)
-        {
-            row.Cache.Advance();
-            if (row.Want != Want.Logits)
-                continue;
-            output[..vocabSize].Clear();
-            output[script[_next++ % script.Length]] = 1;
-            output = output[vocabSize..];
-        }
-    }
-
-    public void Dispose()
-    {
+        SavedSession session = new([1, 2, 3, 4], new KvCache(_model.Config), 1, 1, 1, notes);
+        Assert.Equal("notes", Assert.Throws<ModelFileException>(() => ConversationNotes.Read("file", session)).Field);
     }
 }

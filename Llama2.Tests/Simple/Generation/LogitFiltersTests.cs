@@ -1,9 +1,9 @@
 using FsCheck;
 using FsCheck.Fluent;
-using Llama2.Simple;
+using Llama2.Tests.Shared;
 using Config = Llama2.Simple.Config;
 
-namespace Llama2.Tests.Simple;
+namespace Llama2.Tests.Simple.Generation;
 
 public sealed class LogitFiltersTests
 {
@@ -54,6 +54,7 @@ public sealed class LogitFiltersTests
         Assert.Equal([4, 2, -6, 1], Apply(LogitFilters.RepeatPenalty(2, 3), [4, 4, -3, 1], 0, 1, 2, 1));
         Assert.Equal([2, 2, -6, 1], Apply(LogitFilters.RepeatPenalty(2, 64), [4, 4, -3, 1], 0, 1, 2, 1));
         Assert.Equal([4, 4], Apply(LogitFilters.RepeatPenalty(2, 0), [4, 4], 0, 1));
+        Assert.Equal([-1, -0.5f, 0, 0.25f], Apply(LogitFilters.RepeatPenalty(2, 4), [-0.5f, -0.25f, 0, 0.5f], 0, 1, 2, 3));
     }
 
     [Fact]
@@ -61,7 +62,7 @@ public sealed class LogitFiltersTests
     {
         Dictionary<int, float> bias = new() { [1] = 2.5f, [2] = Out };
         Assert.Equal([1, 3.5f, Out], Apply(LogitFilters.Bias(bias), [1, 1, 1]));
-        Assert.Equal([1, Out, Out], Apply(LogitFilters.Without(Tokenizer.Bos, Tokenizer.Eos), [1, 1, 1]));
+        Assert.Equal([1, Out, Out], Apply(LogitFilters.Without(Tokenizer.BosId, Tokenizer.EosId), [1, 1, 1]));
     }
 
     [Fact]
@@ -76,15 +77,13 @@ public sealed class LogitFiltersTests
     [Fact]
     public void A_token_that_was_ruled_out_is_never_sampled_not_even_where_rounding_leaves_a_gap()
     {
-        using FixedLogits model = new([20, 20, 20, 20, 20, 20, 20]);
-        Session session = new(model, new Sampler(7, 1, 1, 1)) { Filters = [LogitFilters.Without(6, 5, 0)] };
-        session.Feed([1]);
         HashSet<int> seen = [];
+        ISampler sampler = new Sampler(7, 1, 1, 1);
         for (int i = 0; i < 2000; i++)
-            seen.Add(session.Sample());
+            seen.Add(Sampled(sampler, [20, 20, 20, 20, 20, 20, 20], LogitFilters.Without(6, 5, 0)));
         Assert.Equal([1, 2, 3, 4], seen.Order());
 
-        // the greatest coin there is, and probabilities that add up to no more than it
+        // the largest coin, and probabilities that add up to no more than it
         const uint Coin = 0xFFFFFF;
         LogitFilter gap = Enumerable.Range(0, 1000).Select(i => new Random(i)).Select(random => new Dictionary<int, float>
         {
@@ -99,10 +98,17 @@ public sealed class LogitFiltersTests
             Nn.Softmax(p);
             return p.Aggregate(0f, (cdf, value) => cdf + value) <= Coin / 16777216f;
         });
-        using FixedLogits flat = new(new float[7]);
-        session = new(flat, new Sampler(7, 1, 1, StateBefore(Coin))) { Filters = [gap] };
-        session.Feed([1]);
-        Assert.Equal(4, session.Sample());
+        Assert.Equal(4, Sampled(new Sampler(7, 1, 1, StateBefore(Coin)), new float[7], gap));
+    }
+
+    private static int Sampled(ISampler sampler, float[] logits, LogitFilter filter)
+    {
+        FakeModel model = FakeModel.Fixed(logits);
+        Sequence sequence = new(model.Config, sampler) { Filters = [filter] };
+        sequence.MaxNewTokens = 1;
+        sequence.Append([1]);
+        _ = new Batch(model).Run(sequence).Count();
+        return sequence.LastSampled;
     }
 
     /// <summary>A state of the sampler from which the next coin has these upper 24 bits.</summary>
@@ -124,27 +130,5 @@ public sealed class LogitFiltersTests
                 x = y ^ shift(x);
             return x;
         }
-    }
-}
-
-/// <summary>A model whose logits are always the same.</summary>
-internal sealed class FixedLogits(float[] logits) : ITransformer
-{
-    public Config Config { get; } = new(2, 2, 1, 1, 1, logits.Length, 64);
-
-    public void Forward(ReadOnlySpan<Row> rows, Span<float> output)
-    {
-        Rows.Prepare(Config, rows, output);
-        foreach (Row row in rows)
-        {
-            row.Cache.Advance();
-            if (row.Want == Want.Logits)
-                logits.CopyTo(output);
-            output = output[Rows.OutputLength(Config, row.Want)..];
-        }
-    }
-
-    public void Dispose()
-    {
     }
 }

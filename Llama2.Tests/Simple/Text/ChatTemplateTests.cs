@@ -1,10 +1,8 @@
 using System.Text;
 using FsCheck;
 using FsCheck.Fluent;
-using Llama2.Simple;
-using Llama2.Simple.Formats;
 
-namespace Llama2.Tests.Simple;
+namespace Llama2.Tests.Simple.Text;
 
 public sealed class ChatTemplateTests
 {
@@ -16,7 +14,8 @@ public sealed class ChatTemplateTests
 
     /// <summary>All tokenizers that are here.</summary>
     private static IEnumerable<Tokenizer> Tokenizers() =>
-        new[] { "tok512-tales.bin", "tok512.bin", "tokenizer.bin", "tok105.bin" }.Select(Repository.FindModel).OfType<string>().Select(path => TokenizerFile.Open(path));
+        new[] { "tok512-tales.bin", "tok512.bin", "tokenizer.bin", "tok105.bin" }.Select(Repository.FindModel).OfType<string>()
+            .Select(path => TokenizerFile.Open(path));
 
     [Fact]
     public void The_llama2_template_gives_the_tokens_of_run_c()
@@ -24,8 +23,10 @@ public sealed class ChatTemplateTests
         foreach (Tokenizer t in Tokenizers())
         {
             Assert.Equal(t.Encode("[INST] Hello, you. [/INST]"), Named("llama2").Encode(t, "Hello, you."));
-            Assert.Equal(t.Encode("[INST] <<SYS>>\nBe kind.\n<</SYS>>\n\nHello, you. [/INST]"), Named("llama2").Encode(t, "Hello, you.", "Be kind."));
-            Assert.Equal([Tokenizer.Eos, .. t.Encode("[INST] And then? [/INST]")], Named("llama2").Encode(t, "And then?", "Be kind.", first: false));
+            Assert.Equal(t.Encode("[INST] <<SYS>>\nBe kind.\n<</SYS>>\n\nHello, you. [/INST]"), Named("llama2")
+                .Encode(t, "Hello, you.", "Be kind."));
+            Assert.Equal([Tokenizer.EosId, .. t.Encode("[INST] And then? [/INST]")], Named("llama2")
+                .Encode(t, "And then?", "Be kind.", first: false));
         }
     }
 
@@ -33,17 +34,19 @@ public sealed class ChatTemplateTests
     public void Each_template_reads_as_its_format_says()
     {
         Assert.Equal(("Sys Once", "One day"), Both("plain"));
-        Assert.Equal(("Sys\n\n### Instruction:\nOnce\n\n### Response:\n", "\n\n### Instruction:\nOne day\n\n### Response:\n"), Both("alpaca"));
+        Assert.Equal(("Sys\n\n### Instruction:\nOnce\n\n### Response:\n", "\n\n### Instruction:\nOne day\n\n### Response:\n"),
+            Both("alpaca"));
         Assert.Equal(("<|im_start|>system\nSys<|im_end|>\n<|im_start|>user\nOnce<|im_end|>\n<|im_start|>assistant\n",
             "<|im_end|>\n<|im_start|>user\nOne day<|im_end|>\n<|im_start|>assistant\n"), Both("chatml"));
         Assert.Equal(("Sys USER: Once ASSISTANT:", "USER: One day ASSISTANT:"), Both("vicuna"));
 
         static (string, string) Both(string name)
         {
-            int[] first = Named(name).Encode(Tales, "Once", "Sys"), next = Named(name).Encode(Tales, "One day", "Sys", first: false, ended: false);
-            Assert.Equal(Tokenizer.Bos, first[0]);
-            Assert.Equal(name == "vicuna" ? Tokenizer.Eos : -1, next[0] == Tokenizer.Eos ? next[0] : -1);
-            return (Tales.Decode(first), Tales.Decode([Tokenizer.Bos, .. next.Where(id => id != Tokenizer.Eos)]));
+            int[] first = Named(name).Encode(Tales, "Once", "Sys"), next = Named(name)
+                .Encode(Tales, "One day", "Sys", first: false, ended: false);
+            Assert.Equal(Tokenizer.BosId, first[0]);
+            Assert.Equal(name == "vicuna" ? Tokenizer.EosId : -1, next[0] == Tokenizer.EosId ? next[0] : -1);
+            return (Tales.Decode(first), Tales.Decode([Tokenizer.BosId, .. next.Where(id => id != Tokenizer.EosId)]));
         }
     }
 
@@ -70,19 +73,22 @@ public sealed class ChatTemplateTests
             Prop.ForAll(cases.ToArbitrary(), c =>
             {
                 (string user, string system, bool first) = c;
-                int[] typed = template.Encode(t, user, system, first), harmless = template.Encode(t, "x", system.Length > 0 ? "y" : "", first);
+                int[] typed = template.Encode(t, user, system, first), harmless =
+                    template.Encode(t, "x", system.Length > 0 ? "y" : "", first);
                 Assert.Equal(Controls(typed), Controls(harmless));
                 foreach (string marker in template.Markers)
                     Assert.Equal(Count(Pieces(t, harmless), marker), Count(Pieces(t, typed), marker));
             }).QuickCheckThrowOnFailure();
         }
 
-        static int Controls(int[] ids) => ids.Count(id => id is Tokenizer.Bos or Tokenizer.Eos);
+        static int Controls(int[] ids) => ids.Count(id => id is Tokenizer.BosId or Tokenizer.EosId);
 
-        static int Count(string text, string marker) => (text.Length - text.Replace(marker, "", StringComparison.Ordinal).Length) / marker.Length;
+        static int Count(string text, string marker) =>
+            (text.Length - text.Replace(marker, "", StringComparison.Ordinal).Length) / marker.Length;
 
         // byte tokens are not what a marker is made of, unless the vocabulary has nothing else for a character
-        static string Pieces(Tokenizer t, int[] ids) => string.Concat(ids.Select(id => id < 259 && t.Piece(id) is [(byte)'<', (byte)'0', ..] ? "\0" : Encoding.UTF8.GetString(t.Piece(id))));
+        static string Pieces(Tokenizer t, int[] ids) => string.Concat(ids.Select(id => id < 259
+            && t.Piece(id) is [(byte)'<', (byte)'0', ..] ? "\0" : Encoding.UTF8.GetString(t.Piece(id))));
     }
 
     [Theory]

@@ -1,8 +1,6 @@
 using System.Buffers.Binary;
-using Llama2.Simple;
-using Llama2.Simple.Formats;
 
-namespace Llama2.Tests.Simple;
+namespace Llama2.Tests.Simple.Formats;
 
 /// <summary>Whatever is wrong with a tokenizer, one typed error names file and field.</summary>
 public sealed class BadTokenizerTests
@@ -25,7 +23,7 @@ public sealed class BadTokenizerTests
     [InlineData(32000)]
     public void A_tokenizer_of_another_size_is_refused(int vocabSize)
     {
-        TokenizerException error = Refuse(Good, vocabSize);
+        ModelFileException error = Refuse(Good, vocabSize);
         Assert.Equal("vocabulary", error.Field);
         Assert.Contains($"{vocabSize}", error.Message, StringComparison.Ordinal);
         Assert.Contains("512", error.Message, StringComparison.Ordinal);
@@ -61,8 +59,10 @@ public sealed class BadTokenizerTests
     {
         Assert.Contains("empty", Refuse([], 512).Message, StringComparison.Ordinal);
         string missing = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
-        Assert.Contains("nothing there", Assert.Throws<TokenizerException>(() => TokenizerFile.Open(missing)).Message, StringComparison.Ordinal);
-        Assert.Contains("folder", Assert.Throws<TokenizerException>(() => TokenizerFile.Open(Path.GetTempPath())).Message, StringComparison.Ordinal);
+        Assert.Contains("nothing there", Assert.Throws<ModelFileException>(() => TokenizerFile.Open(missing)).Message,
+            StringComparison.Ordinal);
+        Assert.Contains("folder", Assert.Throws<ModelFileException>(() => TokenizerFile.Open(Path.GetTempPath())).Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -71,12 +71,12 @@ public sealed class BadTokenizerTests
         Assert.Equal("vocabulary", Refuse(Good.AsSpan(0, 4), vocabSize: 0).Field);
     }
 
-    private static TokenizerException Refuse(ReadOnlySpan<byte> bytes, int vocabSize)
+    private static ModelFileException Refuse(ReadOnlySpan<byte> bytes, int vocabSize)
     {
         using TemporaryFile file = new(bytes);
         string path = file.Path;
         long allocated = GC.GetAllocatedBytesForCurrentThread();
-        TokenizerException error = Assert.Throws<TokenizerException>(() => TokenizerFile.Open(path, vocabSize));
+        ModelFileException error = Assert.Throws<ModelFileException>(() => TokenizerFile.Open(path, vocabSize));
         Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - allocated, 0, 1 << 20);
         Assert.Equal(path, error.Path);
         Assert.StartsWith($"{path}: {error.Field}: expected ", error.Message, StringComparison.Ordinal);

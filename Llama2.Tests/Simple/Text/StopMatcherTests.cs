@@ -1,9 +1,8 @@
 using System.Text;
 using FsCheck;
 using FsCheck.Fluent;
-using Llama2.Simple;
 
-namespace Llama2.Tests.Simple;
+namespace Llama2.Tests.Simple.Text;
 
 public sealed class StopMatcherTests
 {
