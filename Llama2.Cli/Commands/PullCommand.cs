@@ -15,13 +15,15 @@ internal static class PullCommand
         Argument<string> name = command.AddArgument<string>("name", $"{string.Join(", ", Hub.Names)}, or a URL");
         Option<string> to = command.AddOption("--to", "folder", "the folder to put it in", () => "weights");
         Option<bool> force = command.AddFlag("--force", "replace a file that is there and differs");
+        Option<int> maxGigabytes = command.AddOption("--max-gb", "int", "the largest file to take from a URL, in GB", () => 16);
         name.CompletionSources.Add(Hub.Names);
-        command.SetAction(result =>
-            Run(Hub.FilesOf(result.GetRequiredValue(name)), result.GetRequiredValue(to), result.GetValue(force)));
+        command.SetAction(result => Run(Hub.FilesOf(result.GetRequiredValue(name)), result.GetRequiredValue(to), result.GetValue(force),
+            result.GetValue(maxGigabytes)));
     }
 
-    private static int Run(RemoteFile[] files, string folder, bool force)
+    private static int Run(RemoteFile[] files, string folder, bool force, int maxGigabytes)
     {
+        UsageException.ThrowIf(maxGigabytes < 1, $"--max-gb: expected 1 or more, found {maxGigabytes}");
         try
         {
             Directory.CreateDirectory(folder);
@@ -33,11 +35,15 @@ internal static class PullCommand
         using Interrupt interrupt = new();
         using HttpClient http = Download.CreateClient();
         foreach (RemoteFile file in files)
-            PullAsync(http, file, Path.Combine(folder, file.Name), force, interrupt.Token).GetAwaiter().GetResult();
+        {
+            string path = Path.Combine(folder, file.Name);
+            PullAsync(http, file, path, force, maxGigabytes * 1_000_000_000L, interrupt.Token).GetAwaiter().GetResult();
+        }
         return ExitCode.Success;
     }
 
-    private static async Task PullAsync(HttpClient http, RemoteFile file, string path, bool force, CancellationToken cancellation)
+    private static async Task PullAsync(
+        HttpClient http, RemoteFile file, string path, bool force, long maxLength, CancellationToken cancellation)
     {
         if (Path.Exists(path) && !force)
         {
@@ -48,39 +54,54 @@ internal static class PullCommand
         }
         try
         {
-            await ProgressBar.RunAsync(file.Name, async bar =>
+            await ProgressBar.RunAsync(Printable.Of(file.Name), async bar =>
             {
                 Download download = new(http, file, path)
                 {
                     OnProgress = bar.Report,
-                    OnRetry = bar.Note,
+                    OnRetry = line => bar.Note(Printable.Of(line)),
                     Check = part => CheckContents(part, file),
+                    MaxLength = maxLength,
                 };
                 await download.RunAsync(cancellation);
                 string checksum = download.IsVerified ? "checksum verified" : "no checksum is known";
-                bar.Note($"{path}: {new FileInfo(path).Length} bytes, {checksum}");
+                bar.Note(Printable.Of($"{path}: {new FileInfo(path).Length} bytes, {checksum}"));
             });
         }
         catch (OperationCanceledException)
         {
-            Notes.Write($"llama2: interrupted; the same command goes on where this one stopped ({path}.part)");
+            Notes.Write("llama2: interrupted; " + (File.Exists(path + ".part")
+                ? $"the same command goes on where this one stopped ({path}.part)"
+                : "nothing of it is kept"));
             throw;
         }
     }
 
-    /// <summary>Refuses a file that is no model or tokenizer, such as a server's page about an error.</summary>
-    private static void CheckContents(string part, RemoteFile file)
+    /// <summary>Refuses a file that is no model or tokenizer, such as a server's page about an error. Its name says nothing.</summary>
+    private static void CheckContents(FileStream part, RemoteFile file)
     {
+        byte[] start = ReadStart(part, FileKind.StartBytes);
+        string? kind = FileKind.Of(start, part.Length);
         try
         {
-            if (file.Name.StartsWith("tok", StringComparison.OrdinalIgnoreCase))
-                TokenizerFile.Open(part);
+            if (kind is not (null or FileKind.Tokenizer or FileKind.Checkpoint))
+                throw new ModelFileException(file.Name, "file", "a checkpoint or a tokenizer of llama2.c", kind);
+            if (kind == FileKind.Tokenizer)
+                TokenizerFile.Parse(ReadStart(part, TokenizerFile.MaxBytes), file.Name);
             else
-                Checkpoint.Open(part).Dispose();
+                CheckpointHeader.Parse(start, part.Length, file.Name);
         }
         catch (ModelFileException e)
         {
-            throw new DownloadException($"{file.Uri}: {e.Reason}", e);
+            throw new DownloadException($"{Download.Shown(file.Uri)}: {e.Reason}", e);
         }
+    }
+
+    private static byte[] ReadStart(FileStream part, int most)
+    {
+        byte[] bytes = new byte[Math.Min(part.Length, most)];
+        part.Position = 0;
+        part.ReadExactly(bytes);
+        return bytes;
     }
 }

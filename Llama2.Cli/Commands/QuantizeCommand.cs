@@ -5,6 +5,7 @@ using Llama2.Cli.Options;
 using Llama2.Cli.Terminal;
 using Llama2.Fast;
 using Llama2.Simple;
+using Llama2.Simple.Formats;
 using Llama2.Simple.Formats.Llama2C;
 using Llama2.Simple.Tensors;
 
@@ -44,16 +45,40 @@ internal static class QuantizeCommand
         UsageException.ThrowIf(target < 2 && group is not null, "--group: f32 has no groups");
         int size = target < 2 ? 0 : group ?? WeightQuantizer.GroupSizeFor(source.Config);
         CheckpointHeader header = source with { Version = target, GroupSize = size };
-        bool divides = size >= 1 && header.Tensors().All(tensor => tensor.GroupSize == 0 || tensor.Elements % size == 0);
-        return target < 2 || divides ? header : throw new UsageException(
-            $"--group {size} does not divide the tensors (dim {source.Config.Dim}, hidden_dim {source.Config.HiddenDim})");
+        if (target == 2)
+        {
+            UsageException.ThrowIf(!Divides(header, size),
+                $"--group {size} does not divide the tensors (dim {source.Config.Dim}, hidden_dim {source.Config.HiddenDim})");
+            RefuseUselessGroups(header);
+        }
+        return header;
+    }
+
+    private static bool Divides(CheckpointHeader header, int size) =>
+        size >= 1 && header.Tensors().All(tensor => tensor.GroupSize == 0 || tensor.Elements % size == 0);
+
+    /// <summary>Refuses groups so small that their scales make the file larger than float32, and warns of those that save little.</summary>
+    private static void RefuseUselessGroups(CheckpointHeader header)
+    {
+        long floats = (header with { Version = 1, GroupSize = 0 }).FileLength;
+        if (header.FileLength <= floats * 5 / 8) // groups of 4 take half of float32, groups of 2 three quarters
+            return;
+        int better = Enumerable.Range(1, WeightQuantizer.MaxGroupSize).Last(size => Divides(header, size));
+        long betterLength = (header with { GroupSize = better }).FileLength;
+        string advice = better <= header.GroupSize ? "no group that divides the tensors does better; --type f32 keeps float32"
+            : $"--group {better} makes it {betterLength:N0} (but llama2.c's runq needs a group that divides both)";
+        string line = $"groups of {header.GroupSize} (dim {header.Config.Dim}, hidden_dim {header.Config.HiddenDim}) make the file "
+            + $"{header.FileLength:N0} bytes, where float32 takes {floats:N0}; {advice}";
+        UsageException.ThrowIf(header.FileLength >= floats, line);
+        Notes.Write(line);
     }
 
     private static int Run(Checkpoint checkpoint, CheckpointHeader header, string path)
     {
         UsageException.ThrowIf(AtomicFile.IsSame(checkpoint.Path, path), $"{path} is the input; name another file");
         using Interrupt interrupt = new();
-        ProgressBar.RunAsync(Path.GetFileName(path), bar => Task.Run(() => AtomicFile.Write(path, stream =>
+        RefuseNotFinite(checkpoint, interrupt.Token);
+        ProgressBar.RunAsync(Printable.Of(Path.GetFileName(path)), bar => Task.Run(() => AtomicFile.Write(path, stream =>
         {
             Reporter reporter = new(bar, header.FileLength, interrupt.Token);
             CheckpointWriter.Write(stream, header, checkpoint.Weights, checkpoint.RopeTables(), reporter);
@@ -61,16 +86,56 @@ internal static class QuantizeCommand
 
         using Checkpoint written = Checkpoint.Open(path);
         (float error, string tensor) = LargestError(checkpoint, written);
+        string? tokenizer = CopyTokenizer(checkpoint, path);
         Output.WriteLine(Describe(checkpoint));
         Output.WriteLine(Describe(written));
+        if (tokenizer is not null)
+            Output.WriteLine(Printable.Of($"{tokenizer}: its tokenizer"));
         Output.WriteLine($"largest error: {error:G3}{(error == 0 ? "" : $" in {tensor}")}");
         (int agreeing, int steps) = GreedyAgreement(checkpoint, written, interrupt.Token);
         Output.WriteLine($"greedy agreement: {agreeing} of {steps} tokens of the story the original tells without a prompt");
         return ExitCode.Success;
     }
 
-    private static string Describe(Checkpoint checkpoint) =>
-        $"{checkpoint.Path}: {checkpoint.Length:N0} bytes, v{checkpoint.Header.Version}, {checkpoint.Weights.Classifier.Describe()}";
+    private static string Describe(Checkpoint checkpoint) => Printable.Of(
+        $"{checkpoint.Path}: {checkpoint.Length:N0} bytes, v{checkpoint.Header.Version}, {checkpoint.Weights.Classifier.Describe()}");
+
+    /// <summary>Refuses a model with a NaN or an infinity, which would cost its group all other numbers.</summary>
+    private static void RefuseNotFinite(Checkpoint checkpoint, CancellationToken cancellation)
+    {
+        foreach ((string name, int? layer, Tensor tensor) in checkpoint.Weights.Named())
+        {
+            cancellation.ThrowIfCancellationRequested();
+            float[] floats = new float[tensor.Columns];
+            for (int row = 0; row < tensor.Rows; row++)
+            {
+                tensor.CopyRow(row, floats);
+                foreach ((int column, float value) in floats.Index())
+                {
+                    if (!float.IsFinite(value))
+                    {
+                        throw new ModelFileException(checkpoint.Path, NameOf(name, layer), "finite numbers",
+                            $"{value} in row {row}, column {column}");
+                    }
+                }
+            }
+        }
+    }
+
+    private static string NameOf(string tensor, int? layer) => layer is null ? tensor : $"{tensor}, layer {layer}";
+
+    /// <summary>Puts the model's tokenizer beside the copy, where it is found, unless the copy finds the same one anyway.</summary>
+    /// <returns>Its path, or null.</returns>
+    private static string? CopyTokenizer(Checkpoint checkpoint, string path)
+    {
+        if (ModelFiles.TokenizerBytes(checkpoint.Path, checkpoint.Config.VocabSize) is not { } bytes)
+            return null;
+        if (ModelFiles.TokenizerBytes(path, checkpoint.Config.VocabSize) is { } found && found.AsSpan().SequenceEqual(bytes))
+            return null;
+        string own = ModelFiles.OwnTokenizer(path);
+        AtomicFile.Write(own, stream => stream.Write(bytes));
+        return own;
+    }
 
     /// <summary>The largest |difference| of any weight, and the tensor that has it.</summary>
     private static (float Error, string Tensor) LargestError(Checkpoint a, Checkpoint b)
@@ -79,8 +144,8 @@ internal static class QuantizeCommand
         foreach ((string name, int? layer, Tensor tensor) in a.Weights.Named().Where(named => !Weights.IsNorm(named.Name)))
         {
             float error = LargestError(tensor, b.Weights[name, layer ?? 0]);
-            if (!(error <= worst.Error))
-                worst = (error, layer is null ? name : $"{name}, layer {layer}");
+            if (error > worst.Error)
+                worst = (error, NameOf(name, layer));
         }
         return worst;
     }
@@ -94,7 +159,7 @@ internal static class QuantizeCommand
             a.CopyRow(row, x);
             b.CopyRow(row, y);
             for (int i = 0; i < x.Length; i++)
-                worst = MathF.Max(worst, MathF.Abs(x[i] - y[i])); // NaN if any is
+                worst = MathF.Max(worst, MathF.Abs(x[i] - y[i]));
         }
         return worst;
     }

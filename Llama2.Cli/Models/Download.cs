@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Security.Cryptography;
@@ -12,14 +13,18 @@ namespace Llama2.Cli.Models;
 internal sealed class Download(HttpClient http, RemoteFile file, string path)
 {
     private const int MaxFruitlessAttempts = 5, MaxRedirects = 10;
+    private const int LeastProgress = 16 * 1024; // bytes of an attempt, and within Patience, that make it worth going on
 
     private long? _length = file.Length;
     private string? _linkedSha256;          // as Hugging Face sends it with its redirect
     private EntityTagHeaderValue? _version; // the ETag of what is in the .part, if all of it came in this run
     private bool _resumed;                  // whether the .part is of several answers
+    private bool _isOfThisRun;              // whether all that is in the .part came in this run
 
     public TimeSpan Pause { get; init; } = TimeSpan.FromSeconds(1);     // after the first failure; each further one in a row doubles it
     public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(30); // how long a connection may be silent
+
+    public long MaxLength { get; init; } = long.MaxValue;               // bytes of a file whose length is not known before
 
     /// <summary>Gets the bytes on the disk and, if known, those of the whole file, after each piece.</summary>
     public Action<long, long?>? OnProgress { get; init; }
@@ -28,7 +33,7 @@ internal sealed class Download(HttpClient http, RemoteFile file, string path)
     public Action<string>? OnRetry { get; init; }
 
     /// <summary>Judges the complete file by its contents before it is renamed; throws to refuse it.</summary>
-    public Action<string>? Check { get; init; }
+    public Action<FileStream>? Check { get; init; }
 
     /// <summary>Whether the file's checksum is known; <see cref="RunAsync"/> has compared it.</summary>
     public bool IsVerified => file.Checksum is not null || _linkedSha256 is not null;
@@ -55,22 +60,32 @@ internal sealed class Download(HttpClient http, RemoteFile file, string path)
         return file.Checksum is null || await HashAsync(stream, file.Checksum, cancellation) == file.Checksum;
     }
 
-    /// <summary>Downloads the file; there is never a part of it under its name.</summary>
-    /// <exception cref="DownloadException">The server has no such file, fails again and again, or sends another file.</exception>
-    /// <exception cref="OutputException">The file cannot be written.</exception>
+    /// <summary>
+    /// Downloads the file; there is never a part of it under its name. The .part stays only if a later run can go on with it.
+    /// </summary>
+    /// <exception cref="DownloadException">The server does not have it, does not stop failing, or sends something else.</exception>
+    /// <exception cref="OutputException">The disk refuses it.</exception>
     public async Task RunAsync(CancellationToken cancellation)
     {
         string partPath = path + ".part";
         try
         {
-            // no sharing: two downloads at once would mix their bytes
-            using (FileStream part = new(partPath, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 0))
+            using FileStream part = OpenPart(partPath);
+            try
             {
                 await FillAsync(part, cancellation);
                 part.Flush(flushToDisk: true);
+                CheckContents(part);
+                if (!OperatingSystem.IsWindows() && File.Exists(path))
+                    File.SetUnixFileMode(part.SafeFileHandle, File.GetUnixFileMode(path));
+                File.Move(partPath, path, overwrite: true);
             }
-            CheckContents(partPath);
-            File.Move(partPath, path, overwrite: true);
+            catch
+            {
+                if (part.Length == 0 || (_isOfThisRun && !IsVerified))
+                    File.Delete(partPath);
+                throw;
+            }
         }
         catch (Exception e) when (e is not DownloadException && OutputException.IsOfDisk(e))
         {
@@ -78,15 +93,35 @@ internal sealed class Download(HttpClient http, RemoteFile file, string path)
         }
     }
 
-    private void CheckContents(string partPath)
+    /// <summary>
+    /// Opens the .part, exclusively until it has its final name: two downloads at once would mix their bytes. It is never opened through a
+    /// link, which could lead to any file.
+    /// </summary>
+    private static FileStream OpenPart(string partPath)
+    {
+        FileInfo there = new(partPath);
+        if (there.LinkTarget is null)
+        {
+            FileMode mode = there.Exists ? FileMode.Open : FileMode.CreateNew; // which does not follow a link that is made meanwhile
+            FileShare share = OperatingSystem.IsWindows() ? FileShare.Delete : FileShare.None; // Windows renames only what may be deleted
+            FileStream part = new(partPath, mode, FileAccess.ReadWrite, share, bufferSize: 0);
+            there.Refresh();
+            if (part.CanSeek && there is { Exists: true, LinkTarget: null })
+                return part;
+            part.Dispose();
+        }
+        throw new IOException($"{partPath} is no plain file; remove it");
+    }
+
+    private void CheckContents(FileStream part)
     {
         try
         {
-            Check?.Invoke(partPath);
+            Check?.Invoke(part);
         }
         catch
         {
-            File.Delete(partPath);
+            Empty(part);
             throw;
         }
     }
@@ -104,8 +139,8 @@ internal sealed class Download(HttpClient http, RemoteFile file, string path)
             }
             catch (Exception e) when (e is TransientException or HttpRequestException)
             {
-                failures = part.Length > max ? 1 : failures + 1; // as long as it gets further, it is worth going on
-                max = Math.Max(max, part.Length);
+                failures = part.Length >= most + LeastProgress ? 1 : failures + 1; // as long as it gets further, it is worth going on
+                most = Math.Max(most, part.Length);
                 if (failures == MaxFruitlessAttempts)
                     throw Fail($"{e.Message} ({failures} attempts)", e);
                 TimeSpan pause = Pause * Math.Pow(2, failures - 1);
@@ -138,6 +173,8 @@ internal sealed class Download(HttpClient http, RemoteFile file, string path)
         if (file.Length is { } expected && total is { } found && expected != found)
             throw Fail($"length: expected {expected} bytes, found {found}");
         _length ??= total;
+        if (_length > MaxLength)
+            throw TooLong($"{_length}");
         if (!_resumed)
             Empty(part); // the server ignores ranges, or the file has changed
         _version = response.Headers.ETag is { IsWeak: false } tag ? tag : null;
@@ -154,6 +191,8 @@ internal sealed class Download(HttpClient http, RemoteFile file, string path)
     {
         using Stream body = await response.Content.ReadAsStreamAsync(cancellation);
         byte[] buffer = new byte[128 * 1024];
+        long mark = part.Length;
+        Stopwatch sinceMark = Stopwatch.StartNew();
         for (; ; )
         {
             string broken = $"the connection broke after {part.Length} bytes{(_length is null ? "" : $" of {_length}")}";
@@ -165,9 +204,23 @@ internal sealed class Download(HttpClient http, RemoteFile file, string path)
                 Empty(part);
                 throw Fail($"length: expected {_length} bytes, found more");
             }
+            if (part.Length + count > MaxLength)
+            {
+                Empty(part);
+                throw TooLong("more");
+            }
             part.Position = part.Length;
             part.Write(buffer, 0, count);
             OnProgress?.Invoke(part.Length, _length);
+            if (part.Length >= mark + LeastProgress)
+            {
+                mark = part.Length;
+                sinceMark.Restart();
+            }
+            else if (sinceMark.Elapsed > Patience && part.Length != _length)
+            {
+                throw new TransientException($"only {part.Length - mark} bytes came within {Patience.TotalSeconds:0.#} s");
+            }
         }
         if (part.Length < _length)
             throw new TransientException($"the connection ended after {part.Length} bytes of {_length}");
@@ -193,9 +246,11 @@ internal sealed class Download(HttpClient http, RemoteFile file, string path)
             if (location is null && !asksForRest)
                 return response;
             response.Dispose();
-            Uri next = location is null ? uri : new Uri(uri, location);
+            Uri? next = uri;
+            if (location is not null && (!Uri.TryCreate(uri, location, out next) || next.Host == ""))
+                throw Fail("refused a redirect to what is no URL");
             if (redirects == MaxRedirects || next.Scheme != uri.Scheme && next.Scheme != Uri.UriSchemeHttps)
-                throw Fail(redirects == MaxRedirects ? $"more than {MaxRedirects} redirects" : $"refused a redirect to {next}");
+                throw Fail(redirects == MaxRedirects ? $"more than {MaxRedirects} redirects" : $"refused a redirect to {Shown(next)}");
             uri = next;
         }
     }
@@ -238,7 +293,6 @@ internal sealed class Download(HttpClient http, RemoteFile file, string path)
             Empty(part);
             if (_resumed)
                 throw new TransientException($"{e.Message}; beginning again"); // an earlier answer may be to blame
-            File.Delete(part.Name);
             throw;
         }
     }
@@ -253,10 +307,15 @@ internal sealed class Download(HttpClient http, RemoteFile file, string path)
     private void Empty(FileStream part)
     {
         part.SetLength(0);
-        _version = null;
+        (_version, _isOfThisRun) = (null, true);
     }
 
-    private DownloadException Fail(string message, Exception? inner = null) => new($"{file.Uri}: {message}", inner);
+    private DownloadException Fail(string message, Exception? inner = null) => new($"{Shown(file.Uri)}: {message}", inner);
+
+    private DownloadException TooLong(string found) => Fail($"length: expected at most {MaxLength} bytes (see --max-gb), found {found}");
+
+    /// <summary>A URL without what may be secret in it: a password, a signature in its query.</summary>
+    public static string Shown(Uri uri) => Hub.WithoutPassword(uri.GetLeftPart(UriPartial.Path));
 
     /// <summary>An error that may not occur the next time.</summary>
     private sealed class TransientException(string message) : Exception(message);

@@ -43,7 +43,7 @@ internal static class Hub
         string root = Environment.GetEnvironmentVariable(MirrorVariable) is { Length: > 0 } mirror ? mirror.TrimEnd('/') + "/" : site;
         return Uri.TryCreate(root + path, UriKind.Absolute, out Uri? uri) && IsHttp(uri)
             ? new RemoteFile(uri, path[(path.LastIndexOf('/') + 1)..], length, checksum)
-            : throw new UsageException($"{MirrorVariable}: expected an http or https URL, found {root}");
+            : throw new UsageException($"{MirrorVariable}: expected an http or https URL, found {WithoutPassword(root)}");
     }
 
     private static RemoteFile FromUrl(string url)
@@ -53,7 +53,16 @@ internal static class Hub
         return IsFileName(name)
             ? new RemoteFile(uri!, name)
             : throw new UsageException(
-                $"pull: expected one of {string.Join(", ", Names)}, or the http or https URL of a file, found {url}");
+                $"pull: expected one of {string.Join(", ", Names)}, or the http or https URL of a file, found {WithoutPassword(url)}");
+    }
+
+    /// <summary>A URL as it may be shown: without the user's name and password.</summary>
+    public static string WithoutPassword(string url)
+    {
+        int start = url.IndexOf("://", StringComparison.Ordinal) + 3;
+        int length = url.AsSpan(start).IndexOfAny('/', '?', '#');
+        int at = start < 3 ? -1 : url.AsSpan(start, length < 0 ? url.Length - start : length).LastIndexOf('@');
+        return url.Remove(start < 3 ? 0 : start, at + 1);
     }
 
     private static bool IsHttp(Uri uri) => uri.Scheme == Uri.UriSchemeHttp || uri.Scheme == Uri.UriSchemeHttps;

@@ -42,16 +42,44 @@ internal static class ModelFiles
 
     /// <summary>The tokenizer named, else that of the checkpoint.</summary>
     /// <exception cref="ModelFileException">There is none, or it is of another size than the checkpoint's vocabulary.</exception>
-    public static Tokenizer OpenTokenizer(string? path, string checkpoint, int vocabSize) =>
-        TokenizerFile.Open(path ?? FindTokenizer(checkpoint), vocabSize);
+    public static Tokenizer OpenTokenizer(string? path, string checkpoint, int vocabSize)
+    {
+        try
+        {
+            return TokenizerFile.Open(path ?? FindTokenizer(checkpoint), vocabSize);
+        }
+        catch (ModelFileException e) when (path is null && e.Path != checkpoint)
+        {
+            throw new ModelFileException(e.Path, e.Field, e.Expected, $"{e.Found}; -z FILE names another tokenizer", e);
+        }
+    }
 
     /// <summary>The tokenizer named, else that of the model that ships; of any size.</summary>
     public static Tokenizer OpenTokenizer(string? path) =>
         TokenizerFile.Open(path ?? Path.Combine(Shipped, DefaultTokenizer));
 
+    /// <summary>The file of the tokenizer that a checkpoint finds, or null if it finds none that fits.</summary>
+    public static byte[]? TokenizerBytes(string checkpoint, int vocabSize)
+    {
+        try
+        {
+            byte[] bytes = File.ReadAllBytes(FindTokenizer(checkpoint));
+            TokenizerFile.Parse(bytes, checkpoint, vocabSize);
+            return bytes;
+        }
+        catch (Exception e) when (e is ModelFileException or IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>The name under which a checkpoint's own tokenizer lies beside it: model.tokenizer.bin for model.bin.</summary>
+    public static string OwnTokenizer(string checkpoint) =>
+        (checkpoint.EndsWith(".bin", StringComparison.Ordinal) ? checkpoint[..^4] : checkpoint) + "." + TokenizerName;
+
     /// <summary>
-    /// tokenizer.bin beside the checkpoint, in the working directory or in weights/; the model that ships and stories260K
-    /// have their own.
+    /// The checkpoint's own tokenizer, else tokenizer.bin beside the checkpoint, in the working directory or in weights/; the model that
+    /// ships and stories260K have other names for it.
     /// </summary>
     public static string FindTokenizer(string checkpoint)
     {
@@ -63,9 +91,10 @@ internal static class ModelFiles
             _ => [TokenizerName],
         };
         string[] folders = [beside, "", .. WeightsFolders];
-        string[] places = [.. names.SelectMany(name => folders.Select(folder => Path.Combine(folder, name)))];
+        IEnumerable<string> shared = names.SelectMany(name => folders.Select(folder => Path.Combine(folder, name)));
+        string[] places = [.. shared.Prepend(OwnTokenizer(checkpoint)).DistinctBy(Path.GetFullPath)];
         return places.FirstOrDefault(File.Exists)
-            ?? throw new ModelFileException(places[0], "file", "a tokenizer for this checkpoint (-z FILE names one)",
-                "nothing there, nor at " + string.Join(", ", places.Skip(1).Distinct()));
+            ?? throw new ModelFileException(checkpoint, "tokenizer", "a file that -z FILE names, or one beside the checkpoint",
+                "nothing at " + string.Join(", ", places));
     }
 }

@@ -22,6 +22,7 @@ internal sealed class SessionStore(LoadedModel model)
             tokens.Add(end.Value);
         ISampler sampler = sequence.Sampler;
         SavedSession saved = new([.. tokens], sequence.Cache, sampler.Temperature, sampler.TopP, sampler.RandomState, notes);
-        AtomicFile.Write(path, stream => SessionFile.Write(stream, saved, model.Config, Fingerprint, model.Implementation));
+        AtomicFile.Write(path, stream => SessionFile.Write(stream, saved, model.Config, Fingerprint, model.Implementation),
+            mode: AtomicFile.Private);
     }
 }

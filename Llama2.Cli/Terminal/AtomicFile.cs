@@ -1,3 +1,5 @@
+using System.Formats.Tar;
+
 namespace Llama2.Cli.Terminal;
 
 /// <summary>
@@ -8,21 +10,28 @@ internal static class AtomicFile
 {
     private const int MaxLinks = 40; // Linux's own limit, which ends loops of links
 
-    /// <summary>Writes a file; a link is followed, a device (/dev/stdout) is written in place.</summary>
+    /// <summary>For what only its owner may read, such as a conversation.</summary>
+    public const UnixFileMode Private = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+
+    /// <summary>
+    /// Writes a file; a link is followed, a device or pipe (/dev/stdout) is written in place. The permissions of a file that is replaced
+    /// stay.
+    /// </summary>
+    /// <param name="mode">The permissions of a new file; null for the usual ones.</param>
     /// <exception cref="OutputException">The file cannot be written.</exception>
-    public static void Write(string path, Action<Stream> write)
+    public static void Write(string path, Action<Stream> write, UnixFileMode? mode = null)
     {
         try
         {
             string target = RealPath(path);
-            if (target.StartsWith("/dev/", StringComparison.Ordinal) || target.StartsWith("/proc/", StringComparison.Ordinal))
+            if (IsDevice(target))
             {
                 using FileStream device = new(path, FileMode.Open, FileAccess.Write);
                 write(device);
             }
             else
             {
-                WriteBeside(target, write);
+                WriteBeside(target, write, mode);
             }
         }
         catch (Exception e) when (OutputException.IsOfDisk(e))
@@ -31,13 +40,18 @@ internal static class AtomicFile
         }
     }
 
-    private static void WriteBeside(string target, Action<Stream> write)
+    private static void WriteBeside(string target, Action<Stream> write, UnixFileMode? mode)
     {
-        string temporary = $"{target}.{Environment.ProcessId}.tmp";
+        string temporary = $"{target}.{Path.GetRandomFileName()}.tmp"; // a name that nobody can guess, to plant a link there
+        FileStreamOptions options = new() { Mode = FileMode.CreateNew, Access = FileAccess.Write };
+        if (!OperatingSystem.IsWindows() && (File.Exists(target) ? File.GetUnixFileMode(target) : mode) is { } permissions)
+            (mode, options.UnixCreateMode) = (permissions, permissions);
         try
         {
-            using (FileStream stream = new(temporary, FileMode.Create, FileAccess.Write, FileShare.Read))
+            using (FileStream stream = new(temporary, options))
             {
+                if (!OperatingSystem.IsWindows() && mode is not null)
+                    File.SetUnixFileMode(stream.SafeFileHandle, mode.Value); // also those that the umask took
                 write(stream);
                 stream.Flush(flushToDisk: true); // else a crash soon after may leave the new name on an empty file
             }
@@ -50,11 +64,25 @@ internal static class AtomicFile
         }
     }
 
+    /// <summary>Whether there is a device or a pipe. Of .NET's interfaces, that of tar archives tells them from files.</summary>
+    private static bool IsDevice(string path)
+    {
+        if (new FileInfo(path) is not { Exists: true, Length: 0 })
+            return false;
+        using MemoryStream archive = new();
+        using (TarWriter writer = new(archive, leaveOpen: true))
+            writer.WriteEntry(path, "entry");
+        archive.Position = 0;
+        using TarReader reader = new(archive);
+        return reader.GetNextEntry()!.EntryType is TarEntryType.CharacterDevice or TarEntryType.BlockDevice or TarEntryType.Fifo;
+    }
+
     /// <summary>Whether two names, links followed, mean one file.</summary>
     public static bool IsSame(string a, string b) => RealPath(a) == RealPath(b);
 
     /// <summary>Whether the folder of a file exists, so that the file can be written.</summary>
-    public static bool HasFolder(string path) => path != "" && Directory.Exists(Path.GetDirectoryName(Path.GetFullPath(path)));
+    public static bool HasFolder(string path) =>
+        path != "" && !path.Contains('\0') && Directory.Exists(Path.GetDirectoryName(Path.GetFullPath(path)));
 
     /// <summary>The full path without links in any of its parts, some of which may not exist yet.</summary>
     private static string RealPath(string path, int links = 0)
@@ -74,7 +102,8 @@ internal sealed class OutputException(string path, Exception inner) : IOExceptio
 {
     /// <summary>Whether the runtime throws this when a disk, a folder or a device refuses to be written.</summary>
     public static bool IsOfDisk(Exception e) => e is IOException or UnauthorizedAccessException
-        or ArgumentOutOfRangeException { ParamName: "value" }; // EFBIG: a file larger than its limit
+        or ArgumentOutOfRangeException { ParamName: "value" } // EFBIG: a file larger than its limit
+        or ArgumentException { ParamName: "path" }; // no name of a file, such as one with a NUL
 
     // The runtime's messages also name a file, here that of a temporary one.
     private static string Reason(Exception inner) => inner is DirectoryNotFoundException

@@ -7,7 +7,7 @@ internal static class Notes
     {
         try
         {
-            Console.Error.WriteLine(line);
+            Console.Error.WriteLine(Printable.Of(line));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

@@ -1,34 +1,33 @@
 using System.Buffers;
 using System.IO.MemoryMappedFiles;
 using System.Runtime.CompilerServices;
-using Microsoft.Win32.SafeHandles;
+using System.Runtime.InteropServices;
 
 namespace Llama2.Simple.Formats;
 
 /// <summary>
 /// A file mapped read-only into memory. The only unsafe code of this assembly: callers get a <see cref="ReadOnlyMemory{T}"/>, whose use
-/// after <see cref="Dispose"/> throws instead of crashing.
+/// after <see cref="Dispose"/> throws instead of crashing. A small file is copied, and so is a pipe, which cannot be mapped. If another
+/// program shortens a larger file in place while it is mapped, the operating system ends this one: .NET cannot catch that.
 /// </summary>
 public sealed unsafe class MappedFile : IDisposable
 {
-    private readonly MemoryMappedFile _file;
-    private readonly MemoryMappedViewAccessor _view;
+    private const long MaxCopied = 3 << 20; // copying them takes 1 ms longer than mapping them
+
+    private readonly SafeBuffer _memory;
+    private readonly IDisposable[] _owned;
     private readonly byte* _start;
     private bool _isDisposed;
 
-    private MappedFile(MemoryMappedFile file, long length)
+    private MappedFile(SafeBuffer memory, long offset, long length, params IDisposable[] owned)
     {
-        _file = file;
-        Length = length;
-        _view = file.CreateViewAccessor(0, length, MemoryMappedFileAccess.Read);
+        (_memory, _owned, Length) = (memory, owned, length);
         byte* start = null;
-        Handle.AcquirePointer(ref start);
-        _start = start + _view.PointerOffset;
+        memory.AcquirePointer(ref start);
+        _start = start + offset;
     }
 
     public long Length { get; } // bytes in the file when it was opened
-
-    private SafeMemoryMappedViewHandle Handle => _view.SafeMemoryMappedViewHandle;
 
     /// <summary>Maps a file.</summary>
     /// <exception cref="ModelFileException">There is no such file, or it is empty or no plain file.</exception>
@@ -39,11 +38,11 @@ public sealed unsafe class MappedFile : IDisposable
         try
         {
             using FileStream stream = new(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, bufferSize: 0);
-            if (stream.Length == 0)
+            using Stream source = stream.CanSeek ? stream : ReadPipe(stream);
+            long length = source.Length;
+            if (length == 0)
                 throw Error("a file with contents", "an empty file");
-            MemoryMappedFile file = MemoryMappedFile.CreateFromFile(
-                stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
-            return new MappedFile(file, stream.Length);
+            return source == stream && length > MaxCopied ? Map(stream, length) : Copy(source, length);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException or ArgumentException)
         {
@@ -56,7 +55,41 @@ public sealed unsafe class MappedFile : IDisposable
         }
 
         ModelFileException Error(string expected, string found, Exception? cause = null) => new(path, "file", expected, found, cause);
+
+        MemoryStream ReadPipe(Stream pipe)
+        {
+            MemoryStream all = new();
+            byte[] buffer = new byte[1 << 16];
+            for (int count; (count = pipe.Read(buffer)) > 0; all.Write(buffer, 0, count))
+            {
+                if (all.Length + count > Array.MaxLength)
+                    throw Error($"at most {Array.MaxLength} bytes from a pipe", "more");
+            }
+            all.Position = 0;
+            return all;
+        }
+
+        MappedFile Copy(Stream source, long length)
+        {
+            NativeCopy copy = new(length);
+            MappedFile file = new(copy, 0, length, copy);
+            if (source.ReadAtLeast(new Span<byte>(file._start, (int)length), (int)length, throwOnEndOfStream: false) == length)
+                return file;
+            file.Dispose();
+            throw Error("a file that keeps its length", "one that was cut while it was read");
+        }
     }
+
+    private static MappedFile Map(FileStream stream, long length)
+    {
+        MemoryMappedFile file = MemoryMappedFile.CreateFromFile(
+            stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
+        MemoryMappedViewAccessor view = file.CreateViewAccessor(0, length, MemoryMappedFileAccess.Read);
+        return new MappedFile(view.SafeMemoryMappedViewHandle, view.PointerOffset, length, view, file);
+    }
+
+    /// <summary>The first bytes, which tell what the file is.</summary>
+    internal ReadOnlySpan<byte> Start => Slice<byte>(0, (int)Math.Min(Length, FileKind.StartBytes)).Span;
 
     /// <summary>Elements of the file as they lie there; the offset is in bytes, of any alignment.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The part is not all in the file.</exception>
@@ -74,16 +107,31 @@ public sealed unsafe class MappedFile : IDisposable
         if (_isDisposed)
             return; // to release the pointer twice would unmap what is pinned
         _isDisposed = true;
-        Handle.ReleasePointer();
-        _view.Dispose();
-        _file.Dispose();
+        _memory.ReleasePointer();
+        Array.ForEach(_owned, owned => owned.Dispose());
+    }
+
+    /// <summary>Memory outside the garbage collector's heap, which stays where it is.</summary>
+    private sealed class NativeCopy : SafeBuffer
+    {
+        public NativeCopy(long length) : base(ownsHandle: true)
+        {
+            SetHandle((nint)NativeMemory.Alloc((nuint)length));
+            Initialize((ulong)length);
+        }
+
+        protected override bool ReleaseHandle()
+        {
+            NativeMemory.Free((void*)handle);
+            return true;
+        }
     }
 
     private sealed class Part<T>(MappedFile owner, long offset, int count) : MemoryManager<T> where T : unmanaged
     {
         public override Span<T> GetSpan()
         {
-            ObjectDisposedException.ThrowIf(owner.Handle.IsClosed, owner);
+            ObjectDisposedException.ThrowIf(owner._memory.IsClosed, owner);
             return new Span<T>(owner._start + offset, count);
         }
 
@@ -91,11 +139,11 @@ public sealed unsafe class MappedFile : IDisposable
         {
             ArgumentOutOfRangeException.ThrowIfGreaterThan((uint)elementIndex, (uint)count, nameof(elementIndex));
             bool pinned = false;
-            owner.Handle.DangerousAddRef(ref pinned); // the mapping now outlives Dispose until Unpin
+            owner._memory.DangerousAddRef(ref pinned); // the mapping now outlives Dispose until Unpin
             return new MemoryHandle(owner._start + offset + (long)elementIndex * Unsafe.SizeOf<T>(), pinnable: this);
         }
 
-        public override void Unpin() => owner.Handle.DangerousRelease();
+        public override void Unpin() => owner._memory.DangerousRelease();
 
         protected override void Dispose(bool disposing)
         {

@@ -6,5 +6,7 @@ public sealed class ModelFileException(string path, string field, string expecte
 {
     public string Path { get; } = path;   // as it was given
     public string Field { get; } = field; // "file" if it is the file itself
+    public string Expected { get; } = expected;
+    public string Found { get; } = found;
     public string Reason { get; } = $"{field}: expected {expected}, found {found}"; // the message without the path
 }

@@ -1,3 +1,5 @@
+using System.Runtime.Versioning;
+
 namespace Llama2.Tests.Cli;
 
 /// <summary>A file is there when it is complete, or stays as it was.</summary>
@@ -83,6 +85,64 @@ public sealed class AtomicFileTests : IDisposable
         AssertRefused("/dev/full", "No space left on device");
         AssertRefused(_folder.FullName, "Is a directory");
         Assert.Empty(_folder.GetFiles());
+    }
+
+    [Fact]
+    public void A_link_under_a_name_that_can_be_guessed_is_not_followed()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "links need rights there");
+        string victim = Path.Combine(_folder.FullName, "victim");
+        File.WriteAllText(victim, "mine");
+        foreach (string guess in new[] { $"{Target}.{Environment.ProcessId}.tmp", Target + ".tmp", Target + ".part" })
+            File.CreateSymbolicLink(guess, victim);
+        AtomicFile.Write(Target, stream => stream.Write("after"u8));
+        Assert.Equal(("after", "mine"), (File.ReadAllText(Target), File.ReadAllText(victim)));
+    }
+
+    [Theory]
+    [InlineData(null, UnixFileMode.UserRead | UnixFileMode.UserWrite)]
+    [InlineData(UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.GroupWrite | UnixFileMode.OtherWrite, null)]
+    [InlineData(UnixFileMode.UserRead | UnixFileMode.UserWrite, null)]
+    [UnsupportedOSPlatform("windows")]
+    public void Permissions_are_those_of_what_is_replaced_or_those_of_a_new_file(UnixFileMode? before, UnixFileMode? mode)
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "has no such permissions");
+        if (before is not null)
+        {
+            File.WriteAllText(Target, "before");
+            File.SetUnixFileMode(Target, before.Value);
+        }
+        AtomicFile.Write(Target, stream => stream.Write("after"u8), mode);
+        Assert.Equal(before ?? mode, File.GetUnixFileMode(Target));
+    }
+
+    [Fact]
+    public void What_lies_under_dev_is_not_therefore_a_device()
+    {
+        Assert.SkipUnless(Directory.Exists("/dev/shm"), "needs /dev/shm");
+        string path = Path.Combine("/dev/shm", Path.GetRandomFileName());
+        try
+        {
+            File.WriteAllText(path, "what was there before");
+            AtomicFile.Write(path, stream =>
+            {
+                stream.Write("after"u8);
+                stream.Flush();
+                Assert.Equal("what was there before", File.ReadAllText(path));
+            });
+            Assert.Equal("after", File.ReadAllText(path));
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
+    [Fact]
+    public void A_name_that_can_be_none_is_an_error_in_one_line()
+    {
+        AssertRefused("a\0b", "Null character in path.");
+        Assert.False(AtomicFile.HasFolder("a\0b"));
     }
 
     [Fact]

@@ -203,6 +203,7 @@ public sealed class DownloadTests : IDisposable
         await AssertFailsAsync(server, $"the server answers {status}", Sha256);
         Assert.Equal(attempts, server.Requests.Count);
         Assert.Equal(attempts - 1, _retries.Count);
+        Assert.False(File.Exists(Part));
     }
 
     [Fact]
@@ -239,6 +240,41 @@ public sealed class DownloadTests : IDisposable
     {
         using FaultyServer server = new(_ => new Reply([]) { Status = 302, Headers = ["Location: " + location] });
         await AssertFailsAsync(server, message);
+        Assert.False(File.Exists(Part));
+    }
+
+    [Fact]
+    public async Task A_byte_a_connection_is_no_progress()
+    {
+        using FaultyServer server = new(_ => new Reply(Contents) { CutAfter = 1 });
+        await AssertFailsAsync(server, "(5 attempts)", Sha256);
+        Assert.Equal(5, server.Requests.Count);
+    }
+
+    [Fact]
+    public async Task A_file_longer_than_the_bound_is_refused_and_leaves_nothing()
+    {
+        using FaultyServer server = new(_ => new Reply(Contents));
+        using HttpClient http = Download.CreateClient();
+        Download download = new(http, Remote(server), Target) { MaxLength = Contents.Length - 1 };
+        DownloadException e = await Assert.ThrowsAsync<DownloadException>(() => download.RunAsync(TestContext.Current.CancellationToken));
+        Assert.Contains($"expected at most 299999 bytes (see --max-gb), found 300000", e.Message, StringComparison.Ordinal);
+        Assert.Empty(_folder.GetFiles());
+    }
+
+    [Fact]
+    public async Task Two_at_once_do_not_mix_until_the_file_has_its_name()
+    {
+        using FaultyServer server = new(_ => new Reply(Contents));
+        using HttpClient http = Download.CreateClient();
+        Task? other = null;
+        Download first = new(http, Remote(server), Target)
+        {
+            Check = _ => other = new Download(http, Remote(server), Target).RunAsync(TestContext.Current.CancellationToken),
+        };
+        await first.RunAsync(TestContext.Current.CancellationToken);
+        AssertWhole();
+        await Assert.ThrowsAsync<OutputException>(() => other!);
     }
 
     [Fact]

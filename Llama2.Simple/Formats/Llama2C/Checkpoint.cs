@@ -33,8 +33,13 @@ public sealed class Checkpoint : IDisposable
         MappedFile file = MappedFile.Open(path);
         try
         {
-            ReadOnlyMemory<byte> start = file.Slice<byte>(0, (int)Math.Min(file.Length, 256));
-            return new Checkpoint(file, CheckpointHeader.Parse(start.Span, file.Length, path), path);
+            return new Checkpoint(file, CheckpointHeader.Parse(file.Start, file.Length, path), path);
+        }
+        catch (ModelFileException e)
+        {
+            ModelFileException clearer = FileKind.Explain(e, FileKind.Checkpoint, file.Start, file.Length);
+            file.Dispose();
+            throw clearer;
         }
         catch
         {

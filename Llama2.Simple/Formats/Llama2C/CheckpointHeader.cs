@@ -29,6 +29,7 @@ public sealed record CheckpointHeader(int Version, Config Config, bool SharedCla
     private const int ConfigOffset = 8, SharedOffset = 36, GroupSizeOffset = 37;
     private const int VocabSizeField = 5;  // of Config.Fields
     private const int MaxExact = 1 << 24;  // positions and token ids up to this are exact in float32
+    private const int MaxLayers = 1 << 14; // a hundred times Llama 2's; a file of holes must not become millions of objects
 
     public int Bytes => Version == 0 ? LegacyBytes : HeaderBytes; // before the first tensor
     public long FileLength => (long)ExactLength(Tensors());
@@ -108,6 +109,8 @@ public sealed record CheckpointHeader(int Version, Config Config, bool SharedCla
             throw error("n_heads", "an even head size (RoPE turns pairs)", $"{Config.Dim} / {Config.HeadCount} = {Config.HeadSize}");
         if (Config.HeadCount % Config.KvHeadCount != 0)
             throw error("n_kv_heads", $"a divisor of n_heads {Config.HeadCount}", $"{Config.KvHeadCount}");
+        if (Config.LayerCount > MaxLayers)
+            throw error("n_layers", $"at most {MaxLayers}", $"{Config.LayerCount}");
         if (Config.SeqLen > MaxExact)
             throw error("seq_len", $"at most {MaxExact}", $"{Config.SeqLen}");
         if (Config.VocabSize > MaxExact)

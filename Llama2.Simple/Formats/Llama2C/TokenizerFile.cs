@@ -8,6 +8,9 @@ namespace Llama2.Simple.Formats.Llama2C;
 /// </summary>
 public static class TokenizerFile
 {
+    /// <summary>A hundred times Llama 2's tokenizer; a file of holes must not become 2^28 empty tokens.</summary>
+    public const int MaxBytes = 1 << 26;
+
     /// <summary>Reads a tokenizer.</summary>
     /// <param name="path">The file.</param>
     /// <param name="vocabSize">Tokens that the model knows, or 0 to take what is there.</param>
@@ -15,9 +18,16 @@ public static class TokenizerFile
     public static Tokenizer Open(string path, int vocabSize = 0)
     {
         using MappedFile file = MappedFile.Open(path);
-        if (file.Length > Array.MaxLength)
-            throw new ModelFileException(path, "length", $"at most {Array.MaxLength} bytes", $"{file.Length}");
-        return new Tokenizer(Parse(file.Slice<byte>(0, (int)file.Length).Span, path, vocabSize));
+        try
+        {
+            if (file.Length > MaxBytes)
+                throw new ModelFileException(path, "length", $"at most {MaxBytes} bytes", $"{file.Length}");
+            return new Tokenizer(Parse(file.Slice<byte>(0, (int)file.Length).Span, path, vocabSize));
+        }
+        catch (ModelFileException e)
+        {
+            throw FileKind.Explain(e, FileKind.Tokenizer, file.Start, file.Length);
+        }
     }
 
     /// <summary>The tokens of a tokenizer's bytes; see <see cref="Open"/>.</summary>
@@ -27,6 +37,7 @@ public static class TokenizerFile
             throw new ModelFileException(path, "max_token_length", $"{sizeof(uint)} bytes", $"{bytes.Length}");
         uint maxLength = BinaryPrimitives.ReadUInt32LittleEndian(bytes);
 
+        int count = 0;
         List<(byte[], float)> vocab = [];
         for (bytes = bytes[sizeof(uint)..]; bytes.Length > 0;)
         {
@@ -39,15 +50,17 @@ public static class TokenizerFile
                 throw new ModelFileException(path, $"{Token()}: length", $"at most max_token_length {maxLength}", $"{length}");
             if (length > bytes.Length)
                 throw new ModelFileException(path, $"{Token()}: length", $"at most the {bytes.Length} bytes left in the file", $"{length}");
-            vocab.Add((bytes[..(int)length].ToArray(), score));
+            if (vocabSize == 0 || count < vocabSize) // more are counted, but not kept
+                vocab.Add((bytes[..(int)length].ToArray(), score));
+            count++;
             bytes = bytes[(int)length..];
         }
-        if (vocabSize > 0 && vocab.Count != vocabSize)
-            throw new ModelFileException(path, "vocabulary", $"the {vocabSize} tokens of the checkpoint", $"{vocab.Count}");
+        if (vocabSize > 0 && count != vocabSize)
+            throw new ModelFileException(path, "vocabulary", $"the {vocabSize} tokens of the checkpoint", $"{count}");
         if (vocab.Count <= Tokenizer.EosId)
             throw new ModelFileException(path, "vocabulary", "at least <unk>, <s> and </s>", $"{vocab.Count} tokens");
         return vocab;
 
-        string Token() => $"token {vocab.Count}";
+        string Token() => $"token {count}";
     }
 }

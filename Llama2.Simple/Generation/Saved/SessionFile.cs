@@ -84,11 +84,11 @@ public static class SessionFile
     {
         using MappedFile file = MappedFile.Open(path);
         if (file.Length < HeaderBytes)
-            throw Wrong("file", $"{HeaderBytes} bytes or more", $"{file.Length}");
+            throw Foreign(Wrong("file", $"{HeaderBytes} bytes or more", $"{file.Length}"));
         ReadOnlySpan<byte> header = file.Slice<byte>(0, HeaderBytes).Span;
         uint magic = BinaryPrimitives.ReadUInt32LittleEndian(header);
         if (magic != Magic)
-            throw Wrong("magic", $"0x{Magic:x8}, a saved session", $"0x{magic:x8}");
+            throw Foreign(Wrong("magic", $"0x{Magic:x8}, a saved session", $"0x{magic:x8}"));
         int version = BinaryPrimitives.ReadInt32LittleEndian(header[4..]);
         if (version != Version)
             throw Wrong("version", $"{Version}", $"{version}");
@@ -137,6 +137,7 @@ public static class SessionFile
         return new SavedSession(tokens, ReadCache(), temperature, topp, random, notes);
 
         ModelFileException Wrong(string field, string expected, string found) => new(path, field, expected, found);
+        ModelFileException Foreign(ModelFileException e) => FileKind.Explain(e, FileKind.Session, file.Start, file.Length);
 
         KvCache ReadCache()
         {

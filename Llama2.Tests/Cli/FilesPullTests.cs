@@ -1,0 +1,137 @@
+using System.Diagnostics;
+using static Llama2.Tests.Cli.FaultyServer;
+
+namespace Llama2.Tests.Cli;
+
+/// <summary>pull judges a file by its contents, leaves nothing of no use, and is not led astray by servers or planted files.</summary>
+public sealed class FilesPullTests : IDisposable
+{
+    private static readonly byte[] Model = File.ReadAllBytes(Repository.Weights("tales659K.bin"));
+    private static readonly byte[] Tokenizer = File.ReadAllBytes(Repository.Weights("tok512-tales.bin"));
+
+    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("llama2-");
+
+    public void Dispose() => _folder.Delete(recursive: true);
+
+    private string Weights(string file = "") => Path.Combine(_folder.FullName, "weights", file);
+
+    private BuiltProgram Pull(params string[] args) =>
+        BuiltProgram.Run(new BuiltProgram.Setup { WorkingDirectory = _folder.FullName }, ["pull", .. args]);
+
+    [Theory]
+    [InlineData("my_tokenizer.bin", true)]
+    [InlineData("vocab", true)]
+    [InlineData("stories.bin", true)]
+    [InlineData("tokyo260K.bin", false)]
+    [InlineData("tokenizer.bin", false)]
+    [InlineData("story.txt", false)]
+    public void A_file_is_what_is_in_it_whatever_its_name(string name, bool isTokenizer)
+    {
+        byte[] bytes = isTokenizer ? Tokenizer : Model;
+        using FaultyServer server = new(_ => new Reply(bytes));
+        Assert.Equal(0, Pull($"{server.Address}/{name}").ExitCode);
+        Assert.Equal(bytes, File.ReadAllBytes(Weights(name)));
+    }
+
+    [Theory]
+    [InlineData("404", "the server answers 404 NotFound")]
+    [InlineData("redirect loop", "more than 10 redirects")]
+    [InlineData("page", "found an HTML page")]
+    [InlineData("Git LFS", "found a Git LFS pointer")]
+    [InlineData("cut checkpoint", "length: expected")]
+    [InlineData("cut tokenizer", "token ")]
+    [InlineData("Location: //[", "refused a redirect to what is no URL")]
+    [InlineData("Location: ///", "refused a redirect to what is no URL")]
+    [InlineData("Location: http://", "the server answers 302")]
+    [InlineData("Location: http:///model.bin", "the server answers 302")]
+    public void A_failure_is_one_line_and_leaves_nothing(string what, string message)
+    {
+        using FaultyServer server = new(_ => what switch
+        {
+            "404" => new Reply([]) { Status = 404 },
+            "redirect loop" => new Reply([]) { Status = 302, Headers = ["Location: /model.bin"] },
+            "page" => new Reply("<html><title>Log in</title></html>"u8.ToArray()),
+            "Git LFS" => new Reply("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n"u8.ToArray()),
+            "cut checkpoint" => new Reply(Model[..^1]),
+            "cut tokenizer" => new Reply(Tokenizer[..^1]),
+            _ => new Reply([]) { Status = 302, Headers = [what] },
+        });
+        BuiltProgram run = Pull(server.Address + "/model.bin");
+        Assert.Equal((2, ""), (run.ExitCode, run.Out));
+        Assert.Matches("^llama2: [^\\n]*\\n$", run.Err);
+        Assert.Contains(message, run.Err, StringComparison.Ordinal);
+        Assert.Empty(Directory.GetFiles(Weights()));
+    }
+
+    [Fact]
+    public void A_wrong_length_leaves_nothing()
+    {
+        using FaultyServer server = new(_ => new Reply(Model));
+        BuiltProgram.Setup setup = new() { WorkingDirectory = _folder.FullName, Environment = { [Hub.MirrorVariable] = server.Address } };
+        BuiltProgram run = BuiltProgram.Run(setup, "pull", "stories15M");
+        Assert.Equal(2, run.ExitCode);
+        Assert.Empty(Directory.GetFiles(Weights()));
+    }
+
+    [Theory]
+    [InlineData("link")]
+    [InlineData("dangling link")]
+    [InlineData("fifo")]
+    public void What_somebody_planted_as_the_part_is_not_written(string what)
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "links need rights there");
+        string victim = Path.Combine(_folder.FullName, "victim"), part = Weights("model.bin.part");
+        _folder.CreateSubdirectory("weights");
+        File.WriteAllText(victim, "mine");
+        if (what == "fifo")
+            Process.Start("mkfifo", [part]).WaitForExit();
+        else
+            File.CreateSymbolicLink(part, what == "link" ? victim : victim + ".new");
+        using FaultyServer server = new(_ => new Reply(Model));
+        BuiltProgram run = Pull(server.Address + "/model.bin");
+        Assert.Equal((2, "llama2: weights/model.bin: cannot be written: weights/model.bin.part is no plain file; remove it\n"),
+            (run.ExitCode, run.Err));
+        Assert.Equal("mine", File.ReadAllText(victim));
+        Assert.False(File.Exists(victim + ".new") || File.Exists(Weights("model.bin")));
+    }
+
+    [Theory]
+    [InlineData("http://me:secret@HOST/model.bin", 2)]
+    [InlineData("http://me:secret@HOST/model.bin?signature=secret", 2)]
+    [InlineData("http://me:secret@HOST/", 1)]
+    [InlineData("ftp://me:secret@HOST/model.bin", 1)]
+    [InlineData("http://me:secret@", 1)]
+    public void A_password_is_not_shown(string url, int exitCode)
+    {
+        using FaultyServer server = new(_ => new Reply([]) { Status = 404 });
+        BuiltProgram run = Pull(url.Replace("HOST", server.Address["http://".Length..], StringComparison.Ordinal));
+        Assert.Equal(exitCode, run.ExitCode);
+        Assert.DoesNotContain("secret", run.Err, StringComparison.Ordinal);
+        Assert.StartsWith("llama2: ", run.Err, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_name_with_control_characters_is_shown_and_not_obeyed()
+    {
+        using FaultyServer server = new(_ => new Reply(Model));
+        BuiltProgram run = Pull(server.Address + "/%1B%5D0;title%07%C2%9B2J.bin");
+        Assert.Equal(0, run.ExitCode);
+        Assert.StartsWith(@"weights/\x1b]0;title\x07\x9b2J.bin: ", run.Err, StringComparison.Ordinal);
+
+        run = Pull(server.Address + "/%1B%5D0;title%07%C2%9B2J.bin");
+        Assert.StartsWith(@"llama2: weights/\x1b]0;title\x07\x9b2J.bin is there", run.Err, StringComparison.Ordinal);
+        run = BuiltProgram.Run("\u001b[2J.bin");
+        Assert.StartsWith(@"llama2: \x1b[2J.bin: ", run.Err, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_file_larger_than_the_bound_is_refused_before_it_comes()
+    {
+        using FaultyServer server = new(_ => new Reply(Model) { LieAboutLength = 1_500_000_000 });
+        BuiltProgram run = Pull(server.Address + "/model.bin", "--max-gb", "1");
+        Assert.Equal(2, run.ExitCode);
+        Assert.Contains("length: expected at most 1000000000 bytes (see --max-gb), found 1502667420", run.Err, StringComparison.Ordinal);
+        Assert.Empty(Directory.GetFiles(Weights()));
+        Assert.Equal(1, Pull(server.Address + "/model.bin", "--max-gb", "0").ExitCode);
+    }
+}

@@ -1,0 +1,91 @@
+using System.Diagnostics;
+using System.Runtime.Versioning;
+
+namespace Llama2.Tests.Cli;
+
+/// <summary>Unusual files: nothing of the user's is lost, shown to others or blown up.</summary>
+public sealed class FilesSafetyTests : IDisposable
+{
+    private const UnixFileMode Private = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+
+    private readonly string _folder = Directory.CreateTempSubdirectory("llama2-").FullName;
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    private string At(string name) => Path.Combine(_folder, name);
+
+    [Fact]
+    [UnsupportedOSPlatform("windows")]
+    public void A_session_is_private_and_a_file_that_is_replaced_keeps_its_permissions()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "has no such permissions");
+        string[] persist = ["--persist-session", At("s"), "-n", "3", "--ignore-eos"];
+        Assert.Equal(0, BuiltProgram.Run(persist).ExitCode);
+        Assert.Equal(Private, File.GetUnixFileMode(At("s")));
+        foreach (UnixFileMode mode in new[] { Private, Private | UnixFileMode.GroupRead, Private | UnixFileMode.OtherWrite })
+        {
+            File.SetUnixFileMode(At("s"), mode);
+            Assert.Equal(0, BuiltProgram.Run(persist).ExitCode);
+            Assert.Equal(mode, File.GetUnixFileMode(At("s")));
+        }
+        File.WriteAllText(At("q.bin"), "before");
+        File.SetUnixFileMode(At("q.bin"), Private);
+        Assert.Equal(0, BuiltProgram.Run("quantize", Repository.Weights("tales659K.bin"), At("q.bin")).ExitCode);
+        Assert.Equal(Private, File.GetUnixFileMode(At("q.bin")));
+    }
+
+    [Fact]
+    public async Task A_pipe_is_written_and_stays_a_pipe()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "needs mkfifo");
+        await Process.Start("mkfifo", [At("fifo")]).WaitForExitAsync(TestContext.Current.CancellationToken);
+        Task<byte[]> reader = Task.Run(() => File.ReadAllBytes(At("fifo")), TestContext.Current.CancellationToken);
+        Assert.Equal(0, BuiltProgram.Run("-n", "3", "-s", "1", "--save-session", At("fifo")).ExitCode);
+        BuiltProgram.Run("-n", "3", "-s", "1", "--save-session", At("file"));
+        if (!reader.IsCompleted)
+            await Task.WhenAny(reader, Task.Delay(5000, TestContext.Current.CancellationToken));
+        Assert.True(reader.IsCompleted, "the pipe got nothing");
+        Assert.Equal(File.ReadAllBytes(At("file")), await reader);
+    }
+
+    [Theory]
+    [InlineData("a\0b")]
+    [InlineData("")]
+    public void A_path_that_can_be_none_does_not_lose_the_conversation(string path)
+    {
+        BuiltProgram run = BuiltProgram.Run(new BuiltProgram.Setup { Input = $"Hello\n/save {path}\n/save {At("s")}\n" },
+            "chat", "-n", "20");
+        Assert.Equal(0, run.ExitCode);
+        Assert.True(File.Exists(At("s")));
+    }
+
+    [Fact]
+    public void A_file_of_holes_takes_no_memory()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "files of holes");
+        BuiltProgram.Setup small = new() { Environment = { ["DOTNET_GCHeapHardLimit"] = "2000000" } }; // 32 MB, in hex
+        CheckpointHeader header = new(0, new Config(2, 1, 2_000_000, 1, 1, 512, 16), SharedClassifier: true);
+        Write(header.ToBytes(), header.FileLength);
+        AssertRefused("n_layers: expected at most 16384, found 2000000", At("holes"));
+        AssertRefused("n_layers: expected at most 16384, found 2000000", "--impl", "simple", At("holes"));
+        AssertRefused("n_layers: expected at most 16384, found 2000000", "inspect", At("holes"));
+        Write([], 60_000_004);
+        AssertRefused("vocabulary: expected the 512 tokens of the checkpoint, found 7500000", "-z", At("holes"));
+        Write([], 4_000_000_000);
+        AssertRefused("length: expected at most 67108864 bytes, found 4000000000", "-z", At("holes"));
+
+        void Write(byte[] start, long length)
+        {
+            using FileStream stream = File.Create(At("holes"));
+            stream.Write(start);
+            stream.SetLength(length);
+        }
+
+        void AssertRefused(string message, params string[] args)
+        {
+            BuiltProgram run = BuiltProgram.Run(small, args);
+            Assert.Equal((2, ""), (run.ExitCode, run.Out));
+            Assert.Equal($"llama2: {At("holes")}: {message}\n", run.Err);
+        }
+    }
+}
