@@ -25,20 +25,29 @@ internal static class Program
         ("completion", "Prints a script that makes the Tab key complete commands and options", CompletionCommand.AddTo),
     ];
 
+    /// <summary>The names of all commands.</summary>
+    public static IEnumerable<string> CommandNames => Commands.Select(command => command.Name);
+
     private static int Main(string[] args)
     {
         try
         {
             if (WillRunModel(args))
                 FastTransformer.WarmUp(quantized: args.Contains("q8_0"));
-            ParseResult result = Parse(args);
-            return result.Errors.Count == 0
-                ? result.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null })
-                : throw new UsageException(string.Join("; ", result.Errors.Select(e => e.Message)) + " (llama2 --help lists the options)");
+            ParseResult result = Parse(args is ["help", ..] && !Path.Exists("help") ? [.. args[1..], "--help"] : args);
+            if (result.Action is not PrintAction && (UnknownOption(result) ?? Errors(result)) is { } wrong)
+                throw new UsageException(wrong + " (llama2 --help lists the options)");
+            InvocationConfiguration configuration = new() { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null };
+            int code = result.Invoke(configuration);
+            return code == ExitCode.Interrupted ? Interrupt.ExitCode : code;
         }
         catch (OperationCanceledException)
         {
-            return ExitCode.Interrupted;
+            return Interrupt.ExitCode;
+        }
+        catch (ReaderGoneException)
+        {
+            return ExitCode.Success;
         }
         catch (Exception e) when (ExitCode.Of(e) is { } code)
         {
@@ -53,8 +62,21 @@ internal static class Program
     /// hello world. A wrong guess costs only time.
     /// </summary>
     private static bool WillRunModel(string[] args) => !args.Any(arg =>
-        arg is "simple" or "--impl=simple" or "--help" or "-h" or "-?" or "--version" or ['[', ..]
+        arg is "simple" or "--impl=simple" or "help" or "--help" or "-h" or "-?" or "--version" or ['[', ..]
         || Commands.Any(command => arg == command.Name && arg is not ("generate" or "chat")));
+
+    private static string? Errors(ParseResult result) =>
+        result.Errors.Count == 0 ? null : string.Join("; ", result.Errors.Select(error => error.Message));
+
+    /// <summary>Says that an argument was meant as an option. Behind -- it is a name, whatever it begins with.</summary>
+    private static string? UnknownOption(ParseResult result)
+    {
+        IEnumerable<Token> names = result.Tokens.SkipWhile(token => token.Type != TokenType.DoubleDash);
+        Token? option = result.CommandResult.Children.OfType<ArgumentResult>().SelectMany(argument => argument.Tokens)
+            .FirstOrDefault(token => token.Value is ['-', var second, ..] && !char.IsAsciiDigit(second)
+                && !names.Any(name => ReferenceEquals(name, token)));
+        return option is null ? null : $"there is no option {option.Value}; a name that begins with - goes behind --";
+    }
 
     /// <summary>Parses as the program does: no bundling of one-letter options, no response files, a prompt may begin with @.</summary>
     internal static ParseResult Parse(IReadOnlyList<string> args) =>

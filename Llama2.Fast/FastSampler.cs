@@ -43,9 +43,12 @@ public sealed unsafe class FastSampler : ISampler
             return Sampler.ArgMax(logits);
         logits.CopyTo(_probabilities);
         fixed (float* p = _probabilities)
-            _kernel.Softmax(p, _vocabSize, Temperature);
-        _probabilities.AsSpan(0, _vocabSize).CopyTo(logits);
+            _kernel.Softmax(p, _vocabSize, MathF.Min(Temperature, float.MaxValue)); // else a logit of negative infinity becomes NaN
         float coin = Sampler.RandomFloat(ref _randomState);
+        int? likeliest = float.IsNaN(_probabilities[0]) ? Sampler.ArgMax(logits) : null; // the limit of small temperatures
+        _probabilities.AsSpan(0, _vocabSize).CopyTo(logits);
+        if (likeliest is not null)
+            return likeliest.Value;
         return IsNucleus ? Nucleus(logits, coin) : Sampler.Multinomial(logits, coin);
     }
 

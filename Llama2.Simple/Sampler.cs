@@ -32,8 +32,11 @@ public sealed class Sampler : ISampler
         ArgumentOutOfRangeException.ThrowIfNotEqual(logits.Length, _candidates.Length, nameof(logits));
         if (Temperature == 0)
             return ArgMax(logits); // greedy argmax sampling: take the token with the highest probability
-        Softmax(logits, Temperature);
+        int likeliest = ArgMax(logits);
+        Softmax(logits, MathF.Min(Temperature, float.MaxValue)); // else a logit of negative infinity becomes NaN
         float coin = RandomFloat(ref _randomState);
+        if (float.IsNaN(logits[0]))
+            return likeliest; // logits beyond float32: the limit of small temperatures
         return TopP is <= 0 or >= 1 ? Multinomial(logits, coin) : Nucleus(logits, coin);
     }
 

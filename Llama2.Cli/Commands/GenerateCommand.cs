@@ -32,7 +32,7 @@ internal sealed class GenerateCommand(Command command)
         "--logits", "file", "append the logits of every forward pass to a file: float32, little-endian");
 
     private readonly Option<string?> _promptFile = command.AddOption<string?>(
-        "--prompt-file", "file", "input prompt from a file, or - for stdin, less its last newline");
+        "--prompt-file", "file", "input prompt from a file, or - for stdin: its bytes, less the newline at its end");
 
     private readonly Option<bool> _json = command.AddFlag("--json", "print one JSON object with the text and why it ended");
 
@@ -56,7 +56,7 @@ internal sealed class GenerateCommand(Command command)
         if (result.GetValue(_batch) is { } batch)
         {
             string[] stops = _sampling.Stops(result);
-            return new BatchRun(model, () => NewSequence(result, model), stops, steps, interrupt.Token).Run(batch);
+            return new BatchRun(model, () => NewSequence(result, model), stops, steps, _model.IsSilent(result), interrupt.Token).Run(batch);
         }
 
         using FileStream? logits = result.GetValue(_logits) is { } file ? new FileStream(file, FileMode.Append) : null;
@@ -74,12 +74,13 @@ internal sealed class GenerateCommand(Command command)
     {
         string? load = _sessions.LoadPath(result), save = _sessions.SavePath(result);
         SessionStore store = new(model);
-        string? prompt = Prompt(result);
-        bool goesOn = load is not null && prompt is null;
+        byte[]? prompt = Prompt(result, cancellation);
+        bool persists = _sessions.Persists(result), goesOn = load is not null && (prompt is null || persists);
         SavedSession? saved = load is null ? null : store.Load(load);
+        UsageException.ThrowIf(persists && saved?.Notes.Length > 0, $"{load}: this is a conversation: llama2 chat goes on with it");
 
         // the tokens of the text so far, of which some are in a saved cache, and some were printed by an earlier run
-        int[] tokens = goesOn ? saved!.Tokens : model.Tokenizer.Encode(prompt ?? "");
+        int[] tokens = [.. goesOn ? saved!.Tokens : [], .. model.Tokenizer.Encode(prompt, bos: !goesOn)];
         int shown = goesOn ? saved!.Cache.Length : 0;
         if (shown == model.Config.SeqLen)
             throw new ContextFullException(shown);
@@ -92,29 +93,38 @@ internal sealed class GenerateCommand(Command command)
 
         Sequence sequence = NewSequence(result, model, saved, goesOn, onLogits);
         if (saved is not null && !_model.IsSilent(result))
-            Notes.Write($"session: {sequence.Fed} of {tokens.Length} tokens from {load}");
+            Notes.Write($"session: {sequence.Fed} of {Speed.Tokens(tokens.Length)} from {load}");
         bool json = result.GetValue(_json);
         int logProbs = result.GetValue(_logProbs) ?? 0, sampled = 0;
         Story story = new(sequence, model.Tokenizer, tokens, steps, _sampling.Stops(result), shown);
         Speed speed = new(sequence);
-        if (!json)
-            Output.Write(story.Text);
-        foreach (string text in new Batch(model.Transformer).Run(sequence, cancellation))
+        if (story.LeftOut is { } note && !_model.IsSilent(result))
+            Notes.Write(note);
+        try
         {
-            speed.Step();
-            if (json && logProbs > 0 && sequence.Sampled > sampled && sequence.End != TextEnd.Model)
-                Output.WriteLine(ResultJson.Line(TokenResult.Of(sequence, model.Tokenizer, logProbs)));
-            sampled = sequence.Sampled;
-            story.Add(text);
             if (!json)
-                Output.Write(text);
+                Output.Write(story.Text);
+            foreach (string text in new Batch(model.Transformer).Run(sequence, cancellation))
+            {
+                speed.Step();
+                if (json && logProbs > 0 && sequence.Sampled > sampled && sequence.End != TextEnd.Model)
+                    Output.WriteLine(ResultJson.Line(TokenResult.Of(sequence, model.Tokenizer, logProbs)));
+                sampled = sequence.Sampled;
+                story.Add(text);
+                if (!json)
+                    Output.Write(text);
+            }
+            Output.WriteLine(json ? ResultJson.Line(story.Result) : "");
+            if (!_model.IsSilent(result))
+                speed.Report();
         }
-        Output.WriteLine(json ? ResultJson.Line(story.Result) : "");
-        if (!_model.IsSilent(result))
-            speed.Report();
+        catch (ReaderGoneException) when (save is not null)
+        {
+            // as after Ctrl-C, what there is is saved
+        }
         if (save is not null && sequence.Fed > 0)
             store.Save(save, sequence, sequence.End == TextEnd.Model ? sequence.LastSampled : null);
-        return cancellation.IsCancellationRequested ? ExitCode.Interrupted : ExitCode.Success;
+        return cancellation.IsCancellationRequested ? Interrupt.ExitCode : ExitCode.Success;
     }
 
     /// <summary>The number of steps, 1 to the context length.</summary>
@@ -128,24 +138,23 @@ internal sealed class GenerateCommand(Command command)
     private Sequence NewSequence(
         ParseResult result, LoadedModel model, SavedSession? saved = null, bool goesOn = false, LogitsVisitor? onLogits = null)
     {
-        ISampler sampler = _sampler.Create(result, model, goesOn ? saved : null);
+        SavedSession? sampled = goesOn ? saved : null;
+        bool greedy = _sampler.Temperature(result, sampled) == 0;
+        IReadOnlyList<LogitFilter> filters = _sampling.Filters(result, model.Tokenizer, greedy);
+        ISampler sampler = _sampler.Create(result, model, sampled);
         return new Sequence(model.Config, sampler, saved?.Cache, saved?.Tokens[..saved.Cache.Length])
         {
-            Filters = _sampling.Filters(result, model.Tokenizer),
+            Filters = filters,
             OnLogits = onLogits,
             KeepsLogits = result.GetValue(_logProbs) > 0,
             IsEnd = token => token == model.Tokenizer.Bos, // as run.c: a model of stories ends each with BOS
         };
     }
 
-    private string? Prompt(ParseResult result)
-    {
-        if (result.GetValue(_promptFile) is not { } path)
-            return result.GetValue(_prompt);
-        using Stream stream = path == "-" ? Console.OpenStandardInput() : File.OpenRead(path);
-        string text = new StreamReader(stream, Encoding.UTF8).ReadToEnd();
-        return text.EndsWith("\r\n", StringComparison.Ordinal) ? text[..^2] : text.EndsWith('\n') ? text[..^1] : text;
-    }
+    private byte[]? Prompt(ParseResult result, CancellationToken cancellation) =>
+        result.GetValue(_promptFile) is { } path ? Input.ReadText(path, cancellation)
+        : result.GetValue(_prompt) is { } prompt ? Encoding.UTF8.GetBytes(prompt)
+        : null;
 
     /// <summary>Refuses options that contradict each other, so that none is silently ignored.</summary>
     private void RefuseContradictions(ParseResult result)

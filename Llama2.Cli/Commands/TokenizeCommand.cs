@@ -12,14 +12,14 @@ internal static class TokenizeCommand
 {
     public static void AddTo(Command command)
     {
-        Argument<string> text = command.AddArgument<string>("text", "the text, or - to read it from stdin");
+        Argument<string> text = command.AddArgument<string>("text", "the text, or - to read it from stdin, less the newline at its end");
         Option<string?> tokenizer = ModelOptions.AddTokenizer(command, "the one that ships");
         Option<bool> noBos = command.AddFlag("--no-bos", "without the token that begins a text");
         Option<bool> pieces = command.AddFlag("--pieces", "id and piece, a token a line");
         command.SetAction(result =>
         {
             FastTokenizer t = new(ModelFiles.OpenTokenizer(result.GetValue(tokenizer)));
-            int[] ids = t.Encode(Read(result.GetRequiredValue(text)), bos: !result.GetValue(noBos));
+            int[] ids = t.Encode(Bytes(result.GetRequiredValue(text)), bos: !result.GetValue(noBos));
             if (result.GetValue(pieces))
                 Output.Write(string.Concat(ids.Select(id => $"{id} {Encoding.UTF8.GetString(t.Piece(id)).ReplaceLineEndings("\\n")}\n")));
             else
@@ -28,12 +28,6 @@ internal static class TokenizeCommand
         });
     }
 
-    private static byte[] Read(string text)
-    {
-        if (text != "-")
-            return Encoding.UTF8.GetBytes(text);
-        using MemoryStream bytes = new();
-        Console.OpenStandardInput().CopyTo(bytes);
-        return bytes.ToArray();
-    }
+    private static byte[] Bytes(string text) =>
+        text == "-" ? Input.ReadText("-", CancellationToken.None) : Encoding.UTF8.GetBytes(text);
 }

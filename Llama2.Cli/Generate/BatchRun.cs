@@ -11,7 +11,8 @@ namespace Llama2.Cli.Generate;
 /// Many prompts, several of them in each forward pass. A prompt's text does not depend on the others: it is what generate
 /// prints for it alone. Texts come in the order of their prompts.
 /// </summary>
-internal sealed class BatchRun(LoadedModel model, Func<Sequence> newSequence, string[] stops, int steps, CancellationToken cancellation)
+internal sealed class BatchRun(
+    LoadedModel model, Func<Sequence> newSequence, string[] stops, int steps, bool silent, CancellationToken cancellation)
 {
     private const int MaxSequences = 8; // in a forward pass
     private const int MaxWaiting = 64;  // texts that are not printed yet, since an earlier one goes on
@@ -22,7 +23,7 @@ internal sealed class BatchRun(LoadedModel model, Func<Sequence> newSequence, st
     /// <returns>The exit code: a bad line is reported and skipped, and makes it 2.</returns>
     public int Run(string path)
     {
-        using StreamReader reader = path == "-" ? new(Console.OpenStandardInput(), Encoding.UTF8) : new(path, Encoding.UTF8);
+        using StreamReader reader = new(Input.Open(path, cancellation), Encoding.UTF8);
         using IEnumerator<Story> stories = Read(reader, path).GetEnumerator();
         Batch batch = new(model.Transformer);
         List<Story> running = [];
@@ -43,18 +44,21 @@ internal sealed class BatchRun(LoadedModel model, Func<Sequence> newSequence, st
             while (unprinted.TryPeek(out Story? first) && first.Sequence.End is not null)
                 Output.WriteLine(ResultJson.Line(unprinted.Dequeue().Result));
         }
-        return cancellation.IsCancellationRequested ? ExitCode.Interrupted : _bad ? ExitCode.BadFile : ExitCode.Success;
+        return cancellation.IsCancellationRequested ? Interrupt.ExitCode : _bad ? ExitCode.BadFile : ExitCode.Success;
     }
 
     private IEnumerable<Story> Read(StreamReader reader, string path)
     {
-        for (int line = 1; reader.ReadLine() is { } json; line++)
+        for (int line = 1; Input.ReadLine(reader, cancellation) is { } json; line++)
         {
             if (json.Length == 0)
                 continue;
             if (Parse(json, out string? problem) is { } prompt)
             {
-                yield return Begin(line, prompt.Text, prompt.Seed);
+                Story story = Begin(line, prompt.Text, prompt.Seed);
+                if (story.LeftOut is { } note && !silent)
+                    Notes.Write($"{path}: line {line}: {note}");
+                yield return story;
                 continue;
             }
             _bad = true;

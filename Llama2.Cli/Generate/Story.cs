@@ -19,6 +19,8 @@ internal sealed class Story
     public Story(Sequence sequence, ITokenizer tokenizer, int[] tokens, int steps, string[] stops, int shown = 0, int? line = null)
     {
         (Sequence, _line) = (sequence, line);
+        if (tokens.Length > steps)
+            LeftOut = $"of {tokens.Length} tokens of the prompt, -n or the context leaves room for {steps}: the text ends there";
         _promptTokens = Math.Min(tokens.Length, steps) - sequence.Fed;
         sequence.Append(tokens.AsSpan(sequence.Fed, _promptTokens));
         sequence.MaxNewTokens = Math.Max(0, steps - tokens.Length + 1); // each step feeds one token; the last one samples one more
@@ -28,6 +30,7 @@ internal sealed class Story
     }
 
     public Sequence Sequence { get; }
+    public string? LeftOut { get; } // says that the prompt is too long
     public string Text => _text.ToString(); // prompt and what was added
     public TextResult Result => TextResult.Of(Sequence, _line, Text, _promptTokens);
 

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 
 namespace Llama2.Cli.Options;
 
@@ -9,6 +10,8 @@ internal static class Define
     {
         Argument<T> argument = new(name) { Description = description };
         argument.Arity = arity ?? argument.Arity;
+        if (name != "text")
+            argument.Validators.Add(result => RefuseEmpty(result, name, result.Tokens));
         command.Add(argument);
         return argument;
     }
@@ -21,6 +24,10 @@ internal static class Define
     {
         string[] all = names.Split(' ');
         Option<T> option = new(all[0], all[1..]) { Description = description, HelpName = helpName };
+        option.AllowMultipleArgumentsPerToken = option.Arity.MaximumNumberOfValues == 1; // given twice, the last one wins, as in run.c
+        option.CustomParser = Numbers.Parser<T>();
+        if (helpName?.StartsWith("file", StringComparison.Ordinal) == true)
+            option.Validators.Add(result => RefuseEmpty(result, $"{result.IdentifierToken?.Value}", result.Tokens));
         if (defaultValue is not null)
             option.DefaultValueFactory = _ => defaultValue();
         command.Add(option);
@@ -34,8 +41,25 @@ internal static class Define
     public static Option<string> AddChoice(this Command command, string names, string helpName, string description, params string[] values)
     {
         Option<string> option = command.AddOption(names, helpName, description, () => values[0]);
-        option.AcceptOnlyFromAmong(values);
+        option.AcceptOnlyFrom(values);
         return option;
+    }
+
+    /// <summary>As System.CommandLine's AcceptOnlyFromAmong, whose errors have many lines.</summary>
+    public static void AcceptOnlyFrom<T>(this Option<T> option, params string[] values)
+    {
+        option.CompletionSources.Add(values);
+        option.Validators.Add(result =>
+        {
+            if (result.Tokens is [.., { Value: var value }] && !values.Contains(value))
+                result.AddError($"{result.IdentifierToken?.Value}: {value} is not {string.Join(" or ", values)}");
+        });
+    }
+
+    private static void RefuseEmpty(SymbolResult result, string name, IReadOnlyList<Token> tokens)
+    {
+        if (tokens.Any(token => token.Value == ""))
+            result.AddError($"{name}: expected a name, found an empty one");
     }
 
     /// <summary>Whether an option was written, rather than left at its default.</summary>

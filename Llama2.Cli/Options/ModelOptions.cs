@@ -25,16 +25,11 @@ internal sealed class ModelOptions
         _threads = command.AddOption<int>(
             "--threads", "int", $"threads of fast; default: one for each core, here {FastTransformer.DefaultThreads}");
         _quantize = command.AddOption<string?>("--quantize", "type", "q8_0: a float32 checkpoint becomes int8 as it is loaded");
-        _quantize.AcceptOnlyFromAmong("q8_0");
+        _quantize.AcceptOnlyFrom("q8_0");
         _silent = command.AddFlag("--silent", "nothing on stderr but errors");
-        _checkpoint.Validators.Add(result =>
-        {
-            if (result.Tokens is [{ Value: ['-', _, ..] option }])
-                result.AddError($"there is no option {option}");
-        });
         _threads.Validators.Add(result =>
         {
-            string text = result.Tokens[0].Value;
+            string text = result.Tokens[^1].Value;
             if (int.TryParse(text, NumberStyles.Integer, CultureInfo.InvariantCulture, out int threads) && threads is < 1 or > 1024)
                 result.AddError($"--threads: expected 1 to 1024, found {text}");
         });
@@ -54,7 +49,10 @@ internal sealed class ModelOptions
     /// <summary>Opens the model and says on stderr which it is.</summary>
     public LoadedModel Load(ParseResult result)
     {
-        string path = ModelFiles.FindCheckpoint(result.GetValue(_checkpoint) ?? result.GetValue(_checkpointOption));
+        string? name = result.GetValue(_checkpoint) ?? result.GetValue(_checkpointOption);
+        string path = ModelFiles.FindCheckpoint(name);
+        if (name is not null && !Path.Exists(path) && DidYouMean.Answer(name) is { } answer)
+            throw new UsageException(answer);
         LoadedModel model = new(path, result.GetValue(_tokenizer), result.GetValue(_implementation)!, result.GetValue(_threads),
             quantize: result.GetValue(_quantize) is not null);
         if (!IsSilent(result))

@@ -40,41 +40,59 @@ internal sealed class SamplingOptions(Command command)
     }
 
     /// <summary>The filters before the sampler, in the order they are applied.</summary>
+    /// <param name="result">The command line.</param>
+    /// <param name="tokenizer">Names the tokens that a filter can be about.</param>
+    /// <param name="greedy">Leaves out those that keep the likeliest token, so that fast need not compute all logits.</param>
     /// <exception cref="UsageException">A value out of its range.</exception>
-    public IReadOnlyList<LogitFilter> Filters(ParseResult result, ITokenizer tokenizer)
+    public IReadOnlyList<LogitFilter> Filters(ParseResult result, ITokenizer tokenizer, bool greedy = false)
     {
         List<LogitFilter> filters = [];
         if (result.GetValue(_logitBias) is { Length: > 0 } bias)
             filters.Add(LogitFilters.Bias([.. bias.Select(text => ParseBias(text, tokenizer.VocabSize))]));
+        int lastN = result.GetValue(_repeatLastN);
+        UsageException.ThrowIf(lastN < 0, $"--repeat-last-n: expected 0 or more, found {lastN}");
         if (result.GetValue(_repeatPenalty) is { } penalty)
         {
-            int lastN = result.GetValue(_repeatLastN);
-            UsageException.ThrowIf(penalty is not > 0, $"--repeat-penalty: expected more than 0, found {penalty}");
-            UsageException.ThrowIf(lastN < 0, $"--repeat-last-n: expected 0 or more, found {lastN}");
+            UsageException.ThrowIf(penalty is not (> 0 and < float.PositiveInfinity),
+                $"--repeat-penalty: expected more than 0 and less than inf");
             filters.Add(LogitFilters.RepeatPenalty(penalty, lastN));
         }
         if (result.GetValue(_ignoreEos))
             filters.Add(LogitFilters.Without(tokenizer.Bos, tokenizer.Eos));
+        UsageException.ThrowIf(RuleOutAll(filters, tokenizer), "--logit-bias: rules out every token");
         if (result.GetValue(_topK) is { } k)
         {
             UsageException.ThrowIf(k < 1, $"--top-k: expected 1 or more, found {k}");
-            filters.Add(LogitFilters.TopK(k));
+            if (!greedy)
+                filters.Add(LogitFilters.TopK(k));
         }
         if (result.GetValue(_minP) is { } p)
         {
             UsageException.ThrowIf(p is not (>= 0 and <= 1), $"--min-p: expected 0 to 1, found {p}");
-            filters.Add(LogitFilters.MinP(p));
+            if (!greedy)
+                filters.Add(LogitFilters.MinP(p));
         }
         return filters;
+    }
+
+    /// <summary>Whether no token is left, whatever its logit: also by biases that add up to negative infinity.</summary>
+    private static bool RuleOutAll(List<LogitFilter> filters, ITokenizer tokenizer)
+    {
+        if (filters.Count == 0)
+            return false;
+        float[] logits = new float[tokenizer.VocabSize];
+        filters.ForEach(filter => filter(logits, []));
+        return logits.All(float.IsNegativeInfinity);
     }
 
     private static KeyValuePair<int, float> ParseBias(string text, int vocabSize)
     {
         string[] parts = text.Split('=');
-        string value = parts.Length == 2 ? parts[1].Replace("inf", "Infinity", StringComparison.Ordinal) : "";
-        if (int.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out int id) && id < vocabSize
-            && float.TryParse(value, NumberStyles.Float, CultureInfo.InvariantCulture, out float bias) && bias < float.PositiveInfinity)
-            return new(id, bias);
-        throw new UsageException($"--logit-bias: {text} is not ID=VALUE with an id from 0 to {vocabSize - 1}");
+        UsageException.ThrowIf(parts.Length != 2, $"--logit-bias: {text} is not ID=VALUE");
+        bool isId = int.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out int id) && id < vocabSize;
+        UsageException.ThrowIf(!isId, $"--logit-bias {text}: expected an id from 0 to {vocabSize - 1}, found {parts[0]}");
+        float? bias = (float?)Numbers.Number(parts[1]);
+        UsageException.ThrowIf(bias is not < float.PositiveInfinity, $"--logit-bias {text}: expected a number or -inf, found {parts[1]}");
+        return new(id, bias!.Value);
     }
 }

@@ -6,11 +6,15 @@ namespace Llama2.Cli.Options;
 /// <summary>The files of the session to begin with, and of the session to save at the end.</summary>
 internal sealed class SessionOptions(Command command)
 {
-    private readonly Option<string?> _load = command.AddOption<string?>("--load-session", "file", "go on with a saved session");
+    private readonly Option<string?> _load = command.AddOption<string?>("--load-session", "file",
+        "go on with a saved session; a prompt begins anew, and what it has in common with the session is not computed again");
     private readonly Option<string?> _save = command.AddOption<string?>("--save-session", "file", "save the session at the end");
 
     private readonly Option<string?> _persist = command.AddOption<string?>(
-        "--persist-session", "file", "both: load the file if it is there, save to it at the end");
+        "--persist-session", "file", "go on with the file if it is there, with a prompt added to it, and save to it at the end");
+
+    /// <summary>Whether a session grows in its file.</summary>
+    public bool Persists(ParseResult result) => result.IsGiven(_persist);
 
     public bool IsUsed(ParseResult result) => ((Option[])[_load, _save, _persist]).Any(result.IsGiven);
 

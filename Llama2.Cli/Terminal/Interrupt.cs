@@ -17,9 +17,13 @@ internal sealed class Interrupt : IDisposable
     {
         _pressesToLeave = pressesToLeave;
         _registrations = [
-            PosixSignalRegistration.Create(PosixSignal.SIGINT, context => Press(context, 1)),
-            PosixSignalRegistration.Create(PosixSignal.SIGTERM, context => Press(context, pressesToLeave))];
+            PosixSignalRegistration.Create(PosixSignal.SIGINT, context => Press(context, 1, Terminal.ExitCode.Interrupted)),
+            PosixSignalRegistration.Create(
+                PosixSignal.SIGTERM, context => Press(context, pressesToLeave, Terminal.ExitCode.Terminated))];
     }
+
+    /// <summary>The exit code of a program that a signal ended.</summary>
+    public static int ExitCode { get; private set; } = Terminal.ExitCode.Interrupted;
 
     public CancellationToken Token => _current.Token; // cancelled by the next press
     public bool Leaves => Volatile.Read(ref _presses) >= _pressesToLeave;
@@ -37,8 +41,9 @@ internal sealed class Interrupt : IDisposable
     /// <summary>Forgets the presses so far: the user goes on.</summary>
     public void Reset() => Volatile.Write(ref _presses, 0);
 
-    private void Press(PosixSignalContext context, int presses)
+    private void Press(PosixSignalContext context, int presses, int exitCode)
     {
+        ExitCode = exitCode;
         context.Cancel = Interlocked.Add(ref _presses, presses) <= _pressesToLeave;
         _current.Cancel();
     }

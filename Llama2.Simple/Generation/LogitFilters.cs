@@ -6,6 +6,9 @@ public delegate void LogitFilter(Span<float> logits, ReadOnlySpan<int> tokens);
 /// <summary>The ways to sample that run.c does not have. Each works on the model's own logits, before the temperature.</summary>
 public static class LogitFilters
 {
+    private const int MinCandidates = 256;
+    private const uint Sign = 1u << 31;
+
     /// <summary>Adds a value to the logit of each of these tokens; negative infinity rules it out.</summary>
     public static LogitFilter Bias(IReadOnlyCollection<KeyValuePair<int, float>> bias) => (logits, _) =>
     {
@@ -28,10 +31,15 @@ public static class LogitFilters
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(penalty);
         ArgumentOutOfRangeException.ThrowIfNegative(lastN);
+        HashSet<int> seen = []; // kept, so that a token allocates nothing
         return (logits, tokens) =>
         {
-            foreach (int token in new HashSet<int>(tokens[^Math.Min(lastN, tokens.Length)..].ToArray()))
-                logits[token] = logits[token] > 0 ? logits[token] / penalty : logits[token] * penalty;
+            seen.Clear();
+            foreach (int token in tokens[^Math.Min(lastN, tokens.Length)..])
+            {
+                if (seen.Add(token))
+                    logits[token] = logits[token] > 0 ? logits[token] / penalty : logits[token] * penalty;
+            }
         };
     }
 
@@ -39,22 +47,70 @@ public static class LogitFilters
     public static LogitFilter TopK(int k)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(k, 1);
+        float[]? kept = null; // candidates: those above the lowest that is known to be ruled out
         return (logits, _) =>
         {
             if (k >= logits.Length)
                 return;
-            float[] sorted = logits.ToArray();
-            Array.Sort(sorted);
-            float lowest = sorted[^k];
-            int ties = k;
+            kept ??= new float[2 * Math.Max(k, MinCandidates)];
+            int count = 0, ties = 0;
+            float lowest = float.NaN;
             foreach (float logit in logits)
-                ties -= logit > lowest ? 1 : 0;
+            {
+                if (logit <= lowest)
+                    continue;
+                if (count == kept.Length)
+                {
+                    (lowest, ties) = Select(kept, k);
+                    count = 0;
+                    foreach (float candidate in kept)
+                    {
+                        if (candidate > lowest || (candidate == lowest && ties-- > 0))
+                            kept[count++] = candidate;
+                    }
+                }
+                kept[count++] = logit;
+            }
+            (lowest, ties) = Select(kept.AsSpan(0, count), k);
             foreach (ref float logit in logits)
             {
                 if (!(logit > lowest || (logit == lowest && ties-- > 0)))
                     logit = float.NegativeInfinity;
             }
         };
+    }
+
+    /// <summary>
+    /// The k-th highest value, and how many equal to it are among the k highest: a radix select, which finds one digit at a time, from the
+    /// first, among the values that have the digits before it.
+    /// </summary>
+    private static (float Value, int Ties) Select(ReadOnlySpan<float> values, int k)
+    {
+        const int Bits = 8;
+        Span<int> counts = stackalloc int[1 << Bits]; // of values by digit
+        uint prefix = 0;
+        for (int shift = 32 - Bits; shift >= 0; shift -= Bits)
+        {
+            counts.Clear();
+            foreach (float value in values)
+            {
+                uint key = Key(value);
+                if ((ulong)key >> (shift + Bits) == prefix)
+                    counts[(int)(key >> shift & ((1 << Bits) - 1))]++;
+            }
+            int digit = counts.Length - 1;
+            for (; digit > 0 && k > counts[digit]; digit--) // NaN may be missing below
+                k -= counts[digit];
+            prefix = prefix << Bits | (uint)digit;
+        }
+        return (BitConverter.UInt32BitsToSingle(prefix > int.MaxValue ? prefix ^ Sign : ~prefix), k);
+    }
+
+    /// <summary>A number that rises as the value does: NaN is lowest, and both zeros are the same.</summary>
+    private static uint Key(float value)
+    {
+        uint bits = BitConverter.SingleToUInt32Bits(value + 0f);
+        return float.IsNaN(value) ? 0 : bits < Sign ? bits | Sign : ~bits;
     }
 
     /// <summary>Rules out tokens less likely than a fraction (0 to 1) of the likeliest one's probability.</summary>

@@ -1,7 +1,39 @@
+using Llama2.Fast;
+
 namespace Llama2.Tests.Simple;
 
 public sealed class SamplerTests
 {
+    [Theory]
+    [InlineData(1e-38f)]
+    [InlineData(float.Epsilon)]
+    [InlineData(1e-30f)]
+    public void Small_temperatures_are_greedy_in_the_limit(float temperature)
+    {
+        float[] logits = [12, 37, -1e9f, 36.5f, float.NegativeInfinity];
+        foreach (float topp in (float[])[0, 0.9f, 1])
+        {
+            Assert.Equal(1, new Sampler(5, temperature, topp, seed: 3).Sample([.. logits]));
+            Assert.Equal(1, new FastSampler(5, temperature, topp, seed: 3).Sample([.. logits]));
+            Assert.Equal(2, new Sampler(3, temperature, topp, seed: 3).Sample([-12, -37, -1]));
+            Assert.Equal(2, new FastSampler(3, temperature, topp, seed: 3).Sample([-12, -37, -1]));
+        }
+    }
+
+    [Fact]
+    public void An_infinite_temperature_takes_all_tokens_alike_that_are_not_ruled_out()
+    {
+        const float Infinite = float.PositiveInfinity;
+        foreach (ISampler sampler in (ISampler[])[new Sampler(3, Infinite, 1, 3), new FastSampler(3, Infinite, 1, 3)])
+        {
+            int[] counts = new int[3];
+            for (int i = 0; i < 3000; i++)
+                counts[sampler.Sample([5, float.NegativeInfinity, -5])]++;
+            Assert.Equal(0, counts[1]);
+            Assert.InRange(counts[0], 1350, 1650);
+        }
+    }
+
     [Theory]
     [InlineData(0, 1, 0.9, 1, "vocabSize")]
     [InlineData(-1, 1, 0.9, 1, "vocabSize")]

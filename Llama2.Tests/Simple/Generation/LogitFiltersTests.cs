@@ -40,6 +40,47 @@ public sealed class LogitFiltersTests
     }
 
     [Fact]
+    public void Top_k_takes_negative_numbers_zeros_and_infinities_in_their_order()
+    {
+        float[] logits = [-1, -0f, 0, -2, float.PositiveInfinity, Out, -1e-40f, 1e-40f, -3e38f, 3e38f];
+        for (int k = 1; k < logits.Length; k++)
+        {
+            int[] expected = [.. Enumerable.Range(0, logits.Length).OrderByDescending(i => logits[i]).ThenBy(i => i).Take(k).Order()];
+            float[] filtered = Apply(LogitFilters.TopK(k), logits);
+            Assert.Equal(expected.Where(i => logits[i] != Out), Enumerable.Range(0, logits.Length).Where(i => filtered[i] != Out));
+        }
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(40)]
+    [InlineData(300)]
+    [InlineData(4999)]
+    public void Top_k_of_a_large_vocabulary_is_that_of_sorting(int k)
+    {
+        LogitFilter filter = LogitFilters.TopK(k);
+        for (int seed = 0; seed < 20; seed++)
+        {
+            Random random = new(seed);
+            float[] logits = [.. Enumerable.Range(0, 5000).Select(i => // rising, or with many ties
+                seed % 4 == 0 ? i * 0.01f : (float)Math.Round(random.NextDouble() * 90 - 40, seed % 4))];
+            int[] expected = [.. Enumerable.Range(0, logits.Length).OrderByDescending(i => logits[i]).ThenBy(i => i).Take(k).Order()];
+            float[] filtered = Apply(filter, logits);
+            Assert.Equal(expected, Enumerable.Range(0, logits.Length).Where(i => filtered[i] != Out));
+        }
+    }
+
+    [Fact]
+    public void Filters_allocate_nothing_for_a_token()
+    {
+        float[] logits = [.. Enumerable.Range(0, 32000).Select(i => MathF.Sin(i))];
+        int[] tokens = [.. Enumerable.Range(0, 100)];
+        LogitFilter[] filters = [LogitFilters.TopK(40), LogitFilters.MinP(0.1f), LogitFilters.RepeatPenalty(1.1f, 64)];
+        foreach (LogitFilter filter in filters)
+            Assert.Equal(0, Llama2.Tests.Fast.Allocations.Of(() => filter(logits, tokens)));
+    }
+
+    [Fact]
     public void Min_p_rules_out_what_is_less_likely_than_its_fraction_of_the_best()
     {
         float[] logits = [MathF.Log(0.5f), MathF.Log(0.3f), MathF.Log(0.15f), MathF.Log(0.05f)];

@@ -1,0 +1,33 @@
+using Llama2.Cli.Models;
+
+namespace Llama2.Cli.Options;
+
+/// <summary>Guesses what a word means that is neither a command nor a model nor a file.</summary>
+internal static class DidYouMean
+{
+    private const int MaxEdits = 2;
+
+    /// <summary>What to say about it; null if it looks like a file, whose absence is better said.</summary>
+    public static string? Answer(string word)
+    {
+        if (Path.GetFileName(word) != word || Path.HasExtension(word))
+            return null;
+        string guess = Program.CommandNames.Concat(ModelFiles.KnownModels).MinBy(name => Edits(word, name))!;
+        return $"{word}: there is no such command, model or file; "
+            + (Edits(word, guess) <= Math.Min(MaxEdits, word.Length / 2) ? $"did you mean {guess}?" : "llama2 --help lists the commands");
+    }
+
+    /// <summary>How many letters to add, take away or change to make one word of the other (Levenshtein).</summary>
+    private static int Edits(string from, string to)
+    {
+        int[] row = [.. Enumerable.Range(0, to.Length + 1)]; // edits from the letters so far to each beginning of the other word
+        for (int i = 0; i < from.Length; i++)
+        {
+            int diagonal = row[0]++;
+            for (int j = 0; j < to.Length; j++)
+                (diagonal, row[j + 1]) =
+                    (row[j + 1], Math.Min(Math.Min(row[j], row[j + 1]) + 1, diagonal + (from[i] == to[j] ? 0 : 1)));
+        }
+        return row[^1];
+    }
+}

@@ -1,0 +1,48 @@
+using System.CommandLine.Parsing;
+using System.Globalization;
+
+namespace Llama2.Cli.Options;
+
+/// <summary>Reads the numbers of options, with errors in the user's words.</summary>
+internal static class Numbers
+{
+    /// <summary>What reads values of a type, or null if that is no number.</summary>
+    public static Func<ArgumentResult, T?>? Parser<T>()
+    {
+        Type type = Nullable.GetUnderlyingType(typeof(T)) ?? typeof(T);
+        Func<string, (object? Value, string Problem)>? read =
+            type == typeof(int) ? text => Whole(text, int.MinValue, int.MaxValue, number => (int)number)
+            : type == typeof(long) ? text => Whole(text, long.MinValue, long.MaxValue, number => number)
+            : type == typeof(float) ? text => ((float?)Number(text), "is not a number")
+            : type == typeof(double) ? text => (Number(text), "is not a number")
+            : null;
+        return read is null ? null : result =>
+        {
+            string text = result.Tokens[^1].Value;
+            (object? value, string problem) = read(text);
+            if (value is not null)
+                return (T)value;
+            result.AddError($"{((OptionResult)result.Parent!).IdentifierToken?.Value}: {text} {problem}");
+            return default;
+        };
+    }
+
+    private static (object? Value, string Problem) Whole(string text, long min, long max, Func<long, object> convert)
+    {
+        bool fits = long.TryParse(text, NumberStyles.Integer, CultureInfo.InvariantCulture, out long number)
+            && number >= min && number <= max;
+        string digits = text.Trim().TrimStart('-', '+');
+        string problem = digits == "" || !digits.All(char.IsAsciiDigit) ? "is not a whole number"
+            : text.Contains('-') ? $"is too small: the smallest is {min}"
+            : $"is too large: the largest is {max}";
+        return (fits ? convert(number) : null, problem);
+    }
+
+    /// <summary>A number, perhaps inf or -inf; null for all else, and for NaN.</summary>
+    public static double? Number(string text)
+    {
+        string dotNets = text.EndsWith("inf", StringComparison.OrdinalIgnoreCase) ? text + "inity" : text;
+        bool isNumber = double.TryParse(dotNets, NumberStyles.Float, CultureInfo.InvariantCulture, out double number);
+        return isNumber && !double.IsNaN(number) ? number : null;
+    }
+}

@@ -1,0 +1,121 @@
+using System.Diagnostics;
+
+namespace Llama2.Tests.Cli;
+
+/// <summary>Standard streams that are closed, full or waited for.</summary>
+public sealed class StreamTests : IDisposable
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("llama2-streams-").FullName;
+
+    public StreamTests() => Assert.SkipWhen(OperatingSystem.IsWindows(), "needs bash");
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    private static BuiltProgram.Setup Redirected(string redirection) =>
+        new() { Under = ["bash", "-c", $"exec \"$@\" {redirection}", "bash"] };
+
+    [Theory]
+    [InlineData("2>/dev/full")]
+    [InlineData("2>&-")]
+    [InlineData("<&- 2>&-")]
+    public void Notes_that_cannot_be_written_change_neither_stdout_nor_the_exit_code(string redirection)
+    {
+        string story = BuiltProgram.Run("-n", "20", "-s", "5").Out;
+        BuiltProgram run = BuiltProgram.Run(Redirected(redirection), "-n", "20", "-s", "5");
+        Assert.Equal((0, story), (run.ExitCode, run.Out));
+        Assert.Equal(1, BuiltProgram.Run(Redirected(redirection), "--nosuch").ExitCode);
+        Assert.Equal(2, BuiltProgram.Run(Redirected(redirection), "/nowhere/model.bin").ExitCode);
+        Assert.Equal((2, ""), Exit(BuiltProgram.Run(Redirected(redirection), "--batch", "/nowhere/prompts")));
+    }
+
+    [Theory]
+    [InlineData(">/dev/full", "-n", "5")]
+    [InlineData(">/dev/full", "tokenize", "Hello")]
+    [InlineData(">/dev/full", "--help")]
+    [InlineData(">&-", "-n", "5")]
+    [InlineData(">&-", "inspect")]
+    [InlineData("<&- >&-", "detokenize", "1", "300")]
+    public void A_stdout_that_cannot_be_written_is_2_in_one_line(string redirection, params string[] args)
+    {
+        BuiltProgram run = BuiltProgram.Run(Redirected(redirection), args);
+        Assert.Equal(2, run.ExitCode);
+        Assert.StartsWith("llama2: stdout: cannot be written: ", run.Err.Split('\n')[^2], StringComparison.Ordinal);
+        Assert.Single(run.Err.Split('\n'), line => line.StartsWith("llama2: ", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void A_reader_that_has_gone_ends_the_work_at_once_and_quietly()
+    {
+        string prompts = Path.Combine(_folder, "prompts");
+        File.WriteAllLines(prompts, Enumerable.Repeat("""{"prompt": "Tom"}""", 100_000));
+        foreach (string[] args in (string[][])[["--batch", prompts, "-n", "4"], ["verify"], [EndlessModel.Write(_folder), "--ignore-eos"]])
+        {
+            BuiltProgram.Setup setup = new();
+            using Process process = BuiltProgram.Start(setup, [.. args, .. args[0] == "verify" ? Array.Empty<string>() : ["--silent"]]);
+            process.StandardOutput.ReadBlock(new char[10]);
+            process.StandardOutput.Close();
+            Assert.Equal("", process.StandardError.ReadToEnd());
+            Assert.Equal(0, BuiltProgram.ExitCodeOf(process, setup));
+        }
+    }
+
+    [Fact]
+    public void A_reader_that_has_gone_leaves_what_there_is_in_the_session()
+    {
+        string session = Path.Combine(_folder, "session");
+        BuiltProgram.Setup setup = new();
+        string model = EndlessModel.Write(_folder);
+        using Process process = BuiltProgram.Start(setup, model, "--ignore-eos", "--save-session", session, "--silent");
+        process.StandardOutput.ReadBlock(new char[10]);
+        process.StandardOutput.Close();
+        Assert.Equal(0, BuiltProgram.ExitCodeOf(process, setup));
+        Assert.True(File.Exists(session));
+    }
+
+    [Theory]
+    [InlineData("Once", "--prompt-file", "-")]
+    [InlineData("1\n", "tokenize", "-")]
+    [InlineData("", "--batch", "-")]
+    [InlineData("\n", "detokenize")]
+    [InlineData("\n", "detokenize", "-")]
+    public void A_stdin_that_is_closed_is_empty(string output, params string[] args)
+    {
+        string[] greedy = args[0] == "--prompt-file" ? ["-t", "0"] : [];
+        BuiltProgram run = BuiltProgram.Run(Redirected("<&-"), [.. args, .. greedy]);
+        Assert.Equal(0, run.ExitCode);
+        Assert.StartsWith(output, run.Out, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(130, "INT", "--batch", "-")]
+    [InlineData(143, "TERM", "--batch", "-")]
+    [InlineData(130, "INT", "--prompt-file", "-")]
+    [InlineData(143, "TERM", "--prompt-file", "-")]
+    [InlineData(143, "TERM", "--prompt-file", "FIFO")]
+    [InlineData(130, "INT", "--batch", "FIFO")]
+    public void The_first_signal_ends_a_program_that_waits_for_input(int exitCode, string signal, params string[] args)
+    {
+        string fifo = Path.Combine(_folder, "fifo");
+        Process.Start("mkfifo", [fifo]).WaitForExit();
+        BuiltProgram.Setup setup = new();
+        using Process process = BuiltProgram.Start(setup, [.. args.Select(arg => arg == "FIFO" ? fifo : arg)]);
+        process.StandardError.ReadLine(); // the model is loaded
+        Thread.Sleep(500); // until it waits; a signal that comes earlier ends it, too
+        Process.Start("kill", [$"-{signal}", $"{process.Id}"]).WaitForExit();
+        Assert.Equal(exitCode, BuiltProgram.ExitCodeOf(process, setup));
+        Assert.Equal("", process.StandardOutput.ReadToEnd());
+    }
+
+    [Fact]
+    public void SIGTERM_ends_a_story_with_143()
+    {
+        BuiltProgram.Setup setup = new();
+        using Process process = BuiltProgram.Start(setup, EndlessModel.Write(_folder), "--ignore-eos");
+        process.StandardOutput.ReadBlock(new char[10]);
+        Process.Start("kill", ["-TERM", $"{process.Id}"]).WaitForExit();
+        process.StandardOutput.ReadToEnd();
+        Assert.Equal(143, BuiltProgram.ExitCodeOf(process, setup));
+    }
+
+    private static (int, string) Exit(BuiltProgram run) => (run.ExitCode, run.Out);
+}

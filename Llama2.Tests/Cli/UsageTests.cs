@@ -1,0 +1,257 @@
+using System.Text;
+using System.Text.Json;
+
+namespace Llama2.Tests.Cli;
+
+/// <summary>Command lines that users write, and what they are told.</summary>
+public sealed class UsageTests : IDisposable
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("llama2-usage-").FullName;
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    private string At(string name) => Path.Combine(_folder, name);
+
+    private static string Text(params string[] args)
+    {
+        BuiltProgram run = BuiltProgram.Run([.. args, "--silent"]);
+        Assert.Equal((0, ""), (run.ExitCode, run.Err));
+        return run.Out;
+    }
+
+    private static string Error(int exitCode, params string[] args)
+    {
+        BuiltProgram run = BuiltProgram.Run(args);
+        Assert.Equal((exitCode, ""), (run.ExitCode, run.Out));
+        string line = run.Err.TrimEnd('\n').Split('\n')[^1];
+        Assert.StartsWith("llama2: ", line, StringComparison.Ordinal);
+        return line["llama2: ".Length..];
+    }
+
+    [Theory]
+    [InlineData("-n: abc is not a whole number", "-n", "abc")]
+    [InlineData("--steps: 1.5 is not a whole number", "--steps", "1.5")]
+    [InlineData("-n:  is not a whole number", "-n", "")]
+    [InlineData("-n: 3000000000 is too large: the largest is 2147483647", "-n", "3000000000")]
+    [InlineData("--threads: -9999999999 is too small: the smallest is -2147483648", "--threads", "-9999999999")]
+    [InlineData("-s: 99999999999999999999 is too large: the largest is 9223372036854775807", "-s", "99999999999999999999")]
+    [InlineData("--min-p: much is not a number", "--min-p", "much")]
+    [InlineData("-t: nan is not a number", "-t", "nan")]
+    [InlineData("--context: x is not a whole number", "inspect", "--context", "x")]
+    [InlineData("--tolerance: ten is not a number", "bench", "--tolerance", "ten")]
+    [InlineData("-m: talk is not generate or chat", "-m", "talk")]
+    [InlineData("--quantize: q4 is not q8_0", "--quantize", "q4")]
+    [InlineData("--threads: expected 1 to 1024, found 0", "--threads", "0")]
+    public void A_bad_value_is_named_in_the_user_s_words(string message, params string[] args) =>
+        Assert.Equal(message + " (llama2 --help lists the options)", Error(1, args));
+
+    [Theory]
+    [InlineData("checkpoint", "")]
+    [InlineData("--save-session", "--save-session", "")]
+    [InlineData("--load-session", "--load-session", "")]
+    [InlineData("--persist-session", "--persist-session", "")]
+    [InlineData("--prompt-file", "--prompt-file", "")]
+    [InlineData("--batch", "--batch", "")]
+    [InlineData("--logits", "--logits", "")]
+    [InlineData("-z", "-z", "")]
+    [InlineData("--json", "bench", "--json", "")]
+    [InlineData("model", "bench", "")]
+    [InlineData("file", "inspect", "")]
+    [InlineData("model", "verify", "")]
+    public void An_empty_path_is_bad_usage(string name, params string[] args) =>
+        Assert.StartsWith(name + ": expected a name, found an empty one", Error(1, args), StringComparison.Ordinal);
+
+    [Fact]
+    public void Of_an_option_given_twice_the_last_wins()
+    {
+        Assert.Equal(Text("-t", "0", "-n", "20"), Text("-t", "0.8", "-n", "5", "-t", "0", "-n", "20", "--silent"));
+        Assert.Equal(Text("-s", "7", "-n", "20"), Text("-s", "1", "--seed=2", "-seed", "7", "-n", "20"));
+        Assert.Equal(Text("-i", "Tom", "-t", "0"), Text("-i", "Ann", "--prompt", "Tom", "-m", "chat", "-m", "generate", "-t", "0"));
+    }
+
+    [Fact]
+    public void What_follows_two_dashes_is_a_name()
+    {
+        Assert.StartsWith("-m.bin: file: ", Error(2, "-n", "10", "--", "-m.bin"), StringComparison.Ordinal);
+        Assert.StartsWith("--x.bin: file: ", Error(2, "inspect", "--", "--x.bin"), StringComparison.Ordinal);
+        Assert.StartsWith("-v: file: ", Error(2, "verify", "--", "-v"), StringComparison.Ordinal);
+        Assert.StartsWith("there is no option -m.bin", Error(1, "-n", "10", "-m.bin"), StringComparison.Ordinal);
+        Assert.StartsWith("there is no option --x", Error(1, "inspect", "--x"), StringComparison.Ordinal);
+        Assert.StartsWith("there is no option --x", Error(1, "tokenize", "--x"), StringComparison.Ordinal);
+        BuiltProgram.Setup typed = new() { Input = "-x" };
+        Assert.Equal(BuiltProgram.Run(typed, "tokenize", "-").Out, BuiltProgram.Run("tokenize", "--", "-x").Out);
+        File.Copy(Repository.Weights("tales659K.bin"), At("-m.bin"));
+        BuiltProgram.Setup here = new() { WorkingDirectory = _folder };
+        BuiltProgram run = BuiltProgram.Run(here, "-z", Repository.Weights("tok512-tales.bin"), "-t", "0", "-n", "20", "--", "-m.bin");
+        Assert.Equal((0, Text("-t", "0", "-n", "20")), (run.ExitCode, run.Out));
+    }
+
+    [Theory]
+    [InlineData("chatt", "did you mean chat?")]
+    [InlineData("generat", "did you mean generate?")]
+    [InlineData("stories15", "did you mean stories15M?")]
+    [InlineData("xyzzy", "llama2 --help lists the commands")]
+    public void A_word_that_misses_gets_a_guess(string word, string guess) =>
+        Assert.Equal($"{word}: there is no such command, model or file; {guess}", Error(1, word));
+
+    [Fact]
+    public void Help_is_a_command_too()
+    {
+        Assert.Equal(BuiltProgram.Run("--help"), BuiltProgram.Run("help"));
+        Assert.Equal(BuiltProgram.Run("chat", "--help"), BuiltProgram.Run("help", "chat"));
+    }
+
+    [Fact]
+    public void A_prompt_file_s_bytes_are_tokens_as_tokenize_has_them()
+    {
+        foreach (byte[] bytes in (byte[][])[[0xFF, 0xC3], [0xEF, 0xBB, 0xBF, .. "Tom"u8],
+            [.. "Tom "u8, 0xC3, (byte)'\n'], "Tom\n\n"u8.ToArray()])
+        {
+            File.WriteAllBytes(At("prompt"), bytes);
+            string ids = Shell($"\"$@\" tokenize - < '{At("prompt")}'").Trim();
+            string json = Text("--prompt-file", At("prompt"), "-n", "0", "-t", "0", "--json");
+            Assert.Equal(ids.Split(' ').Length, JsonDocument.Parse(json).RootElement.GetProperty("prompt_tokens").GetInt32());
+            Text("--prompt-file", At("prompt"), "-n", "100", "-t", "0", "--save-session", At("session"));
+            byte[] session = File.ReadAllBytes(At("session"));
+            Assert.Equal(ids, string.Join(' ', ids.Split(' ').Select((_, i) => BitConverter.ToInt32(session, 104 + 4 * i))));
+        }
+        Assert.Equal("1 401 287 456 471 263 305 354 482\n", Shell("printf 'Hello, world!\\n' | \"$@\" tokenize -"));
+        Assert.Equal("452 258 198\n", Shell("printf '\\377\\303' | \"$@\" tokenize - --no-bos")); // a blank and two bytes
+    }
+
+    [Fact]
+    public void Detokenize_reads_what_tokenize_prints()
+    {
+        File.WriteAllBytes(At("text"), [.. "Ü, no UTF-8: "u8, 0xFF, 0xC3, .. " and\tthe end\n"u8]);
+        foreach (string reads in (string[])["detokenize", "detokenize -"])
+        {
+            Shell($"\"$@\" tokenize - < '{At("text")}' | \"$@\" {reads} > '{At("again")}'");
+            Assert.Equal(File.ReadAllBytes(At("text")), File.ReadAllBytes(At("again")));
+        }
+        Assert.Equal("Hello\n", Shell("\"$@\" tokenize --no-bos Hello | \"$@\" detokenize").TrimStart());
+        Assert.Contains("x is no token id", Error(1, "detokenize", "1", "x"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_prompt_that_is_too_long_is_said_with_both_numbers()
+    {
+        string prompt = string.Concat(Enumerable.Repeat("Tom and Sue went to the park. ", 60));
+        int tokens = BuiltProgram.Run("tokenize", prompt).Out.Split(' ').Length;
+        AssertSays(["-i", prompt], tokens, 512, "");
+        AssertSays(["-i", prompt, "-n", "20"], tokens, 20, "");
+        File.WriteAllText(At("batch"), "\n" + JsonSerializer.Serialize(new { prompt }));
+        AssertSays(["--batch", At("batch"), "-n", "30"], tokens, 30, $"{At("batch")}: line 2: ");
+        Assert.DoesNotContain("leaves room", BuiltProgram.Run("-i", "Tom", "-n", "20").Err, StringComparison.Ordinal);
+
+        static void AssertSays(string[] args, int tokens, int room, string where)
+        {
+            BuiltProgram run = BuiltProgram.Run([.. args, "-t", "0"]);
+            Assert.Equal(0, run.ExitCode);
+            Assert.Contains($"\n{where}of {tokens} tokens of the prompt, -n or the context leaves room for {room}: the text ends there\n",
+                run.Err, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public void A_bias_that_leaves_no_token_is_refused()
+    {
+        string[] none = [.. Enumerable.Range(0, 512).SelectMany(id => new[] { "--logit-bias", $"{id}=-inf" })];
+        Assert.Equal("--logit-bias: rules out every token", Error(1, none));
+        Assert.Equal("--logit-bias: rules out every token", Error(1, [.. none[..2], .. none[6..], "--ignore-eos"]));
+        string only300 = Text([.. none.Where((_, i) => i / 2 != 300), "-n", "4"]);
+        Assert.Equal(BuiltProgram.Run("detokenize", "1", "300", "300", "300", "300").Out, only300);
+    }
+
+    [Theory]
+    [InlineData("--logit-bias 403=nan: expected a number or -inf, found nan", "403=nan")]
+    [InlineData("--logit-bias 403=inf: expected a number or -inf, found inf", "403=inf")]
+    [InlineData("--logit-bias 403=: expected a number or -inf, found ", "403=")]
+    [InlineData("--logit-bias 512=1: expected an id from 0 to 511, found 512", "512=1")]
+    public void A_bad_bias_is_blamed_on_what_is_bad(string message, string bias) => Assert.Equal(message, Error(1, "--logit-bias", bias));
+
+    [Fact]
+    public void Temperatures_at_the_edge_mean_what_help_says()
+    {
+        string greedy = Text("-t", "0", "-n", "40");
+        foreach (string implementation in (string[])["simple", "fast"])
+        {
+            foreach (string t in (string[])["1e-38", "1e-45", "1e-37", "-0"])
+                Assert.Equal(greedy, Text("-t", t, "-n", "40", "-s", "3", "--impl", implementation));
+            Assert.Equal(greedy, Text("-t", "inf", "--top-k", "1", "-n", "40", "--impl", implementation));
+            Assert.NotEqual(greedy, Text("-t", "inf", "-n", "40", "-s", "3", "--impl", implementation));
+        }
+        Assert.Equal("--repeat-penalty: expected more than 0 and less than inf", Error(1, "--repeat-penalty", "inf"));
+        Assert.Equal("--repeat-last-n: expected 0 or more, found -1", Error(1, "--repeat-last-n", "-1"));
+    }
+
+    [Fact]
+    public void Without_a_seed_each_story_is_new_and_its_seed_tells_it_again()
+    {
+        BuiltProgram first = BuiltProgram.Run("-n", "60"), second = BuiltProgram.Run("-n", "60", "-s", "0");
+        Assert.NotEqual(first.Out, second.Out);
+        foreach (BuiltProgram run in (BuiltProgram[])[first, second])
+        {
+            string line = Assert.Single(run.Err.Split('\n'), line => line.StartsWith("seed: ", StringComparison.Ordinal));
+            Assert.Equal(run.Out, Text("-n", "60", "-s", line["seed: ".Length..]));
+        }
+        File.WriteAllText(At("batch"), "{\"prompt\": \"Tom\"}\n{\"prompt\": \"Tom\"}");
+        BuiltProgram batch = BuiltProgram.Run("--batch", At("batch"), "-n", "60");
+        string seed = Assert.Single(batch.Err.Split('\n'), line => line.StartsWith("seed: ", StringComparison.Ordinal));
+        Assert.Equal(batch.Out, Text("--batch", At("batch"), "-n", "60", "-s", seed["seed: ".Length..]));
+        Assert.DoesNotContain("seed", BuiltProgram.Run("-n", "5", "-s", "7").Err, StringComparison.Ordinal);
+        Assert.DoesNotContain("seed", BuiltProgram.Run("-n", "5", "-t", "0").Err, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Times_say_what_they_count_and_begin_with_the_program()
+    {
+        string err = BuiltProgram.Run("-n", "5", "-t", "0").Err;
+        Assert.Matches(@"\nprompt: 1 token, [0-9.]+ tok/s; generation: 5 tokens, [0-9.]+ tok/s; "
+            + @"time to first token: [0-9]+ ms from the program's start; below both, as run.c counts\n", err);
+        Assert.True(int.Parse(err.Split("first token: ")[1].Split(' ')[0], System.Globalization.CultureInfo.InvariantCulture) >= 20, err);
+        Assert.Contains("prompt: 1 token, ", BuiltProgram.Run("-n", "1", "-t", "0").Err, StringComparison.Ordinal);
+        Assert.Contains("generation: 1 token, ", BuiltProgram.Run("-n", "1", "-t", "0").Err, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_persisted_session_grows_by_a_prompt()
+    {
+        string[] persist = ["--persist-session", At("s"), "-t", "0"];
+        string first = Text([.. persist, "-n", "30", "-i", "Tom had"]).TrimEnd('\n');
+        long length = new FileInfo(At("s")).Length;
+        string second = Text([.. persist, "-n", "30", "-i", "Then Ruby"]).TrimEnd('\n');
+        Assert.StartsWith(" Then Ruby", second, StringComparison.Ordinal);
+        Assert.True(new FileInfo(At("s")).Length > length);
+        string third = Text([.. persist, "-n", "10"]);
+        Assert.Equal(71, BitConverter.ToInt32(File.ReadAllBytes(At("s")), 84));
+        Assert.Equal(first + second + third, Decoded());
+
+        string Decoded()
+        {
+            byte[] bytes = File.ReadAllBytes(At("s"));
+            string ids = string.Join(' ', Enumerable.Range(0, 71).Select(i => BitConverter.ToInt32(bytes, 104 + 4 * i)));
+            return BuiltProgram.Run(["detokenize", .. ids.Split(' ')]).Out;
+        }
+    }
+
+    [Fact]
+    public void A_story_does_not_overwrite_a_conversation()
+    {
+        BuiltProgram.Setup hello = new() { Input = "Hello\n" };
+        BuiltProgram chat = BuiltProgram.Run(hello, "chat", "--template", "plain", "--save-session", At("c"));
+        Assert.Equal(0, chat.ExitCode);
+        byte[] before = File.ReadAllBytes(At("c"));
+        Assert.Contains("conversation", Error(1, "--persist-session", At("c"), "-i", "More"), StringComparison.Ordinal);
+        Assert.Contains("conversation", Error(1, "--persist-session", At("c")), StringComparison.Ordinal);
+        Assert.Equal(before, File.ReadAllBytes(At("c")));
+    }
+
+    private static string Shell(string script)
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "needs bash");
+        BuiltProgram.Setup setup = new() { Under = ["bash", "-c", script, "bash"] };
+        BuiltProgram run = BuiltProgram.Run(setup);
+        Assert.Equal((0, ""), (run.ExitCode, run.Err));
+        return run.Out;
+    }
+}
