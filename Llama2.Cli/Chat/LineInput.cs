@@ -1,78 +1,88 @@
 using System.Text;
-using RadLine;
-using Spectre.Console;
+using Llama2.Cli.Terminal;
 
 namespace Llama2.Cli.Chat;
 
 /// <summary>Lines that a user types: with editing and history in a terminal, as they come otherwise.</summary>
 internal sealed class LineInput : IDisposable
 {
-    private readonly LineEditor? _editor;
-    private readonly StreamReader? _lines;
+    private const string PasteOn = "\e[?2004h", PasteOff = "\e[?2004l"; // whether the terminal marks what is pasted
 
+    private readonly Stream _input;
+    private readonly LineEditor? _editor;
+    private readonly Action? _onKey;
+    private readonly StreamReader _lines;
+    private readonly byte[] _keys = new byte[4096];
+    private Task<int>? _read; // goes on if its wait was cancelled: a read of stdin cannot be
+
+    /// <param name="edits">Whether lines can be edited, if that is possible.</param>
     /// <param name="onKey">Called at each key in a terminal, except Ctrl-C.</param>
-    public LineInput(Action onKey)
+    public LineInput(bool edits, Action? onKey = null)
     {
-        if (!Console.IsInputRedirected && LineEditor.IsSupported(AnsiConsole.Console))
-            _editor = CreateEditor(new Keys(onKey));
-        else
-            _lines = new StreamReader(Console.OpenStandardInput(), Encoding.UTF8);
+        _input = Tty.OpenInput();
+        _onKey = onKey;
+        _editor = edits && Tty.CanEdit ? new LineEditor("> ") : null;
+        _lines = new StreamReader(_input, Encoding.UTF8);
     }
 
     public bool IsTerminal => _editor is not null; // if not, nobody can press Ctrl-C a second time
 
     /// <summary>The next line, or null where the input ends.</summary>
     /// <exception cref="OperationCanceledException">It was cancelled before the line ended.</exception>
-    public string? Read(CancellationToken cancellation)
-    {
-        if (_editor is not null)
-            return _editor.ReadLine(cancellation).GetAwaiter().GetResult();
-        Task<string?> line = _lines!.ReadLineAsync(CancellationToken.None).AsTask(); // cannot be cancelled, only abandoned
-        return line.WaitAsync(cancellation).GetAwaiter().GetResult();
-    }
+    public string? Read(CancellationToken cancellation) => _editor is null
+        ? Task.Run(_lines.ReadLine, CancellationToken.None).WaitAsync(cancellation).GetAwaiter().GetResult()
+        : Edit(_editor, cancellation);
 
-    private static LineEditor CreateEditor(Keys source)
+    private string? Edit(LineEditor editor, CancellationToken cancellation)
     {
-        LineEditor editor = new(source: source) { Prompt = new LineEditorPrompt("[bold]>[/]") };
-        KeyBindings keys = editor.KeyBindings;
-        keys.Add<PreviousHistoryCommand>(ConsoleKey.UpArrow);
-        keys.Add<NextHistoryCommand>(ConsoleKey.DownArrow);
-        keys.Add<MoveHomeCommand>(ConsoleKey.A, ConsoleModifiers.Control);
-        keys.Add<MoveEndCommand>(ConsoleKey.E, ConsoleModifiers.Control);
-        keys.Add(ConsoleKey.U, ConsoleModifiers.Control, () => new KeyCommand(Clear));
-        keys.Add(ConsoleKey.D, ConsoleModifiers.Control, () => new KeyCommand(EndOfInput));
-        return editor;
-
-        static void Clear(LineEditorContext context)
+        Tty.RawMode raw = new();
+        Output.WriteEscapes(PasteOn);
+        try
         {
-            context.Buffer.Clear(0, context.Buffer.Length);
-            context.Buffer.Move(0);
+            while (true)
+            {
+                Edited edited = editor.Next();
+                (int columns, int rows) = Tty.Size;
+                Output.WriteEscapes(editor.Draw(columns, rows));
+                switch (edited)
+                {
+                    case Edited.Line:
+                        return editor.Text;
+                    case Edited.EndOfInput:
+                        return null;
+                    case Edited.Interrupt: // as if the terminal had seen the key
+                        Tty.Interrupt();
+                        cancellation.WaitHandle.WaitOne(TimeSpan.FromSeconds(1));
+                        cancellation.ThrowIfCancellationRequested();
+                        break;
+                    case Edited.Suspend:
+                        Output.WriteEscapes(PasteOff);
+                        raw.Dispose();
+                        Tty.Suspend();
+                        Thread.Sleep(100); // the signal may take a moment to stop us
+                        raw = new Tty.RawMode();
+                        Output.WriteEscapes(PasteOn + "\r\n");
+                        break;
+                    default:
+                        _read ??= Task.Run(() => _input.Read(_keys));
+                        int count = _read.WaitAsync(cancellation).GetAwaiter().GetResult();
+                        _read = null;
+                        if (count == 0)
+                            return null;
+                        if (!_keys.AsSpan(0, count).Contains((byte)3))
+                            _onKey?.Invoke();
+                        editor.Feed(_keys.AsSpan(0, count));
+                        break;
+                }
+            }
         }
-
-        static void EndOfInput(LineEditorContext context)
+        finally
         {
-            if (context.Buffer.Length == 0)
-                context.Submit(SubmitAction.Cancel);
+            (int columns, int rows) = Tty.Size;
+            Output.WriteEscapes(PasteOff + editor.Finish(columns, rows));
+            raw.Dispose();
         }
     }
 
-    public void Dispose() => _lines?.Dispose();
-
-    private sealed class KeyCommand(Action<LineEditorContext> execute) : LineEditorCommand
-    {
-        public override void Execute(LineEditorContext context) => execute(context);
-    }
-
-    private sealed class Keys(Action onKey) : IInputSource
-    {
-        public bool ByPassProcessing => false;
-
-        public bool IsKeyAvailable() => Console.KeyAvailable;
-
-        public ConsoleKeyInfo ReadKey()
-        {
-            onKey();
-            return Console.ReadKey(intercept: true);
-        }
-    }
+    public void Dispose() => _lines.Dispose();
 }

@@ -43,12 +43,11 @@ internal sealed class Repl(LineInput input, Interrupt interrupt, Conversation co
                 }
                 catch (OperationCanceledException) when (!interrupt.Leaves && input.IsTerminal)
                 {
-                    Notes.Write("\nCtrl-C again leaves, as do Ctrl-D and /exit");
+                    Notes.Write("Ctrl-C again leaves, as do Ctrl-D and /exit");
                     continue;
                 }
                 catch (OperationCanceledException)
                 {
-                    Notes.Write("");
                     return ExitCode.Interrupted;
                 }
                 interrupt.Reset();
@@ -69,18 +68,19 @@ internal sealed class Repl(LineInput input, Interrupt interrupt, Conversation co
         int tokens = Conversation.Encode(line).Length, left = Conversation.Left - tokens, context = files.Context;
         if (left <= 0 && !Conversation.DropsOldest)
         {
-            Notes.Write($"that takes {tokens} tokens and the next answer at least one, but {Conversation.Left} of {context} are left: "
-                + "not said. " + RoomAdvice);
+            Notes.Write($"that takes {Notes.Count(tokens, "token")} and the next answer at least one, but {Conversation.Left} of {context} "
+                + "are left: not said. " + RoomAdvice);
             return;
         }
         if (left < context / 8 && !Conversation.DropsOldest)
             Notes.Write($"only {left} of {context} tokens are left for the answer and what comes after it; /undo or /reset makes room");
 
         long started = Stopwatch.GetTimestamp();
+        AnswerText answer = new();
         try
         {
             foreach (string text in Conversation.Say(line, interrupt.Next()))
-                Output.Write(text);
+                answer.Write(text);
             Output.WriteLine();
         }
         catch (ContextFullException)
@@ -108,9 +108,9 @@ internal sealed class Repl(LineInput input, Interrupt interrupt, Conversation co
                 "/reset" => Begin(Conversation.System, "a new conversation"),
                 "/system" => Begin(argument, $"a new conversation with{(argument.Length > 0 ? " this" : "out a")} system prompt"),
                 "/undo" => Conversation.Undo() is { } user ? $"taken back: {user}" : "there is nothing to take back",
-                "/save" or "/load" when argument.Length == 0 => $"{words[0]} needs the name of a file",
+                "/save" or "/load" when argument.Length == 0 || argument.Contains('\0') => $"{words[0]} needs the name of a file",
                 "/save" => !files.Save(argument, Conversation) ? "there is nothing to save yet"
-                    : $"saved {Conversation.Sequence.Tokens.Length} tokens to {argument}",
+                    : $"saved {Notes.Count(Conversation.Sequence.Tokens.Length, "token")} to {argument}",
                 "/load" => Loaded(Conversation = files.Load(argument)),
                 "/params" => $"template {Conversation.Template.Name}, {parameters}"
                     + (Conversation.System.Length > 0 ? $"\nsystem prompt: {Conversation.System}" : ""),
@@ -134,8 +134,9 @@ internal sealed class Repl(LineInput input, Interrupt interrupt, Conversation co
     private string Statistics()
     {
         int answer = Conversation.AnswerTokens;
-        string last = answer > 0 ? $"; last answer {answer} tokens, {answer / _lastTime.TotalSeconds:F1} tok/s with its prompt" : "";
-        return $"{Conversation.Turns.Count} turns, {Conversation.Sequence.Tokens.Length} of {files.Context} tokens used, "
+        string last = answer == 0 ? ""
+            : $"; last answer {Notes.Count(answer, "token")}, {answer / _lastTime.TotalSeconds:F1} tok/s with its prompt";
+        return $"{Notes.Count(Conversation.Turns.Count, "turn")}, {Conversation.Sequence.Tokens.Length} of {files.Context} tokens used, "
             + $"{Conversation.Left} left{last}";
     }
 
@@ -143,7 +144,8 @@ internal sealed class Repl(LineInput input, Interrupt interrupt, Conversation co
     public static string Loaded(Conversation conversation)
     {
         string last = conversation.Turns.Count > 0 ? $"; last message: {conversation.Turns[^1].User}" : "";
-        return $"loaded {conversation.Turns.Count} turns, {conversation.Sequence.Tokens.Length} tokens, {conversation.Left} left, "
+        return $"loaded {Notes.Count(conversation.Turns.Count, "turn")}, "
+            + $"{Notes.Count(conversation.Sequence.Tokens.Length, "token")}, {conversation.Left} left, "
             + $"template {conversation.Template.Name}{last}";
     }
 }

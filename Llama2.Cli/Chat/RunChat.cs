@@ -15,8 +15,9 @@ internal sealed class RunChat(ITransformer transformer, Sequence sequence, IToke
     /// <param name="user">The first user prompt; null to ask for it.</param>
     public int Run(string? system, string? user)
     {
-        using StreamReader input = new(Console.OpenStandardInput());
+        using LineInput input = new(edits: false);
         sequence.IsEnd = token => token == tokenizer.Eos;
+        AnswerText text = new();
         system ??= Ask("Enter system prompt (optional): ");
         for (int[] end = []; ; end = [tokenizer.Eos]) // the EOS that ended an answer is fed with the next turn
         {
@@ -27,13 +28,13 @@ internal sealed class RunChat(ITransformer transformer, Sequence sequence, IToke
                 return cancellation.IsCancellationRequested ? ExitCode.Interrupted : ExitCode.Success;
             }
             string turn = string.IsNullOrEmpty(system) ? $"[INST] {user} [/INST]" : $"[INST] <<SYS>>\n{system}\n<</SYS>>\n\n{user} [/INST]";
-            Output.Write("Assistant: ");
-            Answer([.. end, .. tokenizer.Encode(turn)]);
+            text.Write("Assistant: ");
+            Answer([.. end, .. tokenizer.Encode(turn)], text);
             if (sequence.End == TextEnd.Cancelled)
                 return ExitCode.Interrupted;
             if (sequence.End != TextEnd.Model)
             {
-                Notes.Write($"the conversation ends here: {steps} tokens are used up");
+                Notes.Write($"the conversation ends here: {Notes.Count(steps, "token")} used up");
                 return ExitCode.Success;
             }
             system = user = null;
@@ -42,11 +43,18 @@ internal sealed class RunChat(ITransformer transformer, Sequence sequence, IToke
         string? Ask(string question)
         {
             Output.Write(question);
-            return cancellation.IsCancellationRequested ? null : input.ReadLine();
+            try
+            {
+                return input.Read(cancellation);
+            }
+            catch (OperationCanceledException)
+            {
+                return null;
+            }
         }
     }
 
-    private void Answer(int[] turn)
+    private void Answer(int[] turn, AnswerText answer)
     {
         int fed = Math.Min(turn.Length, steps - sequence.Tokens.Length);
         if (fed == 0)
@@ -60,7 +68,7 @@ internal sealed class RunChat(ITransformer transformer, Sequence sequence, IToke
         sequence.Text = new StoppableText(tokenizer, turn[^1], []);
         SkipCoins(fed - 1);
         foreach (string text in _batch.Run(sequence, cancellation))
-            Output.Write(text);
+            answer.Write(text);
         Output.WriteLine();
     }
 

@@ -70,7 +70,7 @@ internal static class BenchCommand
         using Interrupt interrupt = new();
         BenchRun run = new(options, line => Notes.Write("llama2: " + line.ReplaceLineEndings(" ")), interrupt.Token);
         BenchReport report = run.Run();
-        int width = Console.IsOutputRedirected ? int.MaxValue : Console.WindowWidth;
+        int width = Console.IsOutputRedirected ? int.MaxValue : Tty.Size.Columns;
         foreach ((string title, TextTable table) in BenchTable.Of(report))
             Output.Write($"**{title}**\n\n{string.Join('\n', table.Lines(width))}\n\n");
         (IReadOnlyList<string> changes, bool regressed) = old is null ? ([], false) : Comparison.Between(old, report, percent / 100);

@@ -43,7 +43,8 @@ internal sealed class ChatCommand(Command command)
                 Stops = stops,
                 MaxAnswer = result.GetValue(_answer) is > 0 and int max ? max : int.MaxValue,
                 DropsOldest = result.GetValue(_keep),
-                OnDrop = (turns, tokens) => Notes.Write($"context: {turns} oldest turns dropped, reading the other {tokens} tokens again"),
+                OnDrop = (turns, tokens) => Notes.Write(
+                    $"context: {Notes.Count(turns, "oldest turn")} dropped, reading the other {Notes.Count(tokens, "token")} again"),
             });
         Conversation conversation = load is null
             ? files.Begin(result.GetValue(_template)!, result.GetValue(_system) ?? "")
@@ -52,11 +53,13 @@ internal sealed class ChatCommand(Command command)
         if (load is not null)
         {
             sampler.RandomState = _sampler.GivenSeed(result) ?? sampler.RandomState;
+            RefuseOther(_template, result, conversation.Template.Name, load);
+            RefuseOther(_system, result, conversation.System, load);
             Notes.Write(Repl.Loaded(conversation));
         }
 
         using Interrupt interrupt = new(pressesToLeave: 2);
-        using LineInput input = new(onKey: interrupt.Reset);
+        using LineInput input = new(edits: true, onKey: interrupt.Reset);
         if (input.IsTerminal && !_model.IsSilent(result))
             Notes.Write("/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves");
         string[] parameters = [$"temperature {sampler.Temperature}", $"top-p {sampler.TopP}", .. _sampling.Given(result)];
@@ -66,6 +69,11 @@ internal sealed class ChatCommand(Command command)
             files.Save(save, repl.Conversation);
         return exitCode;
     }
+
+    /// <summary>Refuses an option that says something else than the conversation it would have to change.</summary>
+    private static void RefuseOther(Option option, ParseResult result, string saved, string path) =>
+        UsageException.ThrowIf(result.IsGiven(option) && result.GetResult(option)!.Tokens[^1].Value != saved,
+            $"{option.Name}: {path} holds a conversation with {(saved.Length > 0 ? $"'{saved}'" : "none")}, which cannot be changed");
 
     private Sequence NewSequence(ParseResult result, LoadedModel model, SavedSession? saved) =>
         new(model.Config, _sampler.Create(result, model, saved), saved?.Cache, saved?.Tokens)

@@ -54,18 +54,18 @@ internal static class PullCommand
         }
         try
         {
-            await ProgressBar.RunAsync(Printable.Of(file.Name), async bar =>
+            await ProgressBar.RunAsync(Visible.Of(file.Name), async bar =>
             {
                 Download download = new(http, file, path)
                 {
                     OnProgress = bar.Report,
-                    OnRetry = line => bar.Note(Printable.Of(line)),
+                    OnRetry = line => bar.Note(Visible.Of(line)),
                     Check = part => CheckContents(part, file),
                     MaxLength = maxLength,
                 };
                 await download.RunAsync(cancellation);
                 string checksum = download.IsVerified ? "checksum verified" : "no checksum is known";
-                bar.Note(Printable.Of($"{path}: {new FileInfo(path).Length} bytes, {checksum}"));
+                bar.Note(Visible.Of($"{path}: {new FileInfo(path).Length} bytes, {checksum}"));
             });
         }
         catch (OperationCanceledException)

@@ -78,7 +78,7 @@ internal static class QuantizeCommand
         UsageException.ThrowIf(AtomicFile.IsSame(checkpoint.Path, path), $"{path} is the input; name another file");
         using Interrupt interrupt = new();
         RefuseNotFinite(checkpoint, interrupt.Token);
-        ProgressBar.RunAsync(Printable.Of(Path.GetFileName(path)), bar => Task.Run(() => AtomicFile.Write(path, stream =>
+        ProgressBar.RunAsync(Visible.Of(Path.GetFileName(path)), bar => Task.Run(() => AtomicFile.Write(path, stream =>
         {
             Reporter reporter = new(bar, header.FileLength, interrupt.Token);
             CheckpointWriter.Write(stream, header, checkpoint.Weights, checkpoint.RopeTables(), reporter);
@@ -90,14 +90,14 @@ internal static class QuantizeCommand
         Output.WriteLine(Describe(checkpoint));
         Output.WriteLine(Describe(written));
         if (tokenizer is not null)
-            Output.WriteLine(Printable.Of($"{tokenizer}: its tokenizer"));
+            Output.WriteLine(Visible.Of($"{tokenizer}: its tokenizer"));
         Output.WriteLine($"largest error: {error:G3}{(error == 0 ? "" : $" in {tensor}")}");
         (int agreeing, int steps) = GreedyAgreement(checkpoint, written, interrupt.Token);
         Output.WriteLine($"greedy agreement: {agreeing} of {steps} tokens of the story the original tells without a prompt");
         return ExitCode.Success;
     }
 
-    private static string Describe(Checkpoint checkpoint) => Printable.Of(
+    private static string Describe(Checkpoint checkpoint) => Visible.Of(
         $"{checkpoint.Path}: {checkpoint.Length:N0} bytes, v{checkpoint.Header.Version}, {checkpoint.Weights.Classifier.Describe()}");
 
     /// <summary>Refuses a model with a NaN or an infinity, which would cost its group all other numbers.</summary>

@@ -128,7 +128,7 @@ internal sealed class Download(HttpClient http, RemoteFile file, string path)
 
     private async Task FillAsync(FileStream part, CancellationToken cancellation)
     {
-        long max = part.Length;
+        long most = part.Length;
         for (int failures = 0; ;)
         {
             try

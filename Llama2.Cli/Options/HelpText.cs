@@ -5,10 +5,10 @@ using Llama2.Cli.Terminal;
 
 namespace Llama2.Cli.Options;
 
-/// <summary>--help in 80 columns, with examples. System.CommandLine's own takes longer to print.</summary>
+/// <summary>--help as wide as the terminal, with examples. System.CommandLine's own takes longer to print.</summary>
 internal static class HelpText
 {
-    private const int Width = 80, Column = 26;
+    private const int Column = 26, NarrowColumn = 6; // of descriptions; in a narrow terminal they are below the names
 
     /// <summary>Examples of each command; those of the root command under "".</summary>
     internal static readonly Dictionary<string, string[]> Examples = new()
@@ -32,30 +32,65 @@ internal static class HelpText
             "llama2 completion fish > ~/.config/fish/completions/llama2.fish"],
     };
 
-    /// <summary>The help of a command.</summary>
-    internal static string For(Command command)
+    /// <summary>The help of a command: in a terminal's columns, if they are not too many to read, and 80 otherwise.</summary>
+    internal static string For(Command command) => For(command, Output.IsTerminal ? Math.Min(Tty.Size.Columns, 100) : 80);
+
+    internal static string For(Command command, int width)
     {
+        int column = width < 60 ? NarrowColumn : Column;
         bool isRoot = !command.Parents.Any();
         StringBuilder text = new();
-        Paragraph(text, command.Description + ".", 0);
+        Paragraph(command.Description + ".", 0);
         string arguments = string.Concat(command.Arguments.Select(argument =>
             argument.Arity.MinimumNumberOfValues == 0 ? $" [{argument.Name}]" : $" <{argument.Name}>"));
-        text.Append($"\nUsage: llama2{(isRoot ? "" : " " + command.Name)}{arguments} [options]\n");
+        text.Append('\n');
+        Words($"Usage: llama2{(isRoot ? "" : " " + command.Name)}{arguments} [options]", 0, 7, "");
         if (command.Subcommands.Count > 0)
             text.Append("       llama2 <command> --help\n\nCommands:\n");
         foreach (Command sub in command.Subcommands)
-            Entry(text, sub.Name, sub.Description);
+            Entry(sub.Name, sub.Description);
         if (command.Arguments.Count > 0)
             text.Append("\nArguments:\n");
         foreach (Argument argument in command.Arguments)
-            Entry(text, argument.Name, argument.Description);
+            Entry(argument.Name, argument.Description);
         text.Append("\nOptions:\n");
         foreach (Option option in command.Options.Where(option => option.Name != "--help"))
-            Entry(text, Names(option), option.Description + Default(option));
-        Entry(text, "-h, --help", "this help");
+            Entry(Names(option), option.Description + Default(option));
+        Entry("-h, --help", "this help");
         if (Examples.TryGetValue(isRoot ? "" : command.Name, out string[]? examples))
-            text.Append("\nExamples:\n").AppendJoin("", examples.Select(example => $"  {example}\n"));
+            text.Append("\nExamples:\n");
+        foreach (string example in examples ?? [])
+        {
+            text.Append("  ");
+            Words(example, 2, NarrowColumn, " \\"); // a shell takes it as one line still
+        }
         return text.ToString();
+
+        void Entry(string name, string? description)
+        {
+            bool fits = name.Length + 4 <= column; // beside its description
+            text.Append($"  {name}").Append(fits ? "" : "\n").Append(' ', fits ? column - 2 - name.Length : column);
+            Paragraph(description ?? "", column);
+        }
+
+        void Paragraph(string words, int indent) => Words(words, indent, indent, "");
+
+        void Words(string words, int used, int indent, string atBreak)
+        {
+            bool isFirst = true; // in its line
+            foreach (string word in words.Split(' '))
+            {
+                if (!isFirst && used + 1 + word.Length + atBreak.Length > width)
+                {
+                    text.Append(atBreak).Append('\n').Append(' ', indent);
+                    (used, isFirst) = (indent, true);
+                }
+                text.Append(isFirst ? "" : " ").Append(word);
+                used += (isFirst ? 0 : 1) + word.Length;
+                isFirst = false;
+            }
+            text.Append('\n');
+        }
     }
 
     /// <summary>"-t, --temperature float"; other spellings, which are for the habits of other programs, are left out.</summary>
@@ -71,30 +106,6 @@ internal static class HelpText
         bool isSaid = option.Description?.Contains("default", StringComparison.Ordinal) == true;
         bool hasOne = option.HasDefaultValue && option.ValueType != typeof(bool) && option.Arity.MaximumNumberOfValues == 1;
         return hasOne && !isSaid && option.GetDefaultValue()?.ToString() is { Length: > 0 } value ? $" [{value}]" : "";
-    }
-
-    private static void Entry(StringBuilder text, string name, string? description)
-    {
-        bool fits = name.Length + 4 <= Column; // beside its description
-        text.Append($"  {name}").Append(fits ? "" : "\n").Append(' ', fits ? Column - 2 - name.Length : Column);
-        Paragraph(text, description ?? "", Column);
-    }
-
-    private static void Paragraph(StringBuilder text, string words, int indent)
-    {
-        int column = indent;
-        foreach (string word in words.Split(' '))
-        {
-            if (column > indent)
-            {
-                bool fits = column + 1 + word.Length <= Width;
-                text.Append(fits ? " " : "\n").Append(' ', fits ? 0 : indent);
-                column = fits ? column + 1 : indent;
-            }
-            text.Append(word);
-            column += word.Length;
-        }
-        text.Append('\n');
     }
 }
 

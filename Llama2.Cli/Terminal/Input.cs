@@ -5,7 +5,7 @@ internal static class Input
 {
     /// <summary>Opens a file. A named pipe waits for its writer, until it is cancelled.</summary>
     public static Stream Open(string path, CancellationToken cancellation) => path == "-"
-        ? StandardStreams.OpenInput() ?? Stream.Null
+        ? Tty.OpenInput()
         : Wait(Task.Run(() => File.OpenRead(path), CancellationToken.None), cancellation);
 
     /// <summary>All bytes of a file, less the newline at its end.</summary>

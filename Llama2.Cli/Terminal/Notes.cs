@@ -5,16 +5,28 @@ namespace Llama2.Cli.Terminal;
 /// <summary>Lines for the user on stderr. They are best effort: text goes to stdout even if stderr cannot be written.</summary>
 internal static class Notes
 {
-    private static readonly Stream? Stream = StandardStreams.OpenError();
+    public static readonly TextWriter Writer = TextWriter.Synchronized(
+        new StreamWriter(Tty.OpenError() ?? Stream.Null, new UTF8Encoding(encoderShouldEmitUTF8Identifier: false)) { AutoFlush = true });
 
+    private static readonly bool IsTerminal = !Console.IsErrorRedirected;
+    private static readonly Lazy<bool> GoWhereOutputGoes = new(() => OperatingSystem.IsLinux()
+        ? new FileInfo("/proc/self/fd/1").LinkTarget is { } target && target == new FileInfo("/proc/self/fd/2").LinkTarget
+        : IsTerminal && Output.IsTerminal);
+
+    /// <summary>Writes a line of its own, even if the text on stdout has not ended its line.</summary>
     public static void Write(string line)
     {
+        bool sticks = Output.IsMidLine && GoWhereOutputGoes.Value;
         try
         {
-            Stream?.Write(Encoding.UTF8.GetBytes(Printable.Of(line) + "\n"));
+            Writer.WriteLine((sticks ? Environment.NewLine : "") + Visible.Of(line));
         }
         catch (Exception e) when (OutputException.IsOfDisk(e))
         {
         }
+        Output.IsMidLine &= !sticks;
     }
+
+    /// <summary>"1 token", "2 tokens".</summary>
+    public static string Count(int count, string noun) => count == 1 ? $"1 {noun}" : $"{count} {noun}s";
 }

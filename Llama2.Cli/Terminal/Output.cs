@@ -7,15 +7,32 @@ internal static class Output
 {
     private const int BrokenPipe = 32; // EPIPE
 
-    private static readonly Stream? Stream = StandardStreams.OpenOutput();
+    private static readonly Stream? Stream = Tty.OpenOutput();
 
-    public static void Write(string text) => Write(Encoding.UTF8.GetBytes(text));
+    public static bool IsTerminal { get; } = !Console.IsOutputRedirected;
+
+    public static bool IsMidLine { get; set; } // so that a note on the same terminal would stick to the text
+
+    /// <summary>Writes text as it is to a file or pipe, and with its control characters shown to a terminal.</summary>
+    /// <exception cref="ReaderGoneException">Nobody reads any more.</exception>
+    /// <exception cref="OutputException">It cannot be written.</exception>
+    public static void Write(string text) => WriteEscapes(IsTerminal ? Visible.Of(text) : text);
 
     public static void WriteLine(string text = "") => Write(text + "\n");
 
-    /// <exception cref="ReaderGoneException">Nobody reads any more.</exception>
-    /// <exception cref="OutputException">It cannot be written.</exception>
+    /// <summary>Writes bytes, which need not be UTF-8 of their own, likewise.</summary>
     public static void Write(ReadOnlySpan<byte> utf8)
+    {
+        if (IsTerminal)
+            Write(Encoding.UTF8.GetString(utf8));
+        else
+            WriteBytes(utf8);
+    }
+
+    /// <summary>Writes our own text, in which there may be escape sequences for the terminal.</summary>
+    public static void WriteEscapes(string text) => WriteBytes(Encoding.UTF8.GetBytes(text));
+
+    private static void WriteBytes(ReadOnlySpan<byte> utf8)
     {
         if (utf8.IsEmpty)
             return;
@@ -31,6 +48,7 @@ internal static class Output
         {
             throw new OutputException("stdout", e);
         }
+        IsMidLine = utf8[^1] != (byte)'\n';
     }
 }
 

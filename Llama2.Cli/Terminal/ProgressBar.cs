@@ -21,7 +21,7 @@ internal sealed class ProgressBar(IAnsiConsole? console = null, ProgressTask? ta
         if (console is null)
             Notes.Write(line);
         else
-            console.WriteLine(line);
+            console.WriteLine(Visible.Of(line));
     }
 
     /// <summary>Works under a bar with title, bytes, rate and time left.</summary>
@@ -29,11 +29,24 @@ internal sealed class ProgressBar(IAnsiConsole? console = null, ProgressTask? ta
     {
         if (Console.IsErrorRedirected)
             return work(new ProgressBar());
-        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
+        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new Stderr() });
         ProgressColumn[] columns = [
             new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new DownloadedColumn(),
             new TransferSpeedColumn(), new RemainingTimeColumn()];
         return console.Progress().Columns(columns)
-            .StartAsync(context => work(new ProgressBar(console, context.AddTask(Markup.Escape(title)))));
+            .StartAsync(context => work(new ProgressBar(console, context.AddTask(Markup.Escape(Visible.Of(title))))));
+    }
+
+    /// <summary>stderr without System.Console, which would change the terminal.</summary>
+    private sealed class Stderr : IAnsiConsoleOutput
+    {
+        public TextWriter Writer => Notes.Writer;
+        public bool IsTerminal => true;
+        public int Width => Tty.Size.Columns;
+        public int Height => Tty.Size.Rows;
+
+        public void SetEncoding(System.Text.Encoding encoding)
+        {
+        }
     }
 }

@@ -39,7 +39,7 @@ public sealed class ChatTests : IDisposable
         string first = Say(Plain, "Tom had a dog.").Out, second = Say(Plain, "Tom had a dog.", "The dog ran.").Out[first.Length..];
         Assert.Equal(first + second + whole.Out[first.Length..], saved.Out);
         Assert.Contains("saved ", saved.Err, StringComparison.Ordinal);
-        Assert.Contains("loaded 1 turns", saved.Err, StringComparison.Ordinal);
+        Assert.Contains("loaded 1 turn,", saved.Err, StringComparison.Ordinal);
 
         string[] persist = ["chat", "--template", "plain", "-t", "0.8", "-n", "25", "--silent", "--persist-session", At("p")];
         string parts = Say([.. persist, "-s", "7"], "Tom had a dog.").Out + Say(persist, "The dog ran.").Out + Say(persist, "Then").Out;
@@ -75,8 +75,8 @@ public sealed class ChatTests : IDisposable
         Assert.Equal(0, run.ExitCode);
         Assert.Equal(Say(Plain, "Tom had a dog.").Out, run.Out);
         string[] said = run.Err.TrimEnd().Split('\n');
-        string[] expected = [$"{At("none")}: file: ", $"{At("text")}: magic: ", $"{At("generated")}: notes: ",
-            $"{At("none/s")}: cannot be written: ", "1 turns, "];
+        string[] expected = [$"{At("none")}: file: ", $"{At("text")}: file: ", $"{At("generated")}: notes: ",
+            $"{At("none/s")}: cannot be written: ", "1 turn, "];
         Assert.Equal(expected.Length, said.Length);
         Assert.All(expected.Zip(said), pair => Assert.StartsWith(pair.First, pair.Second, StringComparison.Ordinal));
 
@@ -97,7 +97,7 @@ public sealed class ChatTests : IDisposable
 
         run = Say([.. longer, "--keep"], "One", "Two", "Three", "Four", "Five", "/stats");
         said = run.Err.TrimEnd().Split('\n');
-        Assert.Matches(@"^context: 1 oldest turns dropped, reading the other \d+ tokens again$", said[0]);
+        Assert.Matches(@"^context: 1 oldest turn dropped, reading the other \d+ tokens again$", said[0]);
         Assert.Matches("^3 turns, ", said[^1]);
     }
 
@@ -117,7 +117,7 @@ public sealed class ChatTests : IDisposable
         process.StandardOutput.ReadToEnd();
         Assert.Equal(130, BuiltProgram.ExitCodeOf(process, setup));
         BuiltProgram loaded = Say(["chat", model, "--load-session", At("s"), "--silent"], "/stats");
-        Match stats = Regex.Match(loaded.Err, $@"(?m)^1 turns, (\d+) of {EndlessModel.Context} tokens used");
+        Match stats = Regex.Match(loaded.Err, $@"(?m)^1 turn, (\d+) of {EndlessModel.Context} tokens used");
         Assert.True(stats.Success, loaded.Err);
         // it did not go on to the end
         Assert.InRange(int.Parse(stats.Groups[1].Value, CultureInfo.InvariantCulture), 20, EndlessModel.Context - 1);
@@ -136,12 +136,131 @@ public sealed class ChatTests : IDisposable
         Assert.Equal(130, BuiltProgram.ExitCodeOf(process, setup));
     }
 
+    [Fact]
+    public void A_message_that_never_fits_is_an_error_for_it_alone()
+    {
+        string[] keep = [.. Plain, "--keep"];
+        string tooLong = string.Concat(Enumerable.Repeat("word ", 600));
+        BuiltProgram run = Say(keep, tooLong, "Tom had a dog.", tooLong, "/stats");
+        Assert.Equal(0, run.ExitCode);
+        Assert.Equal(Say(keep, "Tom had a dog.").Out, run.Out);
+        string[] said = run.Err.TrimEnd().Split('\n');
+        Assert.Equal(3, said.Length);
+        Assert.All(said[..2], line => Assert.StartsWith("that does not fit into the context", line, StringComparison.Ordinal));
+        Assert.StartsWith("1 turn, ", said[2], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_note_has_a_line_of_its_own_even_in_the_middle_of_an_answer()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "a shell joins stdout and stderr, which /proc shows");
+        string[] longer = ["chat", "--keep", "--template", "plain", "-t", "0.8", "-s", "7", "-n", "300", "--ignore-eos", "--silent"];
+        BuiltProgram.Setup setup = new() { Under = ["bash", "-c", "exec \"$@\" 2>&1", "bash"], Input = "One\nTwo\n" };
+        BuiltProgram run = BuiltProgram.Run(setup, longer);
+        Assert.Matches(@"[^\n]\ncontext: 1 oldest turn dropped, reading the other \d+ tokens? again\n", run.Out);
+        string separate = Say(longer, "One", "Two").Out;
+        string joined = Regex.Replace(run.Out, @"\n?(context: |only |the context is full)[^\n]*\n", "");
+        Assert.Equal(separate.ReplaceLineEndings(""), joined.ReplaceLineEndings(""));
+    }
+
+    [Theory]
+    [InlineData(0, "token", "0 tokens")]
+    [InlineData(1, "token", "1 token")]
+    [InlineData(1, "oldest turn", "1 oldest turn")]
+    [InlineData(2, "turn", "2 turns")]
+    public void One_is_no_plural(int count, string noun, string text) => Assert.Equal(text, Llama2.Cli.Terminal.Notes.Count(count, noun));
+
+    [Fact]
+    public void An_option_that_a_loaded_conversation_would_overrule_is_refused()
+    {
+        string[] begin = ["chat", "-t", "0", "-n", "5", "--silent", "--persist-session", At("s")];
+        BuiltProgram first = Say([.. begin, "--template", "plain", "--system", "Be kind."], "Tom");
+        Assert.Equal((0, ""), (first.ExitCode, first.Err));
+        byte[] saved = File.ReadAllBytes(At("s"));
+        foreach (string[] other in (string[][])[["--template", "llama2"], ["--system", "Be short."], ["-y", ""]])
+        {
+            BuiltProgram run = Say([.. begin, .. other], "Tom");
+            Assert.Equal((1, ""), (run.ExitCode, run.Out));
+            Assert.StartsWith($"llama2: {other[0].Replace("-y", "--system")}: {At("s")} holds a conversation with ", run.Err,
+                StringComparison.Ordinal);
+            Assert.Equal(saved, File.ReadAllBytes(At("s")));
+        }
+        Assert.Equal(0, Say([.. begin, "--template", "plain", "--system", "Be kind."], "Tom").ExitCode);
+        Assert.Equal(0, Say(begin, "Tom").ExitCode);
+    }
+
+    [Theory]
+    [InlineData("a\0b")]
+    [InlineData("\0")]
+    [InlineData(".")]
+    [InlineData("/")]
+    [InlineData("/dev/full")]
+    [InlineData("/proc/self/nosuch/x")]
+    [InlineData("LONG")]
+    public void A_name_that_cannot_be_is_one_line_and_the_conversation_stays(string name)
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "names of Linux's file system");
+        name = name.Replace("LONG", new string('x', 5000), StringComparison.Ordinal);
+        BuiltProgram run = Say(Plain, "Tom had a dog.", $"/save {name}", "/stats", $"/load {name}", "/stats");
+        Assert.Equal(0, run.ExitCode);
+        Assert.Equal(Say(Plain, "Tom had a dog.").Out, run.Out);
+        string[] said = run.Err.TrimEnd().Split('\n');
+        Assert.Equal(4, said.Length);
+        Assert.All([said[1], said[3]], line => Assert.StartsWith("1 turn, ", line, StringComparison.Ordinal));
+        Assert.All(said, line => Assert.DoesNotContain("Parameter", line, StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData("chat")]
+    [InlineData("chat --save-session s")]
+    [InlineData("-m chat")]
+    public void Without_stdin_there_is_no_input(string args)
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "what is inherited is seen by a flag of Linux's files");
+        BuiltProgram.Setup setup = new() { Under = ["bash", "-c", "exec \"$@\" <&-", "bash"], WorkingDirectory = _folder };
+        Assert.Equal((0, ""), (BuiltProgram.Run(setup, [.. args.Split(' '), "--silent"]) is var run ? run.ExitCode : 0, run.Err));
+        setup = new() { Under = ["bash", "-c", "exec \"$@\" </dev/null", "bash"], WorkingDirectory = _folder };
+        Assert.Equal(run.Out, BuiltProgram.Run(setup, [.. args.Split(' '), "--silent"]).Out);
+    }
+
+    [Theory]
+    [InlineData("INT", "chat", "/stats", "0 turns")]
+    [InlineData("TERM", "chat", "/stats", "0 turns")]
+    [InlineData("INT", "-m chat", "", "User: ")]
+    [InlineData("TERM", "-m chat", "", "User: ")]
+    public void A_signal_ends_the_wait_for_a_line(string signal, string args, string line, string shown)
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "sends signals");
+        BuiltProgram.Setup setup = new() { Under = ["bash", "-c", "exec \"$@\" 2>&1", "bash"] };
+        using Process process = BuiltProgram.Start(setup, args.Split(' '));
+        process.StandardInput.WriteLine(line);
+        process.StandardInput.Flush();
+        string seen = "";
+        while (!seen.Contains(shown, StringComparison.Ordinal))
+            seen += (char)process.StandardOutput.Read();
+        Process.Start("kill", [$"-{signal}", $"{process.Id}"]).WaitForExit();
+        Assert.InRange(BuiltProgram.ExitCodeOf(process, setup), 130, 143);
+    }
+
+    [Theory]
+    [InlineData("Tom had a cat\u0017dog.\n", "Tom had a dog.")]
+    [InlineData("Tom had 🙂\u007fa dog.\r", "Tom had a dog.")]
+    [InlineData("\u001b[200~Tom had\ra dog.\r\u001b[201~\r", "Tom had", "a dog.")]
+    [InlineData("Tom had a 日本\u007f\u007fdog.\r", "Tom had a dog.")]
+    public void Keys_in_a_terminal_edit_one_message(string keys, params string[] lines)
+    {
+        using PseudoTerminal terminal = new("llama2 chat -n 5 -t 0 --silent");
+        int code = terminal.At("> ", keys).At("\n", "").At("> ", "/undo\r").At("taken back: " + lines[0], "").At("> ", "\u0004").End();
+        Assert.Equal(0, code);
+        Assert.Contains("taken back: " + string.Join("\r\n", lines), terminal.Screen, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData(1, "--template", "gpt")]
     [InlineData(1, "--keep", "maybe", "x")]
     [InlineData(2, "--load-session", "/nowhere/session")]
     [InlineData(2, "--save-session", "/nowhere/session")]
-    [InlineData(2, "nosuchmodel")]
+    [InlineData(1, "nosuchmodel")]
     public void Bad_usage_is_1_and_a_bad_file_2(int exitCode, params string[] args)
     {
         BuiltProgram run = Say(["chat", "--silent", .. args], "Hi");

@@ -116,12 +116,12 @@ public sealed class FilesPullTests : IDisposable
         using FaultyServer server = new(_ => new Reply(Model));
         BuiltProgram run = Pull(server.Address + "/%1B%5D0;title%07%C2%9B2J.bin");
         Assert.Equal(0, run.ExitCode);
-        Assert.StartsWith(@"weights/\x1b]0;title\x07\x9b2J.bin: ", run.Err, StringComparison.Ordinal);
+        Assert.StartsWith(@"weights/^[]0;title^G\x9b2J.bin: ", run.Err, StringComparison.Ordinal);
 
         run = Pull(server.Address + "/%1B%5D0;title%07%C2%9B2J.bin");
-        Assert.StartsWith(@"llama2: weights/\x1b]0;title\x07\x9b2J.bin is there", run.Err, StringComparison.Ordinal);
+        Assert.StartsWith(@"llama2: weights/^[]0;title^G\x9b2J.bin is there", run.Err, StringComparison.Ordinal);
         run = BuiltProgram.Run("\u001b[2J.bin");
-        Assert.StartsWith(@"llama2: \x1b[2J.bin: ", run.Err, StringComparison.Ordinal);
+        Assert.StartsWith(@"llama2: ^[[2J.bin: ", run.Err, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -18,7 +18,7 @@ public sealed partial class HelpTests
     {
         BuiltProgram program = BuiltProgram.Run([.. name == "" ? Array.Empty<string>() : [name], "--help"]);
         Assert.Equal((0, ""), (program.ExitCode, program.Err));
-        Assert.Equal(HelpText.For(Find(name)), program.Out);
+        Assert.Equal(HelpText.For(Find(name), 80), program.Out);
         Assert.All(program.Out.Split('\n'), line => Assert.True(line.Length <= 80, line));
         Assert.All(Find(name).Options.Where(option => !option.Hidden), option =>
             Assert.Matches($"(?m)^  (-., )?{option.Name}( |$)", program.Out));
