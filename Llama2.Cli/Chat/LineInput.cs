@@ -11,7 +11,7 @@ internal sealed class LineInput : IDisposable
     private readonly Stream _input;
     private readonly LineEditor? _editor;
     private readonly Action? _onKey;
-    private readonly StreamReader _lines;
+    private readonly LineReader _lines;
     private readonly byte[] _keys = new byte[4096];
     private Task<int>? _read; // goes on if its wait was cancelled: a read of stdin cannot be
 
@@ -22,16 +22,20 @@ internal sealed class LineInput : IDisposable
         _input = Tty.OpenInput();
         _onKey = onKey;
         _editor = edits && Tty.CanEdit ? new LineEditor("> ") : null;
-        _lines = new StreamReader(_input, Encoding.UTF8);
+        _lines = new LineReader(_input);
     }
 
     public bool IsTerminal => _editor is not null; // if not, nobody can press Ctrl-C a second time
 
     /// <summary>The next line, or null where the input ends.</summary>
     /// <exception cref="OperationCanceledException">It was cancelled before the line ended.</exception>
-    public string? Read(CancellationToken cancellation) => _editor is null
-        ? Task.Run(_lines.ReadLine, CancellationToken.None).WaitAsync(cancellation).GetAwaiter().GetResult()
-        : Edit(_editor, cancellation);
+    public string? Read(CancellationToken cancellation) => _editor is not null ? Edit(_editor, cancellation)
+        : ReadBytes(cancellation) is { } line ? Encoding.UTF8.GetString(line).TrimStart('\uFEFF') // a byte order mark
+        : null;
+
+    /// <summary>The next line where lines are not edited, as the bytes that came.</summary>
+    /// <exception cref="OperationCanceledException">It was cancelled before the line ended.</exception>
+    public byte[]? ReadBytes(CancellationToken cancellation) => _lines.Read(cancellation);
 
     private string? Edit(LineEditor editor, CancellationToken cancellation)
     {

@@ -65,6 +65,11 @@ internal sealed class Repl(LineInput input, Interrupt interrupt, Conversation co
 
     private void Answer(string line)
     {
+        if (Conversation.LeastTokens(line) is var least && least >= files.Context)
+        {
+            Notes.Write($"that takes {Notes.Count(least, "token")} or more, but the context has {files.Context}: not said");
+            return;
+        }
         int tokens = Conversation.Encode(line).Length, left = Conversation.Left - tokens, context = files.Context;
         if (left <= 0 && !Conversation.DropsOldest)
         {

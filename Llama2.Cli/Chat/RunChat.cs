@@ -1,3 +1,5 @@
+using System.Text;
+using Llama2.Cli.Generate;
 using Llama2.Cli.Terminal;
 using Llama2.Simple;
 using Llama2.Simple.Generation;
@@ -11,11 +13,12 @@ internal sealed class RunChat(ITransformer transformer, Sequence sequence, IToke
     private readonly Batch _batch = new(transformer);
 
     /// <summary>Talks until the input ends, the context is full or Ctrl-C.</summary>
-    /// <param name="system">The system prompt; null to ask for it.</param>
-    /// <param name="user">The first user prompt; null to ask for it.</param>
-    public int Run(string? system, string? user)
+    /// <param name="systemPrompt">The system prompt; null to ask for it.</param>
+    /// <param name="firstPrompt">The first user prompt; null to ask for it.</param>
+    public int Run(string? systemPrompt, string? firstPrompt)
     {
         using LineInput input = new(edits: false);
+        byte[]? system = Bytes(systemPrompt), user = Bytes(firstPrompt); // which need not be UTF-8, as in run.c
         sequence.IsEnd = token => token == tokenizer.Eos;
         AnswerText text = new();
         system ??= Ask("Enter system prompt (optional): ");
@@ -27,9 +30,10 @@ internal sealed class RunChat(ITransformer transformer, Sequence sequence, IToke
                 Output.WriteLine();
                 return cancellation.IsCancellationRequested ? ExitCode.Interrupted : ExitCode.Success;
             }
-            string turn = string.IsNullOrEmpty(system) ? $"[INST] {user} [/INST]" : $"[INST] <<SYS>>\n{system}\n<</SYS>>\n\n{user} [/INST]";
+            byte[] systemPart = system is null or [] ? [] : [.. "<<SYS>>\n"u8, .. system, .. "\n<</SYS>>\n\n"u8];
+            byte[] turn = [.. "[INST] "u8, .. systemPart, .. user, .. " [/INST]"u8];
             text.Write("Assistant: ");
-            Answer([.. end, .. tokenizer.Encode(turn)], text);
+            Answer([.. end, .. PromptTokens.Of(tokenizer, turn, most: steps).Ids], text);
             if (sequence.End == TextEnd.Cancelled)
                 return ExitCode.Interrupted;
             if (sequence.End != TextEnd.Model)
@@ -40,12 +44,12 @@ internal sealed class RunChat(ITransformer transformer, Sequence sequence, IToke
             system = user = null;
         }
 
-        string? Ask(string question)
+        byte[]? Ask(string question)
         {
             Output.Write(question);
             try
             {
-                return input.Read(cancellation);
+                return input.ReadBytes(cancellation);
             }
             catch (OperationCanceledException)
             {
@@ -53,6 +57,8 @@ internal sealed class RunChat(ITransformer transformer, Sequence sequence, IToke
             }
         }
     }
+
+    private static byte[]? Bytes(string? text) => text is null ? null : Encoding.UTF8.GetBytes(text);
 
     private void Answer(int[] turn, AnswerText answer)
     {

@@ -80,11 +80,12 @@ internal sealed class GenerateCommand(Command command)
         UsageException.ThrowIf(persists && saved?.Notes.Length > 0, $"{load}: this is a conversation: llama2 chat goes on with it");
 
         // the tokens of the text so far, of which some are in a saved cache, and some were printed by an earlier run
-        int[] tokens = [.. goesOn ? saved!.Tokens : [], .. model.Tokenizer.Encode(prompt, bos: !goesOn)];
         int shown = goesOn ? saved!.Cache.Length : 0;
         if (shown == model.Config.SeqLen)
             throw new ContextFullException(shown);
         steps = Math.Min(model.Config.SeqLen, shown + steps);
+        PromptTokens added = PromptTokens.Of(model.Tokenizer, prompt, most: steps, bos: !goesOn);
+        int[] tokens = [.. goesOn ? saved!.Tokens : [], .. added.Ids];
         if (saved is not null)
         {
             int common = tokens.AsSpan().CommonPrefixLength(saved.Tokens); // the last token that is to be fed must be left over
@@ -96,7 +97,7 @@ internal sealed class GenerateCommand(Command command)
             Notes.Write($"session: {sequence.Fed} of {Speed.Tokens(tokens.Length)} from {load}");
         bool json = result.GetValue(_json);
         int logProbs = result.GetValue(_logProbs) ?? 0, sampled = 0;
-        Story story = new(sequence, model.Tokenizer, tokens, steps, _sampling.Stops(result), shown);
+        Story story = new(sequence, model.Tokenizer, added with { Ids = tokens }, steps, _sampling.Stops(result), shown);
         Speed speed = new(sequence);
         if (story.LeftOut is { } note && !_model.IsSilent(result))
             Notes.Write(note);

@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using System.Text.Unicode;
 using Llama2.Cli.Models;
 using Llama2.Cli.Terminal;
 using Llama2.Simple.Generation;
@@ -23,8 +24,8 @@ internal sealed class BatchRun(
     /// <returns>The exit code: a bad line is reported and skipped, and makes it 2.</returns>
     public int Run(string path)
     {
-        using StreamReader reader = new(Input.Open(path, cancellation), Encoding.UTF8);
-        using IEnumerator<Story> stories = Read(reader, path).GetEnumerator();
+        using LineReader lines = new(Input.Open(path, cancellation));
+        using IEnumerator<Story> stories = Read(lines, path).GetEnumerator();
         Batch batch = new(model.Transformer);
         List<Story> running = [];
         Queue<Story> unprinted = new(); // in order
@@ -47,10 +48,12 @@ internal sealed class BatchRun(
         return cancellation.IsCancellationRequested ? Interrupt.ExitCode : _bad ? ExitCode.BadFile : ExitCode.Success;
     }
 
-    private IEnumerable<Story> Read(StreamReader reader, string path)
+    private IEnumerable<Story> Read(LineReader lines, string path)
     {
-        for (int line = 1; Input.ReadLine(reader, cancellation) is { } json; line++)
+        for (int line = 1; lines.Read(cancellation) is { } json; line++)
         {
+            if (line == 1 && json.AsSpan().StartsWith(Encoding.UTF8.Preamble))
+                json = json[Encoding.UTF8.Preamble.Length..];
             if (json.Length == 0)
                 continue;
             if (Parse(json, out string? problem) is { } prompt)
@@ -66,8 +69,13 @@ internal sealed class BatchRun(
         }
     }
 
-    private static (string Text, ulong? Seed)? Parse(string json, out string? problem)
+    private static (string Text, ulong? Seed)? Parse(byte[] json, out string? problem)
     {
+        if (!Utf8.IsValid(json))
+        {
+            problem = "no JSON, which is UTF-8"; // to put U+FFFD in its place would be another prompt
+            return null;
+        }
         try
         {
             using JsonDocument document = JsonDocument.Parse(json);
@@ -97,6 +105,6 @@ internal sealed class BatchRun(
     {
         Sequence sequence = newSequence();
         sequence.Sampler.RandomState = seed ?? sequence.Sampler.RandomState;
-        return new Story(sequence, model.Tokenizer, model.Tokenizer.Encode(prompt), steps, stops, line: line);
+        return new Story(sequence, model.Tokenizer, PromptTokens.Of(model.Tokenizer, Encoding.UTF8.GetBytes(prompt), most: steps), steps, stops, line: line);
     }
 }

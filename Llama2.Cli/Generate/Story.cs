@@ -13,14 +13,18 @@ internal sealed class Story
     private readonly StringBuilder _text = new();
 
     /// <param name="sequence">A sequence that may have the first tokens in its cache.</param>
-    /// <param name="tokens">All tokens so far, BOS included.</param>
+    /// <param name="prompt">All tokens so far, BOS included, or more of them than steps.</param>
     /// <param name="steps">How many tokens to feed, a saved cache's included.</param>
     /// <param name="shown">Tokens that an earlier run has printed.</param>
-    public Story(Sequence sequence, ITokenizer tokenizer, int[] tokens, int steps, string[] stops, int shown = 0, int? line = null)
+    public Story(Sequence sequence, ITokenizer tokenizer, PromptTokens prompt, int steps, string[] stops, int shown = 0, int? line = null)
     {
         (Sequence, _line) = (sequence, line);
+        int[] tokens = prompt.Ids;
         if (tokens.Length > steps)
-            LeftOut = $"of {tokens.Length} tokens of the prompt, -n or the context leaves room for {steps}: the text ends there";
+        {
+            LeftOut = $"of {(prompt.IsAll ? "" : "more than ")}{tokens.Length} tokens of the prompt, -n or the context leaves room "
+                + $"for {steps}: the text ends there";
+        }
         _promptTokens = Math.Min(tokens.Length, steps) - sequence.Fed;
         sequence.Append(tokens.AsSpan(sequence.Fed, _promptTokens));
         sequence.MaxNewTokens = Math.Max(0, steps - tokens.Length + 1); // each step feeds one token; the last one samples one more

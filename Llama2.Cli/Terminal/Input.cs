@@ -18,10 +18,7 @@ internal static class Input
         return (text.EndsWith("\r\n"u8) ? text[..^2] : text.EndsWith("\n"u8) ? text[..^1] : text).ToArray();
     }
 
-    /// <summary>The next line, or null at the end.</summary>
-    public static string? ReadLine(StreamReader reader, CancellationToken cancellation) =>
-        Wait(reader.ReadLineAsync(CancellationToken.None).AsTask(), cancellation);
-
-    // A read of a pipe or of a terminal cannot be cancelled, but abandoned.
-    private static T Wait<T>(Task<T> work, CancellationToken cancellation) => work.WaitAsync(cancellation).GetAwaiter().GetResult();
+    /// <summary>Waits for what cannot be cancelled, as a read of a pipe or of a terminal, but abandoned.</summary>
+    /// <exception cref="OperationCanceledException">It was cancelled before.</exception>
+    public static T Wait<T>(Task<T> work, CancellationToken cancellation) => work.WaitAsync(cancellation).GetAwaiter().GetResult();
 }

@@ -16,6 +16,7 @@ public sealed class Conversation
     private readonly int _seqLen;
     private readonly ITokenizer _tokenizer;
     private readonly List<Turn> _turns;
+    private int _longestPiece; // in bytes; 0 until it is wanted
 
     /// <summary>A conversation, a new one or one to go on with.</summary>
     /// <param name="transformer">The model; it may serve other conversations in turn.</param>
@@ -45,6 +46,17 @@ public sealed class Conversation
     public TextEnd? End => Sequence.End;                 // why the last answer ended; null before the first one
     public int AnswerTokens => Sequence.Sampled - (End == TextEnd.Model ? 1 : 0);
 
+    /// <summary>A bound from below of <see cref="Encode(string)"/>'s tokens, without encoding: none is longer than the longest piece.</summary>
+    public int LeastTokens(string user)
+    {
+        if (_longestPiece == 0)
+        {
+            for (int id = 0; id < _tokenizer.VocabSize; id++)
+                _longestPiece = Math.Max(_longestPiece, _tokenizer.Piece(id).Length);
+        }
+        return user.Length / Math.Max(_longestPiece, 1); // a char is a byte or more
+    }
+
     /// <summary>The tokens that saying this would add before the answer.</summary>
     public int[] Encode(string user) => Encode(user, first: _turns.Count == 0);
 
@@ -57,6 +69,8 @@ public sealed class Conversation
     /// <exception cref="ContextFullException">There is no room for it and for one token of an answer; nothing was said.</exception>
     public IEnumerable<string> Say(string user, CancellationToken cancellation = default)
     {
+        if (LeastTokens(user) >= _seqLen)
+            throw new ContextFullException(_seqLen);
         int[] prompt = Encode(user);
         if (prompt.Length >= Left)
             prompt = DropOldest(keep: 0, user) ? Encode(user) : throw new ContextFullException(_seqLen);

@@ -251,6 +251,35 @@ public sealed class UsageTests : IDisposable
         Assert.SkipWhen(OperatingSystem.IsWindows(), "needs bash");
         BuiltProgram.Setup setup = new() { Under = ["bash", "-c", script, "bash"] };
         BuiltProgram run = BuiltProgram.Run(setup);
+    [Fact]
+    public void A_batch_line_that_is_not_UTF_8_is_refused_and_not_changed()
+    {
+        byte[] good = "{\"prompt\": \"T\u00fcm \ud83d\ude42\"}"u8.ToArray();
+        File.WriteAllBytes(At("batch"), [0xEF, 0xBB, 0xBF, .. good, .. "\r\n{\"prompt\": \"a"u8, 0xFF, .. "b\"}\n"u8,
+            .. "{\"prompt\": \"\\ud800\"}\n\n{\"prompt\": \""u8, 0xC3, .. "\"}\n"u8, .. good]);
+        BuiltProgram run = BuiltProgram.Run("--batch", At("batch"), "-n", "30", "-t", "0", "--silent");
+        Assert.Equal(2, run.ExitCode);
+        string[] errors = run.Err.TrimEnd('\n').Split('\n');
+        Assert.Equal($"llama2: {At("batch")}: line 2: no JSON, which is UTF-8", errors[0]);
+        Assert.StartsWith($"llama2: {At("batch")}: line 3: no JSON", errors[1], StringComparison.Ordinal);
+        Assert.Equal($"llama2: {At("batch")}: line 5: no JSON, which is UTF-8", errors[2]);
+        string[] texts = [.. run.Out.TrimEnd('\n').Split('\n').Select(line => JsonDocument.Parse(line).RootElement.GetProperty("text").GetString()!)];
+        File.WriteAllText(At("prompt"), "T\u00fcm \ud83d\ude42");
+        string alone = Text("--prompt-file", At("prompt"), "-n", "30", "-t", "0").TrimEnd('\n');
+        Assert.Equal([alone, alone], texts);
+    }
+
+    [Fact]
+    public void Bytes_typed_to_run_c_s_chat_are_tokens_as_tokenize_has_them()
+    {
+        Shell($"printf '\\377 Tom \\303\\n' | \"$@\" -m chat -y '' -t 0 -n 40 --logits '{At("logits")}' --silent >/dev/null 2>&1");
+        string ids = Shell("printf '[INST] \\377 Tom \\303 [/INST]' | \"$@\" tokenize -").Trim();
+        Assert.Contains(" 258 ", ids, StringComparison.Ordinal); // the byte 0xFF
+        Shell($"printf '[INST] \\377 Tom \\303 [/INST]' | \"$@\" --prompt-file - -t 0 -n 40 --logits '{At("alone")}' --silent >/dev/null 2>&1");
+        byte[] chat = File.ReadAllBytes(At("logits")), alone = File.ReadAllBytes(At("alone"));
+        Assert.Equal(alone[..(4 * 512 * 20)], chat[..(4 * 512 * 20)]);
+    }
+
         Assert.Equal((0, ""), (run.ExitCode, run.Err));
         return run.Out;
     }

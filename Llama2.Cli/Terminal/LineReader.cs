@@ -1,0 +1,35 @@
+namespace Llama2.Cli.Terminal;
+
+/// <summary>The lines of a stream as the bytes that came, without their ends.</summary>
+internal sealed class LineReader(Stream stream) : IDisposable
+{
+    private readonly byte[] _buffer = new byte[1 << 16];
+    private int _start, _end; // of what is in the buffer and in no line yet
+
+    /// <summary>The next line, or null at the end.</summary>
+    /// <exception cref="OperationCanceledException">It was cancelled before the line ended; no more can be read.</exception>
+    public byte[]? Read(CancellationToken cancellation)
+    {
+        using MemoryStream line = new();
+        int length;
+        while ((length = _buffer.AsSpan(_start, _end - _start).IndexOf((byte)'\n')) < 0)
+        {
+            line.Write(_buffer, _start, _end - _start);
+            _start = 0;
+            _end = Input.Wait(Task.Run(() => stream.Read(_buffer), CancellationToken.None), cancellation);
+            if (_end == 0)
+                return line.Length == 0 ? null : WithoutReturn(line);
+        }
+        line.Write(_buffer, _start, length);
+        _start += length + 1;
+        return WithoutReturn(line);
+    }
+
+    private static byte[] WithoutReturn(MemoryStream line)
+    {
+        ReadOnlySpan<byte> bytes = line.GetBuffer().AsSpan(0, (int)line.Length);
+        return (bytes is [.., (byte)'\r'] ? bytes[..^1] : bytes).ToArray();
+    }
+
+    public void Dispose() => stream.Dispose();
+}
