@@ -34,7 +34,7 @@ internal static class CompletionCommand
     public static void AddTo(Command command)
     {
         Argument<string> shell = command.AddArgument<string>("shell", "bash, zsh or fish");
-        shell.AcceptOnlyFromAmong([.. Scripts.Keys]);
+        shell.AcceptOnlyFrom([.. Scripts.Keys]);
         command.SetAction(result =>
         {
             Output.WriteLine(Scripts[result.GetRequiredValue(shell)].ReplaceLineEndings("\n"));

@@ -25,7 +25,7 @@ internal static class QuantizeCommand
             "--version", "0|1|2", "format: 0 or 1 hold f32, 2 holds q8_0; default: 0 for f32");
         Option<int?> group = command.AddOption<int?>("--group", "int",
             $"weights that share a scale; default: the largest up to {WeightQuantizer.MaxGroupSize} that divides dim and hidden_dim");
-        type.AcceptOnlyFromAmong("q8_0", "f32");
+        type.AcceptOnlyFrom("q8_0", "f32");
         command.SetAction(result =>
         {
             using Checkpoint checkpoint = Checkpoint.Open(ModelFiles.FindCheckpoint(result.GetRequiredValue(input)));

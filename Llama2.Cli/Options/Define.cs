@@ -49,11 +49,20 @@ internal static class Define
     public static void AcceptOnlyFrom<T>(this Option<T> option, params string[] values)
     {
         option.CompletionSources.Add(values);
-        option.Validators.Add(result =>
-        {
-            if (result.Tokens is [.., { Value: var value }] && !values.Contains(value))
-                result.AddError($"{result.IdentifierToken?.Value}: {value} is not {string.Join(" or ", values)}");
-        });
+        option.Validators.Add(result => RefuseOther(result, $"{result.IdentifierToken?.Value}", result.Tokens, values));
+    }
+
+    /// <summary>The same for an argument.</summary>
+    public static void AcceptOnlyFrom<T>(this Argument<T> argument, params string[] values)
+    {
+        argument.CompletionSources.Add(values);
+        argument.Validators.Add(result => RefuseOther(result, argument.Name, result.Tokens, [.. values, ""])); // "" is refused already
+    }
+
+    private static void RefuseOther(SymbolResult result, string name, IReadOnlyList<Token> tokens, string[] values)
+    {
+        if (tokens is [.., { Value: var value }] && !values.Contains(value))
+            result.AddError($"{name}: {value} is not {string.Join(" or ", values.Where(value => value != ""))}");
     }
 
     private static void RefuseEmpty(SymbolResult result, string name, IReadOnlyList<Token> tokens)

@@ -41,6 +41,11 @@ public sealed class UsageTests : IDisposable
     [InlineData("--tolerance: ten is not a number", "bench", "--tolerance", "ten")]
     [InlineData("-m: talk is not generate or chat", "-m", "talk")]
     [InlineData("--quantize: q4 is not q8_0", "--quantize", "q4")]
+    [InlineData("--impl:  is not fast or simple", "--impl", "")]
+    [InlineData("--template: gpt is not llama2 or plain or alpaca or chatml or vicuna", "chat", "--template", "gpt")]
+    [InlineData("--type: q4 is not q8_0 or f32", "quantize", "in.bin", "out.bin", "--type", "q4")]
+    [InlineData("shell: powershell is not bash or zsh or fish", "completion", "powershell")]
+    [InlineData("shell: expected a name, found an empty one", "completion", "")]
     [InlineData("--threads: expected 1 to 1024, found 0", "--threads", "0")]
     public void A_bad_value_is_named_in_the_user_s_words(string message, params string[] args) =>
         Assert.Equal(message + " (llama2 --help lists the options)", Error(1, args));
@@ -246,11 +251,6 @@ public sealed class UsageTests : IDisposable
         Assert.Equal(before, File.ReadAllBytes(At("c")));
     }
 
-    private static string Shell(string script)
-    {
-        Assert.SkipWhen(OperatingSystem.IsWindows(), "needs bash");
-        BuiltProgram.Setup setup = new() { Under = ["bash", "-c", script, "bash"] };
-        BuiltProgram run = BuiltProgram.Run(setup);
     [Fact]
     public void A_batch_line_that_is_not_UTF_8_is_refused_and_not_changed()
     {
@@ -280,6 +280,11 @@ public sealed class UsageTests : IDisposable
         Assert.Equal(alone[..(4 * 512 * 20)], chat[..(4 * 512 * 20)]);
     }
 
+    private static string Shell(string script)
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "needs bash");
+        BuiltProgram.Setup setup = new() { Under = ["bash", "-c", script, "bash"] };
+        BuiltProgram run = BuiltProgram.Run(setup);
         Assert.Equal((0, ""), (run.ExitCode, run.Err));
         return run.Out;
     }
