@@ -1,3 +1,5 @@
+using System.Numerics;
+
 namespace Llama2.Fast;
 
 /// <summary>Quantises float32 weights at load, with <see cref="Quantization.QuantizeWeights"/>'s and so export.py's bytes.</summary>
@@ -16,6 +18,7 @@ public static class WeightQuantizer
     /// <param name="groupSize">Elements that share a scale; a divisor of the elements of every matrix.</param>
     /// <param name="threads">Threads to work with, or 0 for one on each physical core.</param>
     /// <exception cref="ArgumentException">The group size does not divide a matrix, or a matrix is not float32.</exception>
+    /// <exception cref="NotFiniteNumberException">A matrix holds a NaN or an infinity, which would be lost, or lose others.</exception>
     public static Weights Quantize(Weights weights, int groupSize, int threads = 0)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(groupSize, 1);
@@ -36,6 +39,21 @@ public static class WeightQuantizer
         return new Q8GroupsTensor(tensor.Rows, tensor.Columns, groupSize, values, scales);
     }
 
+    private static bool AreFinite(ReadOnlySpan<float> floats)
+    {
+        Vector<float> sum = Vector<float>.Zero; // of zeros, or NaN: x - x is NaN for what is not finite
+        int i = 0;
+        for (; i <= floats.Length - Vector<float>.Count; i += Vector<float>.Count)
+        {
+            Vector<float> x = new(floats[i..]);
+            sum += x - x;
+        }
+        bool finite = sum == Vector<float>.Zero;
+        for (; i < floats.Length; i++)
+            finite &= float.IsFinite(floats[i]);
+        return finite;
+    }
+
     private sealed unsafe class QuantizeChunks : Region
     {
         private readonly Kernel _kernel = Kernel.Find(null);
@@ -54,6 +72,8 @@ public static class WeightQuantizer
         public override void Chunk(int chunk, int thread)
         {
             int first = chunk * _chunkGroups, groups = Math.Min(_chunkGroups, _scales.Length - first);
+            if (!AreFinite(_floats.Span.Slice(first * _groupSize, groups * _groupSize)))
+                throw new NotFiniteNumberException("a weight is no finite number");
             fixed (float* x = _floats.Span[(first * _groupSize)..], scales = &_scales[first])
             fixed (sbyte* values = &_values[first * _groupSize])
                 _kernel.Quantize(x, groups * _groupSize, _groupSize, values, scales, halvesToEven: true);

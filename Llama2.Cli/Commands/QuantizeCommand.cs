@@ -77,7 +77,7 @@ internal static class QuantizeCommand
     {
         UsageException.ThrowIf(AtomicFile.IsSame(checkpoint.Path, path), $"{path} is the input; name another file");
         using Interrupt interrupt = new();
-        RefuseNotFinite(checkpoint, interrupt.Token);
+        FiniteWeights.Check(checkpoint, interrupt.Token);
         ProgressBar.RunAsync(Visible.Of(Path.GetFileName(path)), bar => Task.Run(() => AtomicFile.Write(path, stream =>
         {
             Reporter reporter = new(bar, header.FileLength, interrupt.Token);
@@ -100,30 +100,6 @@ internal static class QuantizeCommand
     private static string Describe(Checkpoint checkpoint) => Visible.Of(
         $"{checkpoint.Path}: {checkpoint.Length:N0} bytes, v{checkpoint.Header.Version}, {checkpoint.Weights.Classifier.Describe()}");
 
-    /// <summary>Refuses a model with a NaN or an infinity, which would cost its group all other numbers.</summary>
-    private static void RefuseNotFinite(Checkpoint checkpoint, CancellationToken cancellation)
-    {
-        foreach ((string name, int? layer, Tensor tensor) in checkpoint.Weights.Named())
-        {
-            cancellation.ThrowIfCancellationRequested();
-            float[] floats = new float[tensor.Columns];
-            for (int row = 0; row < tensor.Rows; row++)
-            {
-                tensor.CopyRow(row, floats);
-                foreach ((int column, float value) in floats.Index())
-                {
-                    if (!float.IsFinite(value))
-                    {
-                        throw new ModelFileException(checkpoint.Path, NameOf(name, layer), "finite numbers",
-                            $"{value} in row {row}, column {column}");
-                    }
-                }
-            }
-        }
-    }
-
-    private static string NameOf(string tensor, int? layer) => layer is null ? tensor : $"{tensor}, layer {layer}";
-
     /// <summary>Puts the model's tokenizer beside the copy, where it is found, unless the copy finds the same one anyway.</summary>
     /// <returns>Its path, or null.</returns>
     private static string? CopyTokenizer(Checkpoint checkpoint, string path)
@@ -145,7 +121,7 @@ internal static class QuantizeCommand
         {
             float error = LargestError(tensor, b.Weights[name, layer ?? 0]);
             if (error > worst.Error)
-                worst = (error, NameOf(name, layer));
+                worst = (error, FiniteWeights.NameOf(name, layer));
         }
         return worst;
     }

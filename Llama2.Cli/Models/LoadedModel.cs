@@ -27,9 +27,11 @@ internal sealed class LoadedModel : IDisposable
                 : _checkpoint.Weights;
             Transformer = implementation == Simple ? new Transformer(Config, Weights) : new FastTransformer(Config, Weights, threads);
         }
-        catch
+        catch (Exception e)
         {
-            _checkpoint.Dispose();
+            using Checkpoint checkpoint = _checkpoint;
+            if (e is NotFiniteNumberException)
+                FiniteWeights.Check(checkpoint, CancellationToken.None); // which says where the number is
             throw;
         }
     }

@@ -29,6 +29,25 @@ public sealed class FilesQuantizeTests : IDisposable
         AssertRefused(2, line, input.Path, "--type", "f32");
     }
 
+    [Theory]
+    [InlineData(float.NaN, 28, "token_embedding_table", "NaN in row 0, column 0")]
+    [InlineData(float.PositiveInfinity, 28 + 4 * (96 * 7 + 5), "token_embedding_table", "Infinity in row 7, column 5")]
+    [InlineData(float.NegativeInfinity, 28 + 4 * (512 * 96 + 6 * 96 + 3 * 96 * 96 + 1), "wq, layer 3", "-Infinity in row 0, column 1")]
+    [InlineData(float.NaN, 28 + 4 * (512 * 96 + 6 * 96 + 6 * 96 * 96 - 1), "wq, layer 5", "NaN in row 95, column 95")]
+    public void A_number_that_is_none_is_refused_by_its_tensor_at_load_too(float value, int offset, string tensor, string found)
+    {
+        byte[] bytes = File.ReadAllBytes(Model);
+        BinaryPrimitives.WriteSingleLittleEndian(bytes.AsSpan(offset), value);
+        using TemporaryFile input = new(bytes);
+        string[] args = [input.Path, "-z", Repository.Weights("tok512-tales.bin"), "-n", "5", "--silent"];
+        foreach (string[] more in (string[][])[["--quantize", "q8_0"], ["--quantize", "q8_0", "--impl", "simple", "--threads", "1"]])
+        {
+            BuiltProgram run = BuiltProgram.Run([.. args, .. more]);
+            Assert.Equal((2, "", $"llama2: {input.Path}: {tensor}: expected finite numbers, found {found}\n"), (run.ExitCode, run.Out, run.Err));
+        }
+        Assert.Equal(0, BuiltProgram.Run(args).ExitCode); // float32 loses nothing, and run.c runs it
+    }
+
     [Fact]
     public void A_scale_that_is_no_number_is_refused_too()
     {

@@ -135,6 +135,16 @@ public sealed unsafe class QuantizationTests
         }
         Assert.Throws<ArgumentException>("groupSize", () => WeightQuantizer.Quantize(weights, 7));
         Assert.Throws<ArgumentException>("tensor", () => WeightQuantizer.Quantize(quantized, 16));
+        foreach (float value in (float[])[float.NaN, float.PositiveInfinity, float.NegativeInfinity])
+        {
+            Weights wrong = weights.Map(tensor =>
+            {
+                float[] floats = ((Float32Tensor)tensor).Data.ToArray();
+                floats[^1] = value;
+                return new Float32Tensor(tensor.Rows, tensor.Columns, floats);
+            });
+            Assert.Throws<NotFiniteNumberException>(() => WeightQuantizer.Quantize(wrong, 16, threads: 2));
+        }
     }
 
     private static Tensor[] Matrices(Weights w) =>
