@@ -21,9 +21,9 @@ internal sealed class ConversationFiles(
     public Conversation Begin(Sequence sequence, ChatTemplate template, string system) => newConversation(sequence, template, system, []);
 
     /// <exception cref="ModelFileException">It is no conversation with this model.</exception>
-    public Conversation Load(string path)
+    public Conversation Load(string path, CancellationToken cancellation)
     {
-        SavedSession saved = _store.Load(path);
+        SavedSession saved = _store.Load(path, cancellation);
         ConversationNotes notes = ConversationNotes.Read(path, saved);
         Sequence sequence = newSequence(saved);
         sequence.Sampler.RandomState = saved.RandomState; // in place of the seed that the program was started with
@@ -32,11 +32,11 @@ internal sealed class ConversationFiles(
 
     /// <returns>Whether there was anything to save.</returns>
     /// <exception cref="Terminal.OutputException">The file cannot be written.</exception>
-    public bool Save(string path, Conversation conversation)
+    public bool Save(string path, Conversation conversation, CancellationToken cancellation)
     {
         if (conversation.Sequence.Tokens.Length == 0)
             return false;
-        _store.Save(path, conversation.Sequence, notes: ConversationNotes.Write(conversation));
+        _store.Save(path, conversation.Sequence, cancellation, notes: ConversationNotes.Write(conversation));
         return true;
     }
 

@@ -114,9 +114,9 @@ internal sealed class Repl(LineInput input, Interrupt interrupt, Conversation co
                 "/system" => Begin(argument, $"a new conversation with{(argument.Length > 0 ? " this" : "out a")} system prompt"),
                 "/undo" => Conversation.Undo() is { } user ? $"taken back: {user}" : "there is nothing to take back",
                 "/save" or "/load" when argument.Length == 0 || argument.Contains('\0') => $"{words[0]} needs the name of a file",
-                "/save" => !files.Save(argument, Conversation) ? "there is nothing to save yet"
+                "/save" => !files.Save(argument, Conversation, interrupt.Next()) ? "there is nothing to save yet"
                     : $"saved {Notes.Count(Conversation.Sequence.Tokens.Length, "token")} to {argument}",
-                "/load" => Loaded(Conversation = files.Load(argument)),
+                "/load" => Loaded(Conversation = files.Load(argument, interrupt.Next())),
                 "/params" => $"template {Conversation.Template.Name}, {parameters}"
                     + (Conversation.System.Length > 0 ? $"\nsystem prompt: {Conversation.System}" : ""),
                 "/stats" => Statistics(),
@@ -126,6 +126,10 @@ internal sealed class Repl(LineInput input, Interrupt interrupt, Conversation co
         catch (Exception e) when (e is ModelFileException or IOException or UnauthorizedAccessException or ContextFullException)
         {
             return e.Message;
+        }
+        catch (OperationCanceledException) when (input.IsTerminal)
+        {
+            return "stopped";
         }
     }
 

@@ -75,9 +75,10 @@ internal static class BenchCommand
             Output.Write($"**{title}**\n\n{string.Join('\n', table.Lines(width))}\n\n");
         (IReadOnlyList<string> changes, bool regressed) = old is null ? ([], false) : Comparison.Between(old, report, percent / 100);
         Output.Write(string.Concat(changes.Select(change => change + "\n")));
-        WriteTo(json, _ => report.ToJson() + "\n");
-        WriteTo(svg, _ => BenchChart.Svg(report));
-        WriteTo(readme, path => ReadmeTable.Rewrite(File.ReadAllText(path), path, ReadmeTable.Write(report, RelativeTo(path, svg))));
+        WriteTo(json, _ => report.ToJson() + "\n", interrupt.Token);
+        WriteTo(svg, _ => BenchChart.Svg(report), interrupt.Token);
+        WriteTo(readme, path => ReadmeTable.Rewrite(File.ReadAllText(path), path, ReadmeTable.Write(report, RelativeTo(path, svg))),
+            interrupt.Token);
         return run.FailureCode ?? (regressed ? ExitCode.Differs : ExitCode.Success);
     }
 
@@ -98,9 +99,9 @@ internal static class BenchCommand
     private static string? RelativeTo(string readme, string? svg) => svg is null ? null
         : Path.GetRelativePath(Path.GetDirectoryName(Path.GetFullPath(readme))!, Path.GetFullPath(svg)).Replace('\\', '/');
 
-    private static void WriteTo(string? path, Func<string, string> text)
+    private static void WriteTo(string? path, Func<string, string> text, CancellationToken cancellation)
     {
         if (path is not null)
-            AtomicFile.Write(path, stream => stream.Write(Encoding.UTF8.GetBytes(text(path))));
+            AtomicFile.Write(path, stream => stream.Write(Encoding.UTF8.GetBytes(text(path))), cancellation: cancellation);
     }
 }

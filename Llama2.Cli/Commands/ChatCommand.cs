@@ -48,7 +48,7 @@ internal sealed class ChatCommand(Command command)
             });
         Conversation conversation = load is null
             ? files.Begin(result.GetValue(_template)!, result.GetValue(_system) ?? "")
-            : files.Load(load);
+            : files.Load(load, CancellationToken.None); // signals still end the program
         ISampler sampler = conversation.Sequence.Sampler;
         if (load is not null)
         {
@@ -66,7 +66,7 @@ internal sealed class ChatCommand(Command command)
         Repl repl = new(input, interrupt, conversation, files, string.Join(", ", parameters));
         int exitCode = repl.Run(result.GetValue(_prompt));
         if (save is not null)
-            files.Save(save, repl.Conversation);
+            files.Save(save, repl.Conversation, interrupt.Next());
         return exitCode;
     }
 

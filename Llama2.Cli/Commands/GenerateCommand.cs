@@ -59,7 +59,7 @@ internal sealed class GenerateCommand(Command command)
             return new BatchRun(model, () => NewSequence(result, model), stops, steps, _model.IsSilent(result), interrupt.Token).Run(batch);
         }
 
-        using FileStream? logits = result.GetValue(_logits) is { } file ? new FileStream(file, FileMode.Append) : null;
+        using FileStream? logits = result.GetValue(_logits) is { } file ? OpenLogits(file, interrupt.Token) : null;
         LogitsVisitor? onLogits = logits is null ? null : values => logits.Write(MemoryMarshal.AsBytes(values));
         if (result.GetValue(_mode) == "chat")
         {
@@ -76,7 +76,7 @@ internal sealed class GenerateCommand(Command command)
         SessionStore store = new(model);
         byte[]? prompt = Prompt(result, cancellation);
         bool persists = _sessions.Persists(result), goesOn = load is not null && (prompt is null || persists);
-        SavedSession? saved = load is null ? null : store.Load(load);
+        SavedSession? saved = load is null ? null : store.Load(load, cancellation);
         UsageException.ThrowIf(persists && saved?.Notes.Length > 0, $"{load}: this is a conversation: llama2 chat goes on with it");
 
         // the tokens of the text so far, of which some are in a saved cache, and some were printed by an earlier run
@@ -124,9 +124,13 @@ internal sealed class GenerateCommand(Command command)
             // as after Ctrl-C, what there is is saved
         }
         if (save is not null && sequence.Fed > 0)
-            store.Save(save, sequence, sequence.End == TextEnd.Model ? sequence.LastSampled : null);
+            store.Save(save, sequence, cancellation, sequence.End == TextEnd.Model ? sequence.LastSampled : null);
         return cancellation.IsCancellationRequested ? Interrupt.ExitCode : ExitCode.Success;
     }
+
+    // a pipe waits for who reads it
+    private static FileStream OpenLogits(string path, CancellationToken cancellation) =>
+        Input.Wait(Task.Run(() => new FileStream(path, FileMode.Append), CancellationToken.None), cancellation);
 
     /// <summary>The number of steps, 1 to the context length.</summary>
     private int Steps(ParseResult result, LoadedModel model)

@@ -76,6 +76,7 @@ internal static class QuantizeCommand
     private static int Run(Checkpoint checkpoint, CheckpointHeader header, string path)
     {
         UsageException.ThrowIf(AtomicFile.IsSame(checkpoint.Path, path), $"{path} is the input; name another file");
+        UsageException.ThrowIf(AtomicFile.IsDevice(path), $"{path} is no file that can be read again, to compare it; name another");
         using Interrupt interrupt = new();
         FiniteWeights.Check(checkpoint, interrupt.Token);
         ProgressBar.RunAsync(Visible.Of(Path.GetFileName(path)), bar => Task.Run(() => AtomicFile.Write(path, stream =>

@@ -12,10 +12,16 @@ internal sealed class SessionStore(LoadedModel model)
 
     private byte[] Fingerprint => _fingerprint ??= ModelFingerprint.Of(model.Config, model.Weights);
 
-    public SavedSession Load(string path) => SessionFile.Read(path, model.Config, Fingerprint, model.Implementation);
+    /// <exception cref="OperationCanceledException">It was cancelled, perhaps as it waited for who writes a pipe.</exception>
+    public SavedSession Load(string path, CancellationToken cancellation)
+    {
+        byte[] fingerprint = Fingerprint;
+        return Input.Wait(
+            Task.Run(() => SessionFile.Read(path, model.Config, fingerprint, model.Implementation), CancellationToken.None), cancellation);
+    }
 
     /// <summary>Saves the tokens that were fed and the one that comes next, or else the token that ended the text.</summary>
-    public void Save(string path, Sequence sequence, int? end = null, string notes = "")
+    public void Save(string path, Sequence sequence, CancellationToken cancellation, int? end = null, string notes = "")
     {
         List<int> tokens = [.. sequence.Tokens[..Math.Min(sequence.Tokens.Length, sequence.Fed + 1)]];
         if (end is not null)
@@ -23,6 +29,6 @@ internal sealed class SessionStore(LoadedModel model)
         ISampler sampler = sequence.Sampler;
         SavedSession saved = new([.. tokens], sequence.Cache, sampler.Temperature, sampler.TopP, sampler.RandomState, notes);
         AtomicFile.Write(path, stream => SessionFile.Write(stream, saved, model.Config, Fingerprint, model.Implementation),
-            mode: AtomicFile.Private);
+            AtomicFile.Private, cancellation);
     }
 }

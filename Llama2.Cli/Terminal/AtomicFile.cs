@@ -18,16 +18,16 @@ internal static class AtomicFile
     /// stay.
     /// </summary>
     /// <param name="mode">The permissions of a new file; null for the usual ones.</param>
+    /// <param name="cancellation">Gives up a pipe that nobody reads; a file is written to its end. Cancelled before, it is ignored.</param>
     /// <exception cref="OutputException">The file cannot be written.</exception>
-    public static void Write(string path, Action<Stream> write, UnixFileMode? mode = null)
+    public static void Write(string path, Action<Stream> write, UnixFileMode? mode = null, CancellationToken cancellation = default)
     {
         try
         {
             string target = RealPath(path);
             if (IsDevice(target))
             {
-                using FileStream device = new(path, FileMode.Open, FileAccess.Write);
-                write(device);
+                Input.Wait(Task.Run(WriteInPlace), cancellation.IsCancellationRequested ? default : cancellation);
             }
             else
             {
@@ -37,6 +37,13 @@ internal static class AtomicFile
         catch (Exception e) when (OutputException.IsOfDisk(e))
         {
             throw new OutputException(path, e);
+        }
+
+        bool WriteInPlace()
+        {
+            using FileStream device = new(path, FileMode.Open, FileAccess.Write); // waits for who reads a pipe
+            write(device);
+            return true;
         }
     }
 
@@ -65,7 +72,7 @@ internal static class AtomicFile
     }
 
     /// <summary>Whether there is a device or a pipe. Of .NET's interfaces, that of tar archives tells them from files.</summary>
-    private static bool IsDevice(string path)
+    public static bool IsDevice(string path)
     {
         if (new FileInfo(path) is not { Exists: true, Length: 0 })
             return false;

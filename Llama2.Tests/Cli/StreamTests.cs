@@ -106,6 +106,38 @@ public sealed class StreamTests : IDisposable
         Assert.Equal("", process.StandardOutput.ReadToEnd());
     }
 
+    [Theory]
+    [InlineData(130, "INT", "-n", "3", "--load-session", "FIFO")]
+    [InlineData(143, "TERM", "-n", "3", "--load-session", "FIFO")]
+    [InlineData(130, "INT", "-n", "3", "--save-session", "FIFO")]
+    [InlineData(143, "TERM", "-n", "3", "--save-session", "FIFO")]
+    [InlineData(143, "TERM", "-n", "3", "--logits", "FIFO")]
+    [InlineData(130, "INT", "-n", "3", "--logits", "FIFO")]
+    [InlineData(130, "INT", "chat", "-n", "3", "--load-session", "FIFO")]
+    [InlineData(130, "INT", "chat", "-n", "3", "--save-session", "FIFO")]
+    [InlineData(143, "TERM", "chat", "-n", "3", "--save-session", "FIFO")]
+    [InlineData(143, "TERM", "chat", "-n", "3", "-i", "/load FIFO")]
+    [InlineData(130, "INT", "chat", "-n", "3", "-i", "/save FIFO")]
+    public void The_first_signal_ends_a_program_that_waits_for_the_other_end_of_a_pipe(int exitCode, string signal, params string[] args)
+    {
+        string fifo = Path.Combine(_folder, "fifo");
+        Process.Start("mkfifo", [fifo]).WaitForExit();
+        BuiltProgram.Setup setup = new();
+        using Process process = BuiltProgram.Start(setup, [.. args.Select(arg => arg.Replace("FIFO", fifo, StringComparison.Ordinal))]);
+        if (args[0] == "chat")
+            process.StandardInput.WriteLine("Hello\n/save " + fifo);
+        process.StandardError.ReadLine(); // the model is loaded
+        if (args.Contains("--save-session"))
+        {
+            process.StandardInput.Close();
+            process.StandardOutput.ReadLine(); // all is told
+        }
+        Thread.Sleep(500); // until it waits; a signal that comes earlier ends it, too
+        Process.Start("kill", [$"-{signal}", $"{process.Id}"]).WaitForExit();
+        Assert.Equal(exitCode, BuiltProgram.ExitCodeOf(process, setup));
+        Assert.Equal([fifo], Directory.GetFileSystemEntries(_folder));
+    }
+
     [Fact]
     public void SIGTERM_ends_a_story_with_143()
     {
