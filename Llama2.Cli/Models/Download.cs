@@ -95,7 +95,7 @@ internal sealed class Download(HttpClient http, RemoteFile file, string path)
 
     /// <summary>
     /// Opens the .part, exclusively until it has its final name: two downloads at once would mix their bytes. It is never opened through a
-    /// link, which could lead to any file.
+    /// link, symbolic or hard, which could lead to any file, nor where another user could write to it.
     /// </summary>
     private static FileStream OpenPart(string partPath)
     {
@@ -106,11 +106,12 @@ internal sealed class Download(HttpClient http, RemoteFile file, string path)
             FileShare share = OperatingSystem.IsWindows() ? FileShare.Delete : FileShare.None; // Windows renames only what may be deleted
             FileStream part = new(partPath, mode, FileAccess.ReadWrite, share, bufferSize: 0);
             there.Refresh();
-            if (part.CanSeek && there is { Exists: true, LinkTarget: null })
+            bool isPlain = part.CanSeek && there is { Exists: true, LinkTarget: null };
+            if (isPlain && (mode == FileMode.CreateNew || OwnFile.Is(part.SafeFileHandle)))
                 return part;
             part.Dispose();
         }
-        throw new IOException($"{partPath} is no plain file; remove it");
+        throw new IOException($"{partPath} is no plain file of yours alone; remove it");
     }
 
     private void CheckContents(FileStream part)

@@ -25,7 +25,7 @@ internal static class AtomicFile
         try
         {
             string target = RealPath(path);
-            if (IsDevice(target))
+            if (IsDevice(path))
             {
                 Input.Wait(Task.Run(WriteInPlace), cancellation.IsCancellationRequested ? default : cancellation);
             }
@@ -74,11 +74,14 @@ internal static class AtomicFile
     /// <summary>Whether there is a device or a pipe. Of .NET's interfaces, that of tar archives tells them from files.</summary>
     public static bool IsDevice(string path)
     {
-        if (new FileInfo(path) is not { Exists: true, Length: 0 })
+        string target = RealPath(path);
+        if (File.Exists(path) && !File.Exists(target))
+            return true; // /dev/stdout in a pipe is a link to pipe:[NUMBER], which is no path
+        if (new FileInfo(target) is not { Exists: true, Length: 0 })
             return false;
         using MemoryStream archive = new();
         using (TarWriter writer = new(archive, leaveOpen: true))
-            writer.WriteEntry(path, "entry");
+            writer.WriteEntry(target, "entry");
         archive.Position = 0;
         using TarReader reader = new(archive);
         return reader.GetNextEntry()!.EntryType is TarEntryType.CharacterDevice or TarEntryType.BlockDevice or TarEntryType.Fifo;

@@ -77,19 +77,33 @@ public sealed class FilesPullTests : IDisposable
     [InlineData("link")]
     [InlineData("dangling link")]
     [InlineData("fifo")]
+    [InlineData("hard link")]
+    [InlineData("file of another user")]
     public void What_somebody_planted_as_the_part_is_not_written(string what)
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "links need rights there");
         string victim = Path.Combine(_folder.FullName, "victim"), part = Weights("model.bin.part");
         _folder.CreateSubdirectory("weights");
         File.WriteAllText(victim, "mine");
-        if (what == "fifo")
-            Process.Start("mkfifo", [part]).WaitForExit();
+        if (what is "hard link" or "file of another user")
+            Assert.SkipUnless(OperatingSystem.IsLinux(), "hard links and owners are asked of Linux's statx");
+        if (what == "file of another user")
+        {
+            Assert.SkipUnless(Environment.UserName == "root", "root alone can give a file away");
+            File.Copy(victim, part);
+            Process.Start("chown", ["65534", part]).WaitForExit();
+        }
+        else if (what is "fifo" or "hard link")
+        {
+            Process.Start(what == "fifo" ? "mkfifo" : "ln", what == "fifo" ? [part] : [victim, part]).WaitForExit();
+        }
         else
+        {
             File.CreateSymbolicLink(part, what == "link" ? victim : victim + ".new");
+        }
         using FaultyServer server = new(_ => new Reply(Model));
         BuiltProgram run = Pull(server.Address + "/model.bin");
-        Assert.Equal((2, "llama2: weights/model.bin: cannot be written: weights/model.bin.part is no plain file; remove it\n"),
+        Assert.Equal((2, "llama2: weights/model.bin: cannot be written: weights/model.bin.part is no plain file of yours alone; remove it\n"),
             (run.ExitCode, run.Err));
         Assert.Equal("mine", File.ReadAllText(victim));
         Assert.False(File.Exists(victim + ".new") || File.Exists(Weights("model.bin")));

@@ -118,6 +118,20 @@ public sealed class FilesQuantizeTests : IDisposable
             + "tokenizer\n", run.Err);
     }
 
+    [Theory]
+    [InlineData("fifo")]
+    [InlineData("/dev/stdout")]
+    [InlineData("/dev/null")]
+    public void What_cannot_be_read_again_is_no_output(string output)
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "needs mkfifo");
+        string path = output == "fifo" ? Path.Combine(_folder, output) : output;
+        if (output == "fifo")
+            System.Diagnostics.Process.Start("mkfifo", [path]).WaitForExit();
+        BuiltProgram run = BuiltProgram.Run("quantize", Model, path);
+        Assert.Equal((1, "", $"llama2: {path} is no file that can be read again, to compare it; name another\n"), (run.ExitCode, run.Out, run.Err));
+    }
+
     private string WriteModel(int dim, int hidden)
     {
         string path = Path.Combine(_folder, "model.bin");

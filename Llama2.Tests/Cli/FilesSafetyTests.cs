@@ -49,6 +49,20 @@ public sealed class FilesSafetyTests : IDisposable
     }
 
     [Theory]
+    [InlineData("/dev/stdout")]
+    [InlineData("/dev/fd/1")]
+    [InlineData("/proc/self/fd/1")]
+    public void The_program_s_own_stdout_in_a_pipe_is_written_in_place(string path)
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "those are Linux's names");
+        string[] args = ["-n", "3", "-s", "1", "--silent", "--save-session"];
+        BuiltProgram.Setup counts = new() { Under = ["bash", "-c", "\"$@\" | wc -c", "bash"] };
+        long story = BuiltProgram.Run([.. args, At("file")]).Out.Length;
+        BuiltProgram piped = BuiltProgram.Run(counts, [.. args, path]);
+        Assert.Equal(($"{story + new FileInfo(At("file")).Length}\n", ""), (piped.Out, piped.Err));
+    }
+
+    [Theory]
     [InlineData("a\0b")]
     [InlineData("")]
     public void A_path_that_can_be_none_does_not_lose_the_conversation(string path)
