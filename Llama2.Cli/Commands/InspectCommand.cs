@@ -75,7 +75,7 @@ internal static class InspectCommand
         JsonValueKind.Number when long.TryParse(value.ToJsonString(), CultureInfo.InvariantCulture, out long whole) => $"{whole:N0}",
         JsonValueKind.Number => $"{double.Parse(value.ToJsonString(), CultureInfo.InvariantCulture):G4}",
         JsonValueKind.Array => string.Join(" x ", value.AsArray().Select(part => part!.ToString())),
-        _ => value.ToString(),
+        _ => value.ToString().ReplaceLineEndings("\\n"), // a file's name may hold some
     };
 
     /// <summary>Rows in columns: the first to the left, then numbers to the right.</summary>

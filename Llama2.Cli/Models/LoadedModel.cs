@@ -52,7 +52,7 @@ internal sealed class LoadedModel : IDisposable
 
     /// <summary>The model in one line.</summary>
     public string Describe() =>
-        $"{System.IO.Path.GetFileName(Path)}: dim {Config.Dim}, hidden {Config.HiddenDim}, layers {Config.LayerCount}, "
+        $"{System.IO.Path.GetFileName(Path).ReplaceLineEndings(" ")}: dim {Config.Dim}, hidden {Config.HiddenDim}, layers {Config.LayerCount}, "
         + $"heads {Config.HeadCount}, kv heads {Config.KvHeadCount}, vocab {Config.VocabSize}, context {Config.SeqLen}, "
         + $"v{_checkpoint.Header.Version} {_checkpoint.Weights.Classifier.Describe()}, {Implementation}";
 

@@ -88,14 +88,7 @@ public sealed class TerminalTests : IDisposable
     public void A_models_escapes_are_shown_on_a_terminal_and_are_bytes_in_a_pipe()
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "a pseudo terminal is made with util-linux's script");
-        byte[] tokenizer = File.ReadAllBytes(Repository.Weights("tok512-tales.bin"));
-        for (int at = 4, length; at < tokenizer.Length; at += 8 + length) // run.c's: the longest piece, then score, length and piece
-        {
-            length = BitConverter.ToInt32(tokenizer, at + 4);
-            if (length > 3)
-                tokenizer[at + 9] = (byte)'\e';
-        }
-        File.WriteAllBytes(At("t.bin"), tokenizer);
+        File.WriteAllBytes(At("t.bin"), TokenizerWithEscapes());
         string args = $"-z {At("t.bin")} -n 50 -t 0 --silent";
         using PseudoTerminal terminal = new($"llama2 {args}; echo =; llama2 {args} | od -c; llama2 $(printf 'no\\033[2Jmodel'); true");
         Assert.Equal(0, terminal.End());
@@ -105,6 +98,42 @@ public sealed class TerminalTests : IDisposable
         Assert.Contains(" 033 ", parts[1], StringComparison.Ordinal);
         Assert.Contains("no^[[2Jmodel", parts[1], StringComparison.Ordinal);
         Assert.DoesNotContain("\e", terminal.Screen, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("inspect", "longest_piece ", "^[", "m^[[2J\\x9b\\nx.bin")]
+    [InlineData("inspect --json", "m\\u001B[2J\\u009B\\nx.bin")]
+    [InlineData("verify", "m^[[2J\\x9b", "scalar")]
+    [InlineData("-n 2", "m^[[2J\\x9b x.bin: dim 96", "seed: ")]
+    [InlineData("quantize", "q.bin: 7", "m^[[2J\\x9b")]
+    [InlineData("bench --quick --threads 1 -n 4", "**m^[[2J\\x9b", "x.bin, decode")]
+    [InlineData("tokenize --pieces -z", "3", "^[")]
+    public void Names_and_pieces_are_shown_and_not_obeyed_by_a_terminal(string command, params string[] shown)
+    {
+        File.Copy(Repository.Weights("tales659K.bin"), At("m\e[2J\u009b\nx.bin"));
+        File.WriteAllBytes(At("tokenizer.bin"), TokenizerWithEscapes());
+        string[] words = command.Split(' ', 2);
+        string names = command.StartsWith("tokenize", StringComparison.Ordinal) ? "tokenizer.bin ' there was a little girl'"
+            : "$'m\\e[2J\\xc2\\x9b\\nx.bin'" + (command == "quantize" ? " q.bin 2>/dev/null" : "");
+        string first = words[0].StartsWith('-') ? $"{names} {command}" : $"{command} {names}";
+        using PseudoTerminal terminal = new($"llama2 {first}", columns: 200, folder: _folder);
+        Assert.Equal(0, terminal.End());
+        Assert.All(shown, text => Assert.Contains(text, terminal.Screen, StringComparison.Ordinal));
+        Assert.DoesNotContain("\e", terminal.Screen, StringComparison.Ordinal);
+        Assert.DoesNotContain("\u009b", terminal.Screen, StringComparison.Ordinal);
+    }
+
+    /// <summary>The tokenizer that ships, with an escape in each of its longer pieces.</summary>
+    private static byte[] TokenizerWithEscapes()
+    {
+        byte[] tokenizer = File.ReadAllBytes(Repository.Weights("tok512-tales.bin"));
+        for (int at = 4, length; at < tokenizer.Length; at += 8 + length) // run.c's: the longest piece, then score, length and piece
+        {
+            length = BitConverter.ToInt32(tokenizer, at + 4);
+            if (length > 3)
+                tokenizer[at + 9] = (byte)'\e';
+        }
+        return tokenizer;
     }
 
     [Fact]
