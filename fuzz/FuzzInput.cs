@@ -1,5 +1,3 @@
-using System.Runtime.InteropServices;
-
 namespace Llama2.Fuzz;
 
 /// <summary>Reads decisions from the bytes of an input, first to last; behind the last byte, all are zero.</summary>

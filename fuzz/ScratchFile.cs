@@ -14,5 +14,12 @@ internal sealed class ScratchFile
 
     public string Path { get; }
 
+    /// <summary>Refusing the file must be one line that names it.</summary>
+    public void CheckRefusal(ModelFileException e)
+    {
+        if (e.Message.Contains('\n', StringComparison.Ordinal) || !e.Message.StartsWith(Path, StringComparison.Ordinal))
+            throw new BrokenPromiseException($"not one line that names the file: {e.Message}");
+    }
+
     public void Write(ReadOnlySpan<byte> contents) => File.WriteAllBytes(Path, contents);
 }

@@ -1,5 +1,3 @@
-using System.Runtime.InteropServices;
-
 namespace Llama2.Fuzz.Engine;
 
 /// <summary>Makes new inputs of old ones.</summary>
@@ -41,14 +39,8 @@ internal sealed class Mutator(Random random, byte[][] words)
         int at = random.Next(_data.Count), field = at & ~3;
         switch (random.Next(8))
         {
-            case 0:
-                _data[at] ^= (byte)(1 << random.Next(8));
-                break;
-            case 1:
-                _data[at] = (byte)random.Next(256);
-                break;
-            case 2:
-                _data[at] += (byte)random.Next(-16, 17);
+            case < 3 and var how:
+                _data[at] = (byte)(how == 0 ? _data[at] ^ 1 << random.Next(8) : how == 1 ? random.Next(256) : _data[at] + random.Next(-16, 17));
                 break;
             case 3 when field + sizeof(int) <= _data.Count:
                 BitConverter.TryWriteBytes(Data[field..], BitConverter.ToInt32(Data[field..]) + random.Next(-35, 36));

@@ -1,8 +1,4 @@
 using System.Buffers.Binary;
-using System.Runtime.InteropServices;
-using Llama2.Simple;
-using Llama2.Simple.Formats;
-using Llama2.Simple.Formats.Llama2C;
 
 namespace Llama2.Fuzz.Targets;
 
@@ -21,17 +17,19 @@ internal static class CheckpointFile
 
     /// <summary>
     /// Tries the file as it is and, if its header is valid and its length is not, with the right length too: its own bytes,
-    /// over and over, are the weights. Few mutations keep the length right.
+    /// over and over, are the weights. Few mutations keep the length right. Files of other versions are other targets'.
     /// </summary>
-    public static void Try(ReadOnlySpan<byte> data)
+    public static void Try(ReadOnlySpan<byte> data, int version)
     {
+        if (VersionOf(data) != version)
+            return;
         long? length = RightLength(data);
         Open(data, length == data.Length);
         if (length is not <= MaxRepaired || length == data.Length)
             return;
         byte[] repaired = new byte[(int)length];
         data[..Math.Min(data.Length, repaired.Length)].CopyTo(repaired);
-        ReadOnlySpan<byte> body = data[(VersionOf(data) == 0 ? 28 : 256)..];
+        ReadOnlySpan<byte> body = data[(version == 0 ? 28 : 256)..];
         if (!body.IsEmpty)
         {
             for (int i = data.Length; i < repaired.Length; i += body.Length)
@@ -52,8 +50,7 @@ internal static class CheckpointFile
         {
             if (accepted)
                 throw new BrokenPromiseException($"refused a good file: {e.Message}");
-            if (e.Message.Contains('\n', StringComparison.Ordinal) || !e.Message.StartsWith(Scratch.Path, StringComparison.Ordinal))
-                throw new BrokenPromiseException($"not one line that names the file: {e.Message}");
+            Scratch.CheckRefusal(e);
             return;
         }
         using (checkpoint)

@@ -1,17 +1,9 @@
-using Llama2.Simple;
-using Llama2.Simple.Formats;
-using Llama2.Simple.Formats.Llama2C;
-
 namespace Llama2.Fuzz.Targets;
 
 /// <summary>A file that does not begin with the magic number.</summary>
 internal static class CheckpointV0
 {
-    public static void Run(ReadOnlySpan<byte> data)
-    {
-        if (CheckpointFile.VersionOf(data) == 0)
-            CheckpointFile.Try(data);
-    }
+    public static void Run(ReadOnlySpan<byte> data) => CheckpointFile.Try(data, version: 0);
 
     public static IEnumerable<Seed> Seeds() =>
     [
@@ -24,11 +16,7 @@ internal static class CheckpointV0
 /// <summary>A file that begins with the magic number, and whose version is not 2.</summary>
 internal static class CheckpointV1
 {
-    public static void Run(ReadOnlySpan<byte> data)
-    {
-        if (CheckpointFile.VersionOf(data) == 1)
-            CheckpointFile.Try(data);
-    }
+    public static void Run(ReadOnlySpan<byte> data) => CheckpointFile.Try(data, version: 1);
 
     public static IEnumerable<Seed> Seeds() =>
     [
@@ -40,11 +28,7 @@ internal static class CheckpointV1
 /// <summary>An int8 file.</summary>
 internal static class CheckpointV2
 {
-    public static void Run(ReadOnlySpan<byte> data)
-    {
-        if (CheckpointFile.VersionOf(data) == 2)
-            CheckpointFile.Try(data);
-    }
+    public static void Run(ReadOnlySpan<byte> data) => CheckpointFile.Try(data, version: 2);
 
     public static IEnumerable<Seed> Seeds() =>
     [

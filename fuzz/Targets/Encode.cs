@@ -1,7 +1,3 @@
-using System.Text;
-using Llama2.Fast;
-using Llama2.Simple;
-
 namespace Llama2.Fuzz.Targets;
 
 /// <summary>

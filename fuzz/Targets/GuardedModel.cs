@@ -1,6 +1,3 @@
-using Llama2.Simple;
-using Llama2.Simple.Tensors;
-
 namespace Llama2.Fuzz.Targets;
 
 /// <summary>Weights from an input's bytes, each tensor between guard pages of its own.</summary>

@@ -1,8 +1,4 @@
 using System.Buffers;
-using Llama2.Fast.Kernels;
-using Llama2.Fast.Pass;
-using Llama2.Fast.Threads;
-using Llama2.Simple.Tensors;
 
 namespace Llama2.Fuzz.Targets;
 
@@ -28,14 +24,16 @@ internal static unsafe class KernelUnderTest
     }
 
     /// <summary>Throws unless the bits are the same; any NaN equals any NaN.</summary>
-    public static void MustGive(this Kernel kernel, ReadOnlySpan<float> expected, ReadOnlySpan<float> actual)
+    public static void MustGive(this Kernel kernel, ReadOnlySpan<float> expected, ReadOnlySpan<float> actual) =>
+        AssertSameBits(expected, actual, kernel.Name);
+
+    public static void AssertSameBits(ReadOnlySpan<float> expected, ReadOnlySpan<float> actual, string what)
     {
         for (int i = 0; i < expected.Length; i++)
         {
             if (BitConverter.SingleToInt32Bits(expected[i]) != BitConverter.SingleToInt32Bits(actual[i])
                 && !(float.IsNaN(expected[i]) && float.IsNaN(actual[i])))
-                throw new BrokenPromiseException(
-                    $"{kernel.Name}: element {i} of {expected.Length} is {actual[i]:R} instead of {expected[i]:R}");
+                throw new BrokenPromiseException($"{what}: element {i} of {expected.Length} is {actual[i]:R} instead of {expected[i]:R}");
         }
     }
 }

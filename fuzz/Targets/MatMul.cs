@@ -1,7 +1,3 @@
-using Llama2.Fast.Kernels;
-using Llama2.Simple;
-using Llama2.Simple.Tensors;
-
 namespace Llama2.Fuzz.Targets;
 
 /// <summary>
@@ -20,7 +16,7 @@ internal static unsafe class MatMul
         input.Fill(x.GetSpan());
         using GuardedMemory<float> before = new(((tokens - 1) * (rows + beyond)) + rows);
         input.Fill(before.GetSpan());
-        using OperandW w = int8 ? new Q8W(ref input, rows, n) : new FloatW(ref input, rows, n);
+        using Operand w = int8 ? Operand.Int8(ref input, rows, n) : Operand.Float(ref input, rows, n);
 
         float[] expected = Multiply(w, KernelUnderTest.Definition, x, tokens, before, rows + beyond, add);
         foreach (Kernel kernel in Kernel.Available)
@@ -35,13 +31,13 @@ internal static unsafe class MatMul
             for (int i = 0; i < rows; i++)
             {
                 double error = Math.Abs((double)simple[i] - expected[(t * (rows + beyond)) + i]);
-                if (w.Bound(i, xt) is { } bound && !(error <= bound))
+                if ((w.Tensor is Q8GroupsTensor q ? Bound(q, i, xt) : Bound((Float32Tensor)w.Tensor, i, xt)) is { } bound && !(error <= bound))
                     throw new BrokenPromiseException($"row {i}: {error} from Simple's {simple[i]:R}, the bound is {bound}");
             }
         }
     }
 
-    private static float[] Multiply(OperandW w, Kernel kernel, GuardedMemory<float> x, int tokens, GuardedMemory<float> before, int stride,
+    private static float[] Multiply(Operand w, Kernel kernel, GuardedMemory<float> x, int tokens, GuardedMemory<float> before, int stride,
         bool add)
     {
         using GuardedMemory<float> o = new(before.GetSpan());
@@ -50,97 +46,65 @@ internal static unsafe class MatMul
         return o.GetSpan().ToArray();
     }
 
-    private abstract class OperandW(Tensor tensor) : IDisposable
+    /// <summary>A matrix and the guarded memory in which it lies.</summary>
+    private sealed class Operand(Tensor tensor, params IDisposable[] memory) : IDisposable
     {
         public Tensor Tensor { get; } = tensor;
 
-        /// <summary>How far an element may be from Simple's; null where something overflows or loses all its digits.</summary>
-        public abstract double? Bound(int row, ReadOnlySpan<float> x);
-
-        public abstract void Dispose();
-    }
-
-    private sealed class FloatW : OperandW
-    {
-        private readonly GuardedMemory<float> _data;
-
-        public FloatW(ref FuzzInput input, int rows, int n)
-            : this(new GuardedMemory<float>(rows * n, beforeEnd: 4 * input.Between(-1, 15)), rows, n) =>
-            input.Fill(_data.GetSpan());
-
-        private FloatW(GuardedMemory<float> data, int rows, int n) : base(new Float32Tensor(rows, n, data.Memory)) => _data = data;
-
-        /// <summary>n 2^-23 sum|w x| + n 2^-149.</summary>
-        public override double? Bound(int row, ReadOnlySpan<float> x)
+        public static Operand Float(ref FuzzInput input, int rows, int n)
         {
-            ReadOnlySpan<float> w = _data.GetSpan().Slice(row * x.Length, x.Length);
-            double sum = 0;
-            for (int i = 0; i < x.Length; i++)
-                sum += Math.Abs((double)w[i] * x[i]);
-            return sum < float.MaxValue / 2 ? (x.Length * Math.Pow(2, -23) * sum) + (x.Length * Math.Pow(2, -149)) : null;
+            GuardedMemory<float> data = new(rows * n, beforeEnd: 4 * input.Between(-1, 15));
+            input.Fill(data.GetSpan());
+            return new Operand(new Float32Tensor(rows, n, data.Memory), data);
         }
 
-        public override void Dispose() => ((IDisposable)_data).Dispose();
-    }
-
-    private sealed class Q8W : OperandW
-    {
-        private readonly GuardedMemory<sbyte> _values;
-        private readonly GuardedMemory<float> _scales;
-
-        public Q8W(ref FuzzInput input, int rows, int n) : this(ref input, rows, n, GroupSize(rows * n, input.Byte()))
+        public static Operand Int8(ref FuzzInput input, int rows, int n)
         {
-        }
-
-        private Q8W(ref FuzzInput input, int rows, int n, int groupSize)
-            : this(new GuardedMemory<sbyte>(rows * n, input.Between(-1, 40)),
-                new GuardedMemory<float>(rows * n / groupSize, input.Between(0, 7)), rows, n, groupSize)
-        {
-            input.Fill(_scales.GetSpan());
+            // some divisor; those that straddle the ends of rows are among them
+            int[] divisors = [.. Enumerable.Range(1, Math.Min(rows * n, 512)).Where(size => rows * n % size == 0)];
+            int groupSize = divisors[^(1 + (input.Byte() % divisors.Length))];
+            GuardedMemory<sbyte> values = new(rows * n, input.Between(-1, 40));
+            GuardedMemory<float> scales = new(rows * n / groupSize, input.Between(0, 7));
+            input.Fill(scales.GetSpan());
             ReadOnlySpan<byte> bytes = input.Rest;
-            for (int i = 0; i < _values.GetSpan().Length; i++) // -128 too
-                _values.GetSpan()[i] = (sbyte)(bytes.IsEmpty ? i * 59 : bytes[i % bytes.Length] + (i / bytes.Length));
+            for (int i = 0; i < rows * n; i++) // -128 too
+                values.GetSpan()[i] = (sbyte)(bytes.IsEmpty ? i * 59 : bytes[i % bytes.Length] + (i / bytes.Length));
+            return new Operand(new Q8GroupsTensor(rows, n, groupSize, values.Memory, scales.Memory), values, scales);
         }
 
-        private Q8W(GuardedMemory<sbyte> values, GuardedMemory<float> scales, int rows, int n, int groupSize)
-            : base(new Q8GroupsTensor(rows, n, groupSize, values.Memory, scales.Memory)) => (_values, _scales) = (values, scales);
+        public void Dispose() => Array.ForEach(memory, part => part.Dispose());
+    }
 
-        // some divisor; those that straddle the ends of rows are among them
-        private static int GroupSize(int elements, int choice)
+    /// <summary>How far an element may be from Simple's: n 2^-23 sum|w x| + n 2^-149; null where something overflows.</summary>
+    private static double? Bound(Float32Tensor w, int row, ReadOnlySpan<float> x)
+    {
+        double sum = 0;
+        for (int i = 0; i < x.Length; i++)
+            sum += Math.Abs((double)w.Data.Span[(row * x.Length) + i] * x[i]);
+        return sum < float.MaxValue / 2 ? (x.Length * Math.Pow(2, -23) * sum) + (x.Length * Math.Pow(2, -149)) : null;
+    }
+
+    /// <summary>
+    /// The same for int8. Integers are exact, so what differs is a few roundings for each run of equal scales: at most runs + 4 of
+    /// 2^-23 of the sum of magnitudes. Null where a scale is huge or loses its digits.
+    /// </summary>
+    private static double? Bound(Q8GroupsTensor w, int row, ReadOnlySpan<float> x)
+    {
+        sbyte[] q = new sbyte[x.Length];
+        float[] scales = new float[(x.Length + w.GroupSize - 1) / w.GroupSize];
+        Quantization.QuantizeActivations(x, w.GroupSize, q, scales);
+        double sum = 0;
+        for (int i = 0; i < x.Length; i++)
         {
-            int[] divisors = [.. Enumerable.Range(1, Math.Min(elements, 512)).Where(size => elements % size == 0)];
-            return divisors[^(1 + (choice % divisors.Length))];
+            int element = (row * x.Length) + i;
+            double ws = w.Scales.Span[element / w.GroupSize], xs = scales[i / w.GroupSize];
+            if (!IsTame(ws) || !IsTame(xs))
+                return null;
+            sum += Math.Abs(q[i] * ws * xs * w.Values.Span[element]);
         }
+        return ((2 * scales.Length) + 6) * Math.Pow(2, -23) * sum;
 
-        /// <summary>
-        /// Integers are exact, so what differs is a few roundings for each run of equal scales: at most runs + 4 of
-        /// 2^-23 of the sum of magnitudes.
-        /// </summary>
-        public override double? Bound(int row, ReadOnlySpan<float> x)
-        {
-            Q8GroupsTensor w = (Q8GroupsTensor)Tensor;
-            sbyte[] q = new sbyte[x.Length];
-            float[] scales = new float[(x.Length + w.GroupSize - 1) / w.GroupSize];
-            Quantization.QuantizeActivations(x, w.GroupSize, q, scales);
-            double sum = 0;
-            for (int i = 0; i < x.Length; i++)
-            {
-                int element = (row * x.Length) + i;
-                double ws = _scales.GetSpan()[element / w.GroupSize], xs = scales[i / w.GroupSize];
-                if (!IsTame(ws) || !IsTame(xs))
-                    return null;
-                sum += Math.Abs(q[i] * ws * xs * _values.GetSpan()[element]);
-            }
-            return ((2 * scales.Length) + 6) * Math.Pow(2, -23) * sum;
-        }
-
-        private static bool IsTame(double scale) => scale == 0 || Math.Abs(scale) is > 1e-12 and < 1e12;
-
-        public override void Dispose()
-        {
-            ((IDisposable)_values).Dispose();
-            ((IDisposable)_scales).Dispose();
-        }
+        static bool IsTame(double scale) => scale == 0 || Math.Abs(scale) is > 1e-12 and < 1e12;
     }
 
     public static IEnumerable<Seed> Seeds() =>

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
-using System.Text;
 
 namespace Llama2.Fuzz.Targets;
 

@@ -1,7 +1,3 @@
-using Llama2.Fast.Kernels;
-using Llama2.Simple;
-using Llama2.Simple.Tensors;
-
 namespace Llama2.Fuzz.Targets;
 
 /// <summary>

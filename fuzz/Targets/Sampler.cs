@@ -1,6 +1,3 @@
-using System.Runtime.InteropServices;
-using Llama2.Fast;
-
 namespace Llama2.Fuzz.Targets;
 
 /// <summary>

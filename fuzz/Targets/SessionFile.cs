@@ -1,7 +1,4 @@
 using System.Security.Cryptography;
-using System.Text;
-using Llama2.Simple;
-using Llama2.Simple.Formats;
 using Llama2.Simple.Generation.Saved;
 
 namespace Llama2.Fuzz.Targets;
@@ -39,8 +36,7 @@ internal static class SessionFile
         }
         catch (ModelFileException e)
         {
-            if (e.Message.Contains('\n', StringComparison.Ordinal) || !e.Message.StartsWith(Scratch.Path, StringComparison.Ordinal))
-                throw new BrokenPromiseException($"not one line that names the file: {e.Message}");
+            Scratch.CheckRefusal(e);
             return;
         }
         if (session.Notes.Contains('\uFFFD', StringComparison.Ordinal))

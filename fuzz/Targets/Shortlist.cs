@@ -1,8 +1,4 @@
 using System.Buffers;
-using Llama2.Fast.Kernels;
-using Llama2.Fast.Pass;
-using Llama2.Fast.Threads;
-using Llama2.Simple.Tensors;
 
 namespace Llama2.Fuzz.Targets;
 

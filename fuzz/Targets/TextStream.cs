@@ -1,5 +1,3 @@
-using System.Text;
-
 namespace Llama2.Fuzz.Targets;
 
 /// <summary>Bytes give the same text however they are cut, and IsSafe tells which pieces must not reach a terminal.</summary>

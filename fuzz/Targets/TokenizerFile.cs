@@ -1,9 +1,4 @@
 using System.Buffers.Binary;
-using System.Text;
-using Llama2.Fast;
-using Llama2.Simple;
-using Llama2.Simple.Formats;
-using Llama2.Simple.Formats.Llama2C;
 
 namespace Llama2.Fuzz.Targets;
 
@@ -47,8 +42,7 @@ internal static class TokenizerFile
         }
         catch (ModelFileException e)
         {
-            if (e.Message.Contains('\n', StringComparison.Ordinal) || !e.Message.StartsWith(Scratch.Path, StringComparison.Ordinal))
-                throw new BrokenPromiseException($"not one line that names the file: {e.Message}");
+            Scratch.CheckRefusal(e);
             return null;
         }
     }
