@@ -78,13 +78,33 @@ internal static class InspectCommand
         _ => value.ToString().ReplaceLineEndings("\\n"), // a file's name may hold some
     };
 
-    /// <summary>Rows in columns: the first to the left, then numbers to the right.</summary>
+    /// <summary>
+    /// Rows in columns: the first to the left, then numbers to the right. In a narrow terminal the last columns are left out, and the
+    /// value behind a name is wrapped at blanks.
+    /// </summary>
     private static string Table(string[][] rows)
     {
-        int columns = rows.Max(row => row.Length);
+        int columns = rows.Max(row => row.Length), width = Output.IsTerminal ? Tty.Size.Columns : int.MaxValue;
         int[] widths = [.. Enumerable.Range(0, columns).Select(column => rows.Max(row => row[column].Length))];
         bool right = rows.Length > 2 && columns > 2;
-        return string.Concat(rows.Select(row => string.Join("  ", row.Select(Pad)).TrimEnd() + "\n"));
+        if (columns == 2)
+            return string.Concat(rows.Select(row => Pad(row[0], 0) + "  " + Wrapped(row[1], widths[0] + 2) + "\n"));
+        while (columns > 1 && widths.Take(columns).Sum() + 2 * (columns - 1) > width)
+            columns--;
+        return string.Concat(rows.Select(row => string.Join("  ", row.Take(columns).Select(Pad)).TrimEnd() + "\n"));
+
+        string Wrapped(string value, int indent)
+        {
+            string text = "";
+            int used = indent;
+            foreach (string word in value.Split(' '))
+            {
+                bool breaks = used > indent && used + 1 + word.Length > width;
+                text += (breaks ? "\n" + new string(' ', indent) : used > indent ? " " : "") + word;
+                used = (breaks ? indent : used + (used > indent ? 1 : 0)) + word.Length;
+            }
+            return text;
+        }
 
         string Pad(string cell, int column) => right && column > 0 ? cell.PadLeft(widths[column]) : cell.PadRight(widths[column]);
     }

@@ -1,3 +1,4 @@
+using Llama2.Fast;
 using Llama2.Simple;
 
 namespace Llama2.Cli.Generate;
@@ -9,13 +10,19 @@ internal sealed record PromptTokens(int[] Ids, bool IsAll)
 {
     private const int Ascii = 128; // bytes that are a codepoint each
 
+    /// <summary>Encodes a prompt: in parts if the tokenizer merges as run.c does, and else whole.</summary>
+    /// <param name="most">The tokens that can be used.</param>
+    public static PromptTokens Of(ITokenizer tokenizer, ReadOnlySpan<byte> utf8, int most, bool bos = true) =>
+        tokenizer is Tokenizer or FastTokenizer
+            ? InParts(tokenizer, utf8, most, bos)
+            : new PromptTokens(tokenizer.Encode(utf8, bos: bos), IsAll: true);
+
     /// <summary>
     /// Encodes a prompt in parts, which give the tokens of the whole. A token is a piece of the vocabulary, and a merge puts two pieces
     /// together, so none joins two bytes that stand side by side in no piece: there a text can be cut.
     /// </summary>
-    /// <param name="most">The tokens that can be used.</param>
     /// <param name="partBytes">The shortest part; it goes on up to the next place where the text can be cut.</param>
-    public static PromptTokens Of(ITokenizer tokenizer, ReadOnlySpan<byte> utf8, int most, bool bos = true, int partBytes = 4096)
+    internal static PromptTokens InParts(ITokenizer tokenizer, ReadOnlySpan<byte> utf8, int most, bool bos = true, int partBytes = 4096)
     {
         List<int> ids = [];
         bool[,]? cuts = null;

@@ -5,6 +5,8 @@ namespace Llama2.Cli.Terminal;
 /// <summary>Progress of a long work on stderr: a bar where that is a terminal, nothing but notes where it is not.</summary>
 internal sealed class ProgressBar(IAnsiConsole? console = null, ProgressTask? task = null)
 {
+    private const int FullWidth = 70; // of a terminal in which no column is wrapped
+
     /// <summary>Shows how many bytes are done, and of how many if that is known.</summary>
     public void Report(long done, long? total)
     {
@@ -24,7 +26,7 @@ internal sealed class ProgressBar(IAnsiConsole? console = null, ProgressTask? ta
             console.WriteLine(Visible.Of(line));
     }
 
-    /// <summary>Works under a bar with title, bytes, rate and time left.</summary>
+    /// <summary>Works under a bar with title, bytes, rate and time left; in a narrow terminal without the last three.</summary>
     public static Task RunAsync(string title, Func<ProgressBar, Task> work)
     {
         if (Console.IsErrorRedirected)
@@ -33,6 +35,8 @@ internal sealed class ProgressBar(IAnsiConsole? console = null, ProgressTask? ta
         ProgressColumn[] columns = [
             new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new DownloadedColumn(),
             new TransferSpeedColumn(), new RemainingTimeColumn()];
+        if (Tty.Size.Columns < FullWidth)
+            columns = columns[..3];
         return console.Progress().Columns(columns)
             .StartAsync(context => work(new ProgressBar(console, context.AddTask(Markup.Escape(Visible.Of(title))))));
     }

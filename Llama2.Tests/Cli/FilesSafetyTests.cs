@@ -73,6 +73,25 @@ public sealed class FilesSafetyTests : IDisposable
         Assert.True(File.Exists(At("s")));
     }
 
+    [Theory]
+    [InlineData("--batch", "{\"prompt\": \"", "\"}")]
+    [InlineData("--prompt-file", "", "")]
+    [InlineData("-m", "", "\n")]
+    public void A_long_text_takes_memory_in_proportion(string option, string before, string behind)
+    {
+        const int Megabytes = 32;
+        File.WriteAllText(At("text"), before + string.Concat(Enumerable.Repeat("Tom and Sue went", Megabytes << 16)) + behind);
+        BuiltProgram.Setup tenfold = new()
+        {
+            Environment = { ["DOTNET_GCHeapHardLimit"] = $"{10L * Megabytes << 20:x}" },
+            Under = ["bash", "-c", $"\"$@\" < '{At("text")}'", "bash"],
+        };
+        string[] args = option == "-m" ? ["-m", "chat", "-y", ""] : [option, "-"];
+        BuiltProgram run = BuiltProgram.Run(tenfold, [.. args, "-n", "20", "-t", "0"]);
+        Assert.Equal((0, true), (run.ExitCode, run.Out.Length > 0));
+        Assert.Contains(option == "-m" ? "20 tokens used up" : "of more than ", run.Err, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void A_file_of_holes_takes_no_memory()
     {

@@ -46,7 +46,7 @@ public sealed class PromptTokensTests
     {
         FastTokenizer fast = new(tokenizer);
         int[] whole = fast.Encode(x.Utf8, bos: x.ByteTokens);
-        PromptTokens first = PromptTokens.Of(fast, x.Utf8, x.Most, bos: x.ByteTokens, x.PartBytes);
+        PromptTokens first = PromptTokens.InParts(fast, x.Utf8, x.Most, bos: x.ByteTokens, x.PartBytes);
         Assert.Equal(first.IsAll ? whole : whole[..first.Ids.Length], first.Ids);
         Assert.True(first.IsAll || first.Ids.Length > x.Most, $"{first.Ids.Length} tokens");
         return first.IsAll;
@@ -57,11 +57,11 @@ public sealed class PromptTokensTests
     {
         CountingTokenizer tokenizer = new(new FastTokenizer(TokenizerFile.Open(Repository.Weights("tok512-tales.bin"))));
         byte[] prompt = Encoding.UTF8.GetBytes(string.Concat(Enumerable.Repeat("Tom and Sue went to the park. ", 350_000)));
-        PromptTokens first = PromptTokens.Of(tokenizer, prompt, most: 512);
+        PromptTokens first = PromptTokens.InParts(tokenizer, prompt, most: 512);
         Assert.False(first.IsAll);
         Assert.True(first.Ids.Length > 512);
         Assert.InRange(tokenizer.BytesEncoded, 1, 2 * 4096);
-        Assert.InRange(PromptTokens.Of(tokenizer, prompt[..100_000], most: 100_000).Ids.Length, 30_000, 100_000);
+        Assert.InRange(PromptTokens.InParts(tokenizer, prompt[..100_000], most: 100_000).Ids.Length, 30_000, 100_000);
         Assert.InRange(tokenizer.BytesEncoded, 100_001, 100_000 + 2 * 4096); // each byte once
     }
 

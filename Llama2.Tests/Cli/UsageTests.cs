@@ -252,6 +252,24 @@ public sealed class UsageTests : IDisposable
     }
 
     [Fact]
+    public void What_help_says_of_seeds_steps_and_sessions_is_so()
+    {
+        string help = string.Join(' ', Text("generate", "--help").Split([' ', '\n'], StringSplitOptions.RemoveEmptyEntries));
+        Assert.Contains("random seed of 64 bits (run.c keeps the lower 32)", help, StringComparison.Ordinal);
+        Assert.NotEqual(Text("-s", "7", "-n", "40"), Text("-s", $"{(1L << 32) + 7}", "-n", "40"));
+        Assert.Contains("0 is the whole context", help, StringComparison.Ordinal);
+        Assert.Equal(Text("-s", "7", "-n", "512", "--ignore-eos"), Text("-s", "7", "-n", "0", "--ignore-eos"));
+
+        Text("-s", "7", "-n", "20", "--save-session", At("s"));
+        string whole = Text("-s", "7", "-n", "40").TrimEnd('\n');
+        Assert.Contains("--load-session file go on with a saved session; a prompt begins anew", help, StringComparison.Ordinal);
+        Assert.EndsWith(Text("--load-session", At("s"), "-n", "20").TrimEnd('\n'), whole, StringComparison.Ordinal);
+        Assert.Equal(Text("-i", "Tom", "-t", "0", "-n", "20"), Text("-i", "Tom", "-t", "0", "-n", "20", "--load-session", At("s")));
+        Assert.Contains("--persist-session file go on with the file if it is there, with a prompt added to it", help, StringComparison.Ordinal);
+        Assert.StartsWith(" Tom", Text("--persist-session", At("s"), "-i", "Tom", "-n", "3"), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_batch_line_that_is_not_UTF_8_is_refused_and_not_changed()
     {
         byte[] good = "{\"prompt\": \"T\u00fcm \ud83d\ude42\"}"u8.ToArray();
