@@ -1,6 +1,7 @@
 using System.Text;
 using FsCheck;
 using FsCheck.Fluent;
+using FsCheck.Xunit;
 using Llama2.Fast;
 using Llama2.Tests.Properties;
 using Property = Llama2.Tests.Properties.Property;
@@ -20,18 +21,18 @@ public sealed class FastTokenizerTests
             AssertEncodes(simple, fast, Encoding.UTF8.GetBytes(string.Concat(parts))), tests: 2000);
     }
 
-    [Fact]
-    public void Tokens_of_any_vocabulary_are_Simple_s()
+    [Property(MaxTest = 2000)]
+    public FsCheck.Property Tokens_of_any_vocabulary_are_Simple_s()
     {
         Gen<(string[] Text, int Seed)> inputs =
             from text in Texts.FewLetters
             from seed in Gen.Choose(1, 1_000_000)
             select (text, seed);
-        Property.Holds(inputs, x => Shrinking.Shorter(x.Text).Select(text => (text, x.Seed)), x =>
+        return Property.ForAll(inputs, x => Shrinking.Shorter(x.Text).Select(text => (text, x.Seed)), x =>
         {
             Tokenizer simple = Texts.RandomTokenizer(x.Seed, byteTokens: x.Seed % 2 == 0, blank: x.Seed % 3 == 0);
             AssertEncodes(simple, new FastTokenizer(simple), Encoding.UTF8.GetBytes(string.Concat(x.Text)));
-        }, tests: 2000);
+        });
     }
 
     private static void AssertEncodes(Tokenizer simple, FastTokenizer fast, byte[] utf8)

@@ -1,5 +1,6 @@
 using FsCheck;
 using FsCheck.Fluent;
+using FsCheck.Xunit;
 
 namespace Llama2.Tests.Properties;
 
@@ -8,8 +9,8 @@ public sealed class CheckpointProperties
 {
     private static readonly Gen<ModelShape> Any = ModelShape.Generator(Palettes.All);
 
-    [Fact]
-    public void A_file_read_and_written_is_the_same_file() => Property.Holds(Any, x => x.Shrink(), x =>
+    [Property]
+    public FsCheck.Property A_file_read_and_written_is_the_same_file() => Property.ForAll(Any, x => x.Shrink(), x =>
     {
         byte[] file = x.CreateFile();
         new Random(x.Seed).NextBytes(file.AsSpan(x.Header.Bytes)); // whatever the bits: NaN, int8 -128, tables that nobody uses
@@ -22,8 +23,8 @@ public sealed class CheckpointProperties
         Assert.True(file.AsSpan().SequenceEqual(copy.ToArray()), "the copy differs");
     });
 
-    [Fact]
-    public void A_model_read_from_a_file_has_the_weights_that_were_written() => Property.Holds(Any, x => x.Shrink(), x =>
+    [Property]
+    public FsCheck.Property A_model_read_from_a_file_has_the_weights_that_were_written() => Property.ForAll(Any, x => x.Shrink(), x =>
     {
         Weights expected = x.CreateWeights();
         using TemporaryFile temporary = new(x.CreateFile());
@@ -39,9 +40,9 @@ public sealed class CheckpointProperties
         }
     });
 
-    [Fact]
-    public void Exports_of_one_model_hold_the_same_weights() =>
-        Property.Holds(ModelShape.Generator([Palette.Normal, Palette.Outlier, Palette.Denormal]), x => x.Shrink(), x =>
+    [Property(MaxTest = 50)]
+    public FsCheck.Property Exports_of_one_model_hold_the_same_weights() =>
+        Property.ForAll(ModelShape.Generator([Palette.Normal, Palette.Outlier, Palette.Denormal]), x => x.Shrink(), x =>
     {
         // float32 to int8, written piece by piece, is what quantising whole tensors gives
         ModelShape float32 = x with { Version = 1 }, int8 = x with { Version = 2 };
@@ -57,7 +58,7 @@ public sealed class CheckpointProperties
         using TemporaryFile dequantised = new(back.ToArray());
         using Checkpoint floats = Checkpoint.Open(dequantised.Path);
         AssertSame(Tensors(checkpoint.Weights), Tensors(floats.Weights));
-    }, tests: 50);
+    });
 
     /// <summary>Rows of all matrices as floats.</summary>
     private static void AssertSame(IEnumerable<Tensor> expected, IEnumerable<Tensor> actual)

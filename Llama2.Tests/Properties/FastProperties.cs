@@ -1,5 +1,6 @@
 using FsCheck;
 using FsCheck.Fluent;
+using FsCheck.Xunit;
 using Llama2.Fast;
 using Llama2.Tests.Golden;
 using Config = Llama2.Simple.Config;
@@ -33,9 +34,9 @@ public sealed class FastProperties(ITestOutputHelper output)
         ];
     }
 
-    [Fact]
-    public void Every_kernel_and_number_of_threads_gives_the_bits_of_the_scalar_one() =>
-        Property.Holds(Run.Any(20, Palettes.All), x => x.Shrink(), x =>
+    [Property(MaxTest = 40)]
+    public FsCheck.Property Every_kernel_and_number_of_threads_gives_the_bits_of_the_scalar_one() =>
+        Property.ForAll(Run.Any(20, Palettes.All), x => x.Shrink(), x =>
     {
         Weights weights = x.Model.CreateWeights(least: x.Model.Seed % 2 == 0);
         float[] expected = Logits("scalar", 1);
@@ -53,15 +54,15 @@ public sealed class FastProperties(ITestOutputHelper output)
             transformer.Forward([.. x.Tokens.Select(token => new Row(token, cache, Want.Logits))], logits);
             return logits;
         }
-    }, tests: 40);
+    });
 
-    [Fact]
-    public void Fast_and_Simple_are_within_the_bound_and_choose_the_same_token_where_it_allows_no_other()
+    [Property]
+    public FsCheck.Property Fast_and_Simple_are_within_the_bound_and_choose_the_same_token_where_it_allows_no_other()
     {
         // a bound grows with each layer and would soon allow anything; int8 needs none
         Gen<Run> shallow = Run.Any(6, [Palette.Normal, Palette.Normal, Palette.Normal, .. Palettes.Tame])
             .Select(x => x with { Model = x.Model with { Version = x.Model.Version % 2, Layers = 1 + (x.Model.Layers / 4) } });
-        Property.Holds(shallow, x => x.Shrink(), x => AssertWithinBound(x));
+        return Property.ForAll(shallow, x => x.Shrink(), x => AssertWithinBound(x));
     }
 
     [Fact]

@@ -1,5 +1,6 @@
 using FsCheck;
 using FsCheck.Fluent;
+using FsCheck.Xunit;
 
 namespace Llama2.Tests.Properties;
 
@@ -24,8 +25,8 @@ public sealed class Int8Properties
         ];
     }
 
-    [Fact]
-    public void Dequantised_values_are_within_half_a_scale() => Property.Holds(Quantised.Any, x => x.Shrink(), x =>
+    [Property(MaxTest = 500)]
+    public FsCheck.Property Dequantised_values_are_within_half_a_scale() => Property.ForAll(Quantised.Any, x => x.Shrink(), x =>
     {
         float[] numbers = x.Palette.Numbers(new Random(x.Seed), x.Length);
         sbyte[] values = new sbyte[x.Length];
@@ -52,7 +53,7 @@ public sealed class Int8Properties
                     Assert.Equal(127, values.AsSpan(start, group.Length).ToArray().Max(value => Math.Abs((int)value)));
             }
         }
-    }, tests: 500);
+    });
 
     [Fact]
     public void Halves_round_to_even_for_weights_and_away_from_zero_for_activations()
@@ -87,8 +88,8 @@ public sealed class Int8Properties
     }
 
     /// <summary>Scales of 1 and whole numbers: nothing may be rounded, also where groups straddle rows.</summary>
-    [Fact]
-    public void Dot_products_of_all_int8_values_are_exact() => Property.Holds(Product.Any, x => x.Shrink(), x =>
+    [Property(MaxTest = 300)]
+    public FsCheck.Property Dot_products_of_all_int8_values_are_exact() => Property.ForAll(Product.Any, x => x.Shrink(), x =>
     {
         Random random = new(x.Seed);
         sbyte[] weights = [.. Enumerable.Range(0, x.Rows * x.Columns)
@@ -98,11 +99,11 @@ public sealed class Int8Properties
         new Q8GroupsTensor(x.Rows, x.Columns, x.GroupSize, weights, Enumerable.Repeat(1f, x.Groups).ToArray()).Multiply(input, output);
         for (int i = 0; i < x.Rows; i++)
             Assert.Equal(Enumerable.Range(0, x.Columns).Sum(j => weights[(i * x.Columns) + j] * (int)input[j]), output[i]);
-    }, tests: 300);
+    });
 
     /// <summary>|y - W x| with W and x as dequantised, in double precision: the theorem on sums of n products.</summary>
-    [Fact]
-    public void Products_are_those_of_the_dequantised_numbers() => Property.Holds(Product.Any, x => x.Shrink(), x =>
+    [Property(MaxTest = 300)]
+    public FsCheck.Property Products_are_those_of_the_dequantised_numbers() => Property.ForAll(Product.Any, x => x.Shrink(), x =>
     {
         Random random = new(x.Seed);
         sbyte[] weights = [.. Enumerable.Range(0, x.Rows * x.Columns).Select(_ => (sbyte)random.Next(-127, 128))];
@@ -120,5 +121,5 @@ public sealed class Int8Properties
             double[] products = [.. row.Select((w, j) => (double)w * q[j] * s[j / x.GroupSize])];
             Assert.InRange(Math.Abs(output[i] - products.Sum()), 0, (x.Columns + 3) * Math.Pow(2, -23) * products.Sum(Math.Abs));
         }
-    }, tests: 300);
+    });
 }

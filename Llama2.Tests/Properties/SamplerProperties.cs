@@ -1,5 +1,6 @@
 using FsCheck;
 using FsCheck.Fluent;
+using FsCheck.Xunit;
 
 namespace Llama2.Tests.Properties;
 
@@ -29,15 +30,15 @@ public sealed class SamplerProperties
         public int Sample(Sampler sampler) => sampler.Sample([.. Logits]);
     }
 
-    [Fact]
-    public void Temperature_0_is_the_first_of_the_greatest() => Property.Holds(Draw.Any, x => x.Shrink(), x =>
+    [Property(MaxTest = 500)]
+    public FsCheck.Property Temperature_0_is_the_first_of_the_greatest() => Property.ForAll(Draw.Any, x => x.Shrink(), x =>
     {
         int greedy = (x with { Temperature = 0 }).Sample((x with { Temperature = 0 }).CreateSampler());
         Assert.Equal(Array.IndexOf(x.Logits, x.Logits.Max()), greedy);
-    }, tests: 500);
+    });
 
-    [Fact]
-    public void Top_p_never_leaves_the_nucleus() => Property.Holds(Draw.Any.Where(x => x.Temperature > 0), x => x.Shrink(), x =>
+    [Property(MaxTest = 500)]
+    public FsCheck.Property Top_p_never_leaves_the_nucleus() => Property.ForAll(Draw.Any.Where(x => x.Temperature > 0), x => x.Shrink(), x =>
     {
         double[] probabilities = Probabilities(x);
         Sampler sampler = x.CreateSampler();
@@ -50,17 +51,17 @@ public sealed class SamplerProperties
                 Assert.True(before <= x.TopP + 1e-4, $"token {token} comes after {before:F5} of the probability");
             Assert.True(probabilities[token] > 1e-30, $"token {token} has no probability");
         }
-    }, tests: 500);
+    });
 
-    [Fact]
-    public void The_same_seed_gives_the_same_tokens_and_its_state_goes_on() => Property.Holds(Draw.Any, x => x.Shrink(), x =>
+    [Property(MaxTest = 300)]
+    public FsCheck.Property The_same_seed_gives_the_same_tokens_and_its_state_goes_on() => Property.ForAll(Draw.Any, x => x.Shrink(), x =>
     {
         Sampler one = x.CreateSampler(), two = x.CreateSampler();
         int[] tokens = [.. Enumerable.Range(0, 12).Select(_ => x.Sample(one))];
         Assert.Equal(tokens[..5], Enumerable.Range(0, 5).Select(_ => x.Sample(two)));
         Sampler resumed = new(x.Logits.Length, x.Temperature, x.TopP, 1) { RandomState = two.RandomState };
         Assert.Equal(tokens[5..], Enumerable.Range(5, 7).Select(_ => x.Sample(resumed)));
-    }, tests: 300);
+    });
 
     [Theory]
     [InlineData(1, 0)]

@@ -1,5 +1,6 @@
 using FsCheck;
 using FsCheck.Fluent;
+using FsCheck.Xunit;
 using Llama2.Fast;
 
 namespace Llama2.Tests.Properties;
@@ -31,8 +32,8 @@ public sealed class SessionProperties
         ];
     }
 
-    [Fact]
-    public void A_session_saved_and_restored_goes_on_with_the_same_bits() => Property.Holds(Saving.Any, x => x.Shrink(), x =>
+    [Property(MaxTest = 60)]
+    public FsCheck.Property A_session_saved_and_restored_goes_on_with_the_same_bits() => Property.ForAll(Saving.Any, x => x.Shrink(), x =>
     {
         Weights weights = x.Model.CreateWeights();
         using ITransformer transformer = x.IsFast ? new FastTransformer(x.Model.Config, weights) : new Transformer(x.Model.Config, weights);
@@ -56,7 +57,7 @@ public sealed class SessionProperties
         Assert.Equal(Continue(transformer, sequence, after), Continue(transformer, restored, after));
         int last = x.Model.Config.LayerCount - 1;
         Bits.AssertEqual(sequence.Cache.Value(last, sequence.Fed - 1), restored.Cache.Value(last, sequence.Fed - 1));
-    }, tests: 60);
+    });
 
     private static int[] Continue(ITransformer transformer, Sequence sequence, int tokens)
     {

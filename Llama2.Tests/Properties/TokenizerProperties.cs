@@ -1,6 +1,7 @@
 using System.Text;
 using FsCheck;
 using FsCheck.Fluent;
+using FsCheck.Xunit;
 using Llama2.Fast;
 
 namespace Llama2.Tests.Properties;
@@ -27,16 +28,16 @@ public sealed class TokenizerProperties
         }, tests: 10_000);
     }
 
-    [Fact]
-    public void The_twins_encode_the_same_for_bytes_that_are_no_text()
+    [Property(MaxTest = 1000)]
+    public FsCheck.Property The_twins_encode_the_same_for_bytes_that_are_no_text()
     {
         Tokenizer tokenizer = TokenizerFile.Open(Repository.Weights("tok512-tales.bin"));
         FastTokenizer fast = new(tokenizer);
-        Property.Holds(Texts.Bytes, Shrinking.Shorter, bytes =>
+        return Property.ForAll(Texts.Bytes, Shrinking.Shorter, bytes =>
         {
             int[] ids = Check(tokenizer, fast, bytes);
             Assert.Equal(bytes, Bytes(tokenizer, ids));
-        }, tests: 1000);
+        });
     }
 
     /// <summary>A text and a vocabulary, of few letters both.</summary>
@@ -52,27 +53,27 @@ public sealed class TokenizerProperties
         public IEnumerable<Merging> Shrink() => Shrinking.Shorter(Text).Select(text => this with { Text = text });
     }
 
-    [Fact]
-    public void The_twins_encode_the_same_for_any_vocabulary()
+    [Property(MaxTest = 2000)]
+    public FsCheck.Property The_twins_encode_the_same_for_any_vocabulary()
     {
-        Property.Holds(Merging.Any, x => x.Shrink(), x =>
+        return Property.ForAll(Merging.Any, x => x.Shrink(), x =>
         {
             Tokenizer tokenizer = Texts.RandomTokenizer(x.Seed, x.ByteTokens, x.Blank);
             byte[] utf8 = Encoding.UTF8.GetBytes(string.Concat(x.Text));
             int[] ids = Check(tokenizer, new FastTokenizer(tokenizer), utf8);
             if (x.ByteTokens)
                 Assert.Equal(utf8, Bytes(tokenizer, ids));
-        }, tests: 2000);
+        });
     }
 
-    [Fact]
-    public void Text_is_the_same_however_its_bytes_are_cut()
+    [Property(MaxTest = 2000)]
+    public FsCheck.Property Text_is_the_same_however_its_bytes_are_cut()
     {
         Gen<(byte[] Bytes, int[] Cuts)> inputs =
             from bytes in Texts.Bytes
             from cuts in Gen.Choose(0, 6).ArrayOf()
             select (bytes, cuts);
-        Property.Holds(inputs, x => Shrinking.Shorter(x.Bytes).Select(bytes => (bytes, x.Cuts))
+        return Property.ForAll(inputs, x => Shrinking.Shorter(x.Bytes).Select(bytes => (bytes, x.Cuts))
             .Concat(Shrinking.Shorter(x.Cuts).Select(cuts => (x.Bytes, cuts))), x =>
         {
             TextStream stream = new();
@@ -85,7 +86,7 @@ public sealed class TokenizerProperties
             }
             text.Append(stream.Append(rest)).Append(stream.Flush());
             Assert.Equal(Encoding.UTF8.GetString(x.Bytes), text.ToString());
-        }, tests: 2000);
+        });
     }
 
     /// <summary>The ids of a text, the same from both twins and in range.</summary>

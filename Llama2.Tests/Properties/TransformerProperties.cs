@@ -1,5 +1,6 @@
 using FsCheck;
 using FsCheck.Fluent;
+using FsCheck.Xunit;
 using Config = Llama2.Simple.Config;
 
 namespace Llama2.Tests.Properties;
@@ -38,9 +39,9 @@ public class TransformerProperties
         ];
     }
 
-    [Fact]
-    public void Rows_of_several_sequences_in_any_calls_give_the_bits_of_each_alone() =>
-        Property.Holds(Run.Any(Palettes.All), x => x.Shrink(), x =>
+    [Property]
+    public FsCheck.Property Rows_of_several_sequences_in_any_calls_give_the_bits_of_each_alone() =>
+        Property.ForAll(Run.Any(Palettes.All), x => x.Shrink(), x =>
     {
         Weights weights = x.Model.CreateWeights();
         using ITransformer one = Create(x.Model.Config, weights, x.Model.Seed), dealt = Create(x.Model.Config, weights, x.Model.Seed + 1);
@@ -76,8 +77,8 @@ public class TransformerProperties
         }
     });
 
-    [Fact]
-    public void A_row_writes_what_it_wants_and_nothing_else() => Property.Holds(Run.Any(Palettes.All), x => x.Shrink(), x =>
+    [Property(MaxTest = 50)]
+    public FsCheck.Property A_row_writes_what_it_wants_and_nothing_else() => Property.ForAll(Run.Any(Palettes.All), x => x.Shrink(), x =>
     {
         const float Untouched = 12345.678f;
         using ITransformer transformer = Create(x.Model.Config, x.Model.CreateWeights(), x.Model.Seed);
@@ -106,10 +107,10 @@ public class TransformerProperties
         transformer.Forward([.. tokens.Select((token, i) => new Row(token, together, wants[i]))], output);
         Bits.AssertEqual([.. expected], output);
         Assert.Equal(tokens.Length, together.Length);
-    }, tests: 50);
+    });
 
-    [Fact]
-    public void A_cache_cut_back_goes_on_as_if_the_rest_had_never_been() => Property.Holds(Run.Any(Palettes.All)
+    [Property(MaxTest = 50)]
+    public FsCheck.Property A_cache_cut_back_goes_on_as_if_the_rest_had_never_been() => Property.ForAll(Run.Any(Palettes.All)
         .Where(x => x.Tokens[0].Length > 1), x => x.Shrink().Where(y => y.Tokens is [{ Length: > 1 }, ..]), x =>
     {
         using ITransformer transformer = Create(x.Model.Config, x.Model.CreateWeights(), x.Model.Seed);
@@ -122,10 +123,10 @@ public class TransformerProperties
         float[] output = new float[(tokens.Length - kept) * x.Model.Vocab];
         transformer.Forward([.. tokens[kept..].Select(token => new Row(token, cache, Want.Logits))], output);
         Bits.AssertEqual([.. expected[kept..].SelectMany(logits => logits)], output);
-    }, tests: 50);
+    });
 
-    [Fact]
-    public void Rows_that_cannot_be_fed_change_nothing() => Property.Holds(Run.Any(Palette.Normal).Where(x => x.Tokens[0].Length > 0), x =>
+    [Property(MaxTest = 50)]
+    public FsCheck.Property Rows_that_cannot_be_fed_change_nothing() => Property.ForAll(Run.Any(Palette.Normal).Where(x => x.Tokens[0].Length > 0), x =>
         x.Shrink().Where(y => y.Tokens is [{ Length: > 0 }, ..]), x =>
     {
         using ITransformer transformer = Create(x.Model.Config, x.Model.CreateWeights(), x.Model.Seed);
@@ -144,5 +145,5 @@ public class TransformerProperties
 
         transformer.Forward([.. good[..^1], good[^1] with { Want = Want.Logits }], output);
         Bits.AssertEqual(Logits.OneByOne(transformer, tokens)[^1], output);
-    }, tests: 50);
+    });
 }
