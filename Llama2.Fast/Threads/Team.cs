@@ -16,7 +16,11 @@ namespace Llama2.Fast.Threads;
 /// cannot change meanwhile. A thread subtracts its chunks from <c>_unfinished</c>, which releases what it wrote; the caller's volatile
 /// read of 0 acquires it. <c>_asleep</c> and <c>_unclaimed</c> are each written by a full fence before the other is read, so that
 /// either the caller sees a sleeper or the sleeper sees the work. A thread that reads an old <c>_limit</c> comes once too often or too
-/// seldom, which is allowed.
+/// seldom, which is allowed. A thread that comes late, for a region that has ended, finds <c>_unclaimed</c> below 1 and reads nothing
+/// else, or claims a chunk of the next region, whose exchange it has then acquired.
+/// On Arm an interlocked operation is one instruction that acquires and releases (swpal, ldaddal), which the architecture orders before
+/// all that follows, or without these a loop and a dmb. A volatile read alone (ldapr) may overtake an earlier volatile write, so that
+/// Sleep and Run must not use such writes. Emulation of Arm on x86-64 keeps the order of x86-64 and cannot show any of this.
 /// </remarks>
 internal sealed class Team
 {
