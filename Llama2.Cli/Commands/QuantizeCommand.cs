@@ -19,7 +19,8 @@ internal static class QuantizeCommand
     public static void AddTo(Command command)
     {
         Argument<string> input = command.AddArgument<string>("in", "checkpoint to read, or the name of a model in weights/");
-        Argument<string> output = command.AddArgument<string>("out", "checkpoint to write");
+        Argument<string> output = command.AddArgument<string>("out",
+            "checkpoint to write; its tokenizer goes beside it, as NAME.tokenizer.bin, where it would find no other");
         Option<string?> type = command.AddOption<string?>("--type", "type", "q8_0: int8 in groups (the default); f32: float32");
         Option<int?> version = command.AddOption<int?>(
             "--version", "0|1|2", "format: 0 or 1 hold f32, 2 holds q8_0; default: 0 for f32");
