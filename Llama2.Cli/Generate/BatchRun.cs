@@ -105,6 +105,7 @@ internal sealed class BatchRun(
     {
         Sequence sequence = newSequence();
         sequence.Sampler.RandomState = seed ?? sequence.Sampler.RandomState;
-        return new Story(sequence, model.Tokenizer, PromptTokens.Of(model.Tokenizer, Encoding.UTF8.GetBytes(prompt), most: steps), steps, stops, line: line);
+        PromptTokens tokens = PromptTokens.Of(model.Tokenizer, Encoding.UTF8.GetBytes(prompt), most: steps);
+        return new Story(sequence, model.Tokenizer, tokens, steps, stops, line: line);
     }
 }

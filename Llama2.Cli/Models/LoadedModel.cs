@@ -52,8 +52,9 @@ internal sealed class LoadedModel : IDisposable
 
     /// <summary>The model in one line.</summary>
     public string Describe() =>
-        $"{System.IO.Path.GetFileName(Path).ReplaceLineEndings(" ")}: dim {Config.Dim}, hidden {Config.HiddenDim}, layers {Config.LayerCount}, "
-        + $"heads {Config.HeadCount}, kv heads {Config.KvHeadCount}, vocab {Config.VocabSize}, context {Config.SeqLen}, "
+        $"{System.IO.Path.GetFileName(Path).ReplaceLineEndings(" ")}: dim {Config.Dim}, hidden {Config.HiddenDim}, "
+        + $"layers {Config.LayerCount}, heads {Config.HeadCount}, kv heads {Config.KvHeadCount}, "
+        + $"vocab {Config.VocabSize}, context {Config.SeqLen}, "
         + $"v{_checkpoint.Header.Version} {_checkpoint.Weights.Classifier.Describe()}, {Implementation}";
 
     public void Dispose()

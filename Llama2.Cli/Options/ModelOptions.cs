@@ -19,7 +19,8 @@ internal sealed class ModelOptions
     {
         _checkpoint = AddCheckpoint(command, "checkpoint");
         _checkpointOption = command.AddOption<string?>("--checkpoint -checkpoint", "file", "the same, as an option");
-        _tokenizer = AddTokenizer(command, "NAME.tokenizer.bin or tokenizer.bin beside the checkpoint, else tokenizer.bin here or in weights/");
+        _tokenizer = AddTokenizer(
+            command, "NAME.tokenizer.bin or tokenizer.bin beside the checkpoint, else tokenizer.bin here or in weights/");
         string[] names = LoadedModel.Implementations;
         _implementation = command.AddChoice("--impl", "name", "implementation: " + string.Join(" or ", names), names);
         _threads = command.AddOption<int>(

@@ -10,7 +10,9 @@ internal static class OwnFile
     private const uint LinksAndOwner = 0x4 | 0x8;    // STATX_NLINK, STATX_UID
     private const int LinksAt = 16, OwnerAt = 20;    // of struct statx, the same on every processor
 
-    /// <summary>Whether a file has no second name (a hard link) and belongs to this user. Where there is no statx, it is not asked.</summary>
+    /// <summary>
+    /// Whether a file has no second name (a hard link) and belongs to this user. Where there is no statx, it is not asked.
+    /// </summary>
     public static bool Is(SafeFileHandle file)
     {
         byte[] status = new byte[256];

@@ -46,7 +46,7 @@ public sealed class Conversation
     public TextEnd? End => Sequence.End;                 // why the last answer ended; null before the first one
     public int AnswerTokens => Sequence.Sampled - (End == TextEnd.Model ? 1 : 0);
 
-    /// <summary>A bound from below of <see cref="Encode(string)"/>'s tokens, without encoding: none is longer than the longest piece.</summary>
+    /// <summary>A lower bound of <see cref="Encode(string)"/>'s tokens, without encoding: none is longer than the longest piece.</summary>
     public int LeastTokens(string user)
     {
         if (_longestPiece == 0)

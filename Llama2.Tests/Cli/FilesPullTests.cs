@@ -103,7 +103,8 @@ public sealed class FilesPullTests : IDisposable
         }
         using FaultyServer server = new(_ => new Reply(Model));
         BuiltProgram run = Pull(server.Address + "/model.bin");
-        Assert.Equal((2, "llama2: weights/model.bin: cannot be written: weights/model.bin.part is no plain file of yours alone; remove it\n"),
+        Assert.Equal((2, "llama2: weights/model.bin: cannot be written: "
+            + "weights/model.bin.part is no plain file of yours alone; remove it\n"),
             (run.ExitCode, run.Err));
         Assert.Equal("mine", File.ReadAllText(victim));
         Assert.False(File.Exists(victim + ".new") || File.Exists(Weights("model.bin")));

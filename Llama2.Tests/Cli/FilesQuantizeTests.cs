@@ -43,7 +43,8 @@ public sealed class FilesQuantizeTests : IDisposable
         foreach (string[] more in (string[][])[["--quantize", "q8_0"], ["--quantize", "q8_0", "--impl", "simple", "--threads", "1"]])
         {
             BuiltProgram run = BuiltProgram.Run([.. args, .. more]);
-            Assert.Equal((2, "", $"llama2: {input.Path}: {tensor}: expected finite numbers, found {found}\n"), (run.ExitCode, run.Out, run.Err));
+            Assert.Equal((2, "", $"llama2: {input.Path}: {tensor}: expected finite numbers, found {found}\n"),
+                (run.ExitCode, run.Out, run.Err));
         }
         Assert.Equal(0, BuiltProgram.Run(args).ExitCode); // float32 loses nothing, and run.c runs it
     }
@@ -129,7 +130,8 @@ public sealed class FilesQuantizeTests : IDisposable
         if (output == "fifo")
             System.Diagnostics.Process.Start("mkfifo", [path]).WaitForExit();
         BuiltProgram run = BuiltProgram.Run("quantize", Model, path);
-        Assert.Equal((1, "", $"llama2: {path} is no file that can be read again, to compare it; name another\n"), (run.ExitCode, run.Out, run.Err));
+        Assert.Equal((1, "", $"llama2: {path} is no file that can be read again, to compare it; name another\n"),
+            (run.ExitCode, run.Out, run.Err));
     }
 
     private string WriteModel(int dim, int hidden)

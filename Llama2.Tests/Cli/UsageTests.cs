@@ -265,7 +265,8 @@ public sealed class UsageTests : IDisposable
         Assert.Contains("--load-session file go on with a saved session; a prompt begins anew", help, StringComparison.Ordinal);
         Assert.EndsWith(Text("--load-session", At("s"), "-n", "20").TrimEnd('\n'), whole, StringComparison.Ordinal);
         Assert.Equal(Text("-i", "Tom", "-t", "0", "-n", "20"), Text("-i", "Tom", "-t", "0", "-n", "20", "--load-session", At("s")));
-        Assert.Contains("--persist-session file go on with the file if it is there, with a prompt added to it", help, StringComparison.Ordinal);
+        Assert.Contains("--persist-session file go on with the file if it is there, with a prompt added to it", help,
+            StringComparison.Ordinal);
         Assert.StartsWith(" Tom", Text("--persist-session", At("s"), "-i", "Tom", "-n", "3"), StringComparison.Ordinal);
     }
 
@@ -281,7 +282,8 @@ public sealed class UsageTests : IDisposable
         Assert.Equal($"llama2: {At("batch")}: line 2: no JSON, which is UTF-8", errors[0]);
         Assert.StartsWith($"llama2: {At("batch")}: line 3: no JSON", errors[1], StringComparison.Ordinal);
         Assert.Equal($"llama2: {At("batch")}: line 5: no JSON, which is UTF-8", errors[2]);
-        string[] texts = [.. run.Out.TrimEnd('\n').Split('\n').Select(line => JsonDocument.Parse(line).RootElement.GetProperty("text").GetString()!)];
+        string[] texts = [.. run.Out.TrimEnd('\n').Split('\n')
+            .Select(line => JsonDocument.Parse(line).RootElement.GetProperty("text").GetString()!)];
         File.WriteAllText(At("prompt"), "T\u00fcm \ud83d\ude42");
         string alone = Text("--prompt-file", At("prompt"), "-n", "30", "-t", "0").TrimEnd('\n');
         Assert.Equal([alone, alone], texts);
@@ -291,9 +293,9 @@ public sealed class UsageTests : IDisposable
     public void Bytes_typed_to_run_c_s_chat_are_tokens_as_tokenize_has_them()
     {
         Shell($"printf '\\377 Tom \\303\\n' | \"$@\" -m chat -y '' -t 0 -n 40 --logits '{At("logits")}' --silent >/dev/null 2>&1");
-        string ids = Shell("printf '[INST] \\377 Tom \\303 [/INST]' | \"$@\" tokenize -").Trim();
-        Assert.Contains(" 258 ", ids, StringComparison.Ordinal); // the byte 0xFF
-        Shell($"printf '[INST] \\377 Tom \\303 [/INST]' | \"$@\" --prompt-file - -t 0 -n 40 --logits '{At("alone")}' --silent >/dev/null 2>&1");
+        const string Typed = "printf '[INST] \\377 Tom \\303 [/INST]' | \"$@\"";
+        Assert.Contains(" 258 ", Shell($"{Typed} tokenize -"), StringComparison.Ordinal); // the byte 0xFF
+        Shell($"{Typed} --prompt-file - -t 0 -n 40 --logits '{At("alone")}' --silent >/dev/null 2>&1");
         byte[] chat = File.ReadAllBytes(At("logits")), alone = File.ReadAllBytes(At("alone"));
         Assert.Equal(alone[..(4 * 512 * 20)], chat[..(4 * 512 * 20)]);
     }

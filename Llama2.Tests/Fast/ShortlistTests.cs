@@ -122,7 +122,8 @@ public sealed unsafe class ShortlistTests
     }
 
     [Property(MaxTest = 150)]
-    public FsCheck.Property The_token_is_that_of_all_logits_and_each_logit_within_its_bound() => Property.ForAll(Classifier.Any, x => x.Shrink(), x =>
+    public FsCheck.Property The_token_is_that_of_all_logits_and_each_logit_within_its_bound() =>
+        Property.ForAll(Classifier.Any, x => x.Shrink(), x =>
     {
         float[] rows = x.Rows();
         foreach (Kernel kernel in Kernel.Available)

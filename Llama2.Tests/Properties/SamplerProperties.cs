@@ -38,7 +38,8 @@ public sealed class SamplerProperties
     });
 
     [Property(MaxTest = 500)]
-    public FsCheck.Property Top_p_never_leaves_the_nucleus() => Property.ForAll(Draw.Any.Where(x => x.Temperature > 0), x => x.Shrink(), x =>
+    public FsCheck.Property Top_p_never_leaves_the_nucleus() =>
+        Property.ForAll(Draw.Any.Where(x => x.Temperature > 0), x => x.Shrink(), x =>
     {
         double[] probabilities = Probabilities(x);
         Sampler sampler = x.CreateSampler();

@@ -126,7 +126,8 @@ public class TransformerProperties
     });
 
     [Property(MaxTest = 50)]
-    public FsCheck.Property Rows_that_cannot_be_fed_change_nothing() => Property.ForAll(Run.Any(Palette.Normal).Where(x => x.Tokens[0].Length > 0), x =>
+    public FsCheck.Property Rows_that_cannot_be_fed_change_nothing() =>
+        Property.ForAll(Run.Any(Palette.Normal).Where(x => x.Tokens[0].Length > 0), x =>
         x.Shrink().Where(y => y.Tokens is [{ Length: > 0 }, ..]), x =>
     {
         using ITransformer transformer = Create(x.Model.Config, x.Model.CreateWeights(), x.Model.Seed);

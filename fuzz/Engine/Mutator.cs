@@ -40,7 +40,8 @@ internal sealed class Mutator(Random random, byte[][] words)
         switch (random.Next(8))
         {
             case < 3 and var how:
-                _data[at] = (byte)(how == 0 ? _data[at] ^ 1 << random.Next(8) : how == 1 ? random.Next(256) : _data[at] + random.Next(-16, 17));
+                _data[at] = (byte)(how == 0 ? _data[at] ^ 1 << random.Next(8) : how == 1 ? random.Next(256)
+                    : _data[at] + random.Next(-16, 17));
                 break;
             case 3 when field + sizeof(int) <= _data.Count:
                 BitConverter.TryWriteBytes(Data[field..], BitConverter.ToInt32(Data[field..]) + random.Next(-35, 36));

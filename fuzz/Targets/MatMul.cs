@@ -31,7 +31,8 @@ internal static unsafe class MatMul
             for (int i = 0; i < rows; i++)
             {
                 double error = Math.Abs((double)simple[i] - expected[(t * (rows + beyond)) + i]);
-                if ((w.Tensor is Q8GroupsTensor q ? Bound(q, i, xt) : Bound((Float32Tensor)w.Tensor, i, xt)) is { } bound && !(error <= bound))
+                double? limit = w.Tensor is Q8GroupsTensor q ? Bound(q, i, xt) : Bound((Float32Tensor)w.Tensor, i, xt);
+                if (limit is { } bound && !(error <= bound))
                     throw new BrokenPromiseException($"row {i}: {error} from Simple's {simple[i]:R}, the bound is {bound}");
             }
         }
