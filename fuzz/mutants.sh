@@ -46,7 +46,7 @@ while IFS='|' read -r name file command; do
     try "$name" "$file" "$command"
 done <<'MUTANTS'
 wrong-lane-order|Llama2.Fast/Kernels/Lanes/Lanes128.cs|s/a\._a \+ a\._c \+ \(a\._b \+ a\._d\)/a._a + a._b + (a._c + a._d)/
-dropped-tail|Llama2.Fast/Kernels/MatMul.cs|0,/if \(j < n\)/s//if (j + 1 < n)/
+dropped-tail|Llama2.Fast/Kernels/MatMul.cs|s/rest = n % Lanes.Count;/rest = 0;/
 less-for-less-or-equal|Llama2.Simple/Formats/Llama2C/TokenizerFile.cs|s/length > bytes.Length\)/length >= bytes.Length)/
 scale-of-the-neighbouring-group|Llama2.Fast/Kernels/MatMulInt8.cs|s/scales\[2 \* scalesApart\]/scales[2 * scalesApart + 1]/
 rope-pair-swapped|Llama2.Fast/Pass/Rope.cs|s/float v0 = vec\[j\], v1 = vec\[j \+ 1\]/float v1 = vec[j], v0 = vec[j + 1]/

@@ -49,7 +49,7 @@ public sealed unsafe class KernelTests
         {
             for (int n = 1; n <= MaxLength; n++)
             {
-                int rows = 1 + n % 9, tokens = 1 + n % 13;
+                int rows = 1 + Random.Next(70), tokens = 1 + n % 17;
                 bool add = n % 2 == 0;
                 (float[] w, float[] x) = (Numbers(palette, rows * n), palette.Numbers(Random, tokens * (n + 5)));
                 AssertAllEqual(kernel => Multiply(kernel, w, x, rows, tokens, n, add), $"{palette} {rows} x {n} for {tokens} tokens");

@@ -94,13 +94,13 @@ public sealed unsafe class QuantizationTests
     {
         foreach (int columns in (int[])[1, 2, 31, 32, 64, 96, 128, 172, 192, 256])
         {
-            foreach (int rows in (int[])[1, 3, 4, 8, 13, 24, 40])
+            foreach (int rows in (int[])[1, 3, 4, 8, 13, 24, 40, 70])
             {
                 foreach (int groupSize in (int[])[1, 3, 4, 16, 32, 48, 64, 96, 128, rows * columns])
                 {
                     if (rows * columns % groupSize != 0)
                         continue;
-                    int tokens = 1 + Random.Next(20);
+                    int tokens = 1 + Random.Next(17);
                     AssertMultiplies(Tensor(rows, columns, groupSize, () => (sbyte)Random.Next(-128, 128)),
                         Palette.Normal.Numbers(Random, tokens * columns), tokens);
                 }

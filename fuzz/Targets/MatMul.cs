@@ -9,7 +9,7 @@ internal static unsafe class MatMul
     public static void Run(ReadOnlySpan<byte> data)
     {
         FuzzInput input = new(data);
-        int rows = input.Between(1, 24), n = input.Between(1, 300), tokens = input.Between(1, 14), beyond = input.Between(0, 2);
+        int rows = input.Between(1, 70), n = input.Between(1, 300), tokens = input.Between(1, 17), beyond = input.Between(0, 2);
         int kind = input.Byte();
         bool int8 = (kind & 1) != 0, add = (kind & 2) != 0;
         using GuardedMemory<float> x = new(tokens * n, beforeEnd: (kind & 4) != 0 ? -1 : 4 * input.Between(0, 15));
