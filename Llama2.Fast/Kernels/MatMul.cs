@@ -7,35 +7,19 @@ namespace Llama2.Fast.Kernels;
 /// </summary>
 internal static unsafe class MatMul<TLanes> where TLanes : struct, ILanes<TLanes>
 {
-    // Weights that meet all tokens before the next ones do: 192 KB, which stay in L2.
-    private const int BlockFloats = 48 * 1024;
-
     private const int MaxRows = 4, MaxTokens = 6; // of a tile
-
-    /// <summary>The tokens of a tile, a number that the compiler knows: it leaves out what the others would need.</summary>
-    private interface ITokens
-    {
-        static abstract int Count { get; }
-    }
-
-    private struct One : ITokens { public static int Count => 1; }
-    private struct Two : ITokens { public static int Count => 2; }
-    private struct Three : ITokens { public static int Count => 3; }
-    private struct Four : ITokens { public static int Count => 4; }
-    private struct Five : ITokens { public static int Count => 5; }
-    private struct Six : ITokens { public static int Count => 6; }
 
     /// <summary>o[t * oStride + i] = (add ? o[t * oStride + i] : 0) + sum of w[i * n + j] * x[t * xStride + j].</summary>
     public static void Multiply(float* w, int rows, float* x, nint xStride, int tokens, int n, float* o, nint oStride, bool add)
     {
-        int block = tokens == 1 ? rows : Math.Max(8, BlockFloats / n & ~7);
-        int passes = 1 + (tokens - 1) / (TLanes.Has32Registers ? MaxTokens : MaxTokens / 2);
+        int block = tokens == 1 ? rows : Math.Max(8, Tokens.BlockBytes / sizeof(float) / n & ~7);
+        int maxTokens = TLanes.Has32Registers ? MaxTokens : MaxTokens / 2;
         for (int i = 0, count; i < rows; i += count)
         {
             count = Math.Min(block, rows - i);
-            for (int pass = 0, t = 0, together; pass < passes; pass++, t += together)
+            for (int t = 0, together; t < tokens; t += together)
             {
-                together = (tokens - t) / (passes - pass); // nearly as many in each pass
+                together = Tokens.Next(tokens - t, maxTokens);
                 delegate*<float*, int, float*, nint, int, float*, nint, bool, void> tiles = together switch
                 {
                     1 => &Pass<One>,

@@ -6,14 +6,18 @@ namespace Llama2.Fast.Kernels;
 /// </summary>
 internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8>
 {
-    // The tile of prefill: 12 accumulators, which with 2 registers of weights and 1 of activations fit in 16.
-    private const int TileRegisters = 2, TileTokens = 6;
+    // A tile of packed rows has 12 accumulators, which with 2 registers of weights and 1 of activations fit in 16; so does one of
+    // four rows as they lie for three tokens.
+    private const int TileRegisters = 2, MaxTokens = 6, MaxTokensAsTheyLie = 3;
+
+    // From so many on packing pays: 2048 x 768 for 9 tokens takes 302 us as they lie and 345 packed, for 10 tokens 362 and 352.
+    private const int MinTokensToPack = 10;
 
     private static int TileRows => TileRegisters * TInt8.Lanes;
 
     /// <summary>Working memory of <see cref="Multiply"/>, in floats: the packed rows of a tile, their scales, and its results.</summary>
     public static long ScratchCount(Matrix w) =>
-        TileRows * ((long)w.Columns / sizeof(float) + w.Columns / w.GroupSize + TileTokens);
+        TileRows * ((long)w.Columns / sizeof(float) + w.Columns / w.GroupSize + MaxTokens);
 
     /// <summary>o[t * oStride + i] (+)= the dot product of row first + i of w, for i below rows, and of row t of x.</summary>
     [MethodImpl(Jit.Optimize)]
@@ -23,20 +27,28 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
         QuantizedActivations int8 = x.Int8!;
         if (w.HasWholeGroups)
         {
-            if (x.Count >= TileTokens) // packing pays from one tile on: 512 x 768 for 6 tokens takes 48 us, not 72
+            if (x.Count >= MinTokensToPack)
             {
                 float* memory = scratch.EnsureCount(ScratchCount(w));
                 for (; i + TileRows <= rows; i += TileRows)
                     Block(w, first + i, int8, x.First, x.Count, o + i, oStride, add, memory);
             }
-            // as in float32, rows far apart
-            int apart = (rows - i) / 4;
-            for (int end = i + apart; i < end; i++)
+            int block = x.Count <= MaxTokensAsTheyLie ? rows : Math.Max(4, Tokens.BlockBytes / w.Columns & ~3);
+            for (int count; rows - i >= 4; i += count)
             {
-                for (int t = 0; t < x.Count; t++)
-                    FourRows(w, first + i, apart, int8, x.First + t, o + t * oStride + i, add);
+                count = Math.Min(block, rows - i & ~3);
+                for (int t = 0, together; t < x.Count; t += together)
+                {
+                    together = Tokens.Next(x.Count - t, MaxTokensAsTheyLie);
+                    delegate*<Matrix, int, int, QuantizedActivations, int, float*, nint, bool, void> tiles = together switch
+                    {
+                        1 => &Pass<One>,
+                        2 => &Pass<Two>,
+                        _ => &Pass<Three>,
+                    };
+                    tiles(w, first + i, count / 4, int8, x.First + t, o + t * oStride + i, oStride, add);
+                }
             }
-            i += 3 * apart;
         }
         for (; i < rows; i++)
         {
@@ -74,78 +86,119 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
         }
     }
 
+    // Four rows at a time, far apart as in float32.
+    [MethodImpl(Jit.Optimize)]
+    private static void Pass<TTokens>(Matrix w, int row, int apart, QuantizedActivations x, int token, float* o, nint oStride, bool add)
+        where TTokens : struct, ITokens
+    {
+        for (int i = 0; i < apart; i++)
+            FourRows<TTokens>(w, row + i, apart, x, token, o + i, oStride, add);
+    }
+
+    /// <summary>The sums of one token and four rows.</summary>
+    private struct Column
+    {
+        public TInt8 A, B, C, D;
+    }
+
     // Decode: four rows as they lie in memory, a register along each.
     [MethodImpl(Jit.Optimize)]
-    private static void FourRows(Matrix w, int row, nint apart, QuantizedActivations x, int token, float* o, bool add)
+    private static void FourRows<TTokens>(
+        Matrix w, int row, nint apart, QuantizedActivations x, int token, float* o, nint oStride, bool add)
+        where TTokens : struct, ITokens
     {
-        int n = w.Columns, groupSize = w.GroupSize, groups = n / groupSize;
+        int n = w.Columns, groupSize = w.GroupSize, groups = n / groupSize, step = TInt8.Lanes * TInt8.Depth;
         sbyte* values = w.Values + (nint)row * n, xValues = x.Values(token);
         float* scales = w.Scales + (nint)row * groups, xScales = x.Scales(token);
+        int* xSums = x.Sums(token);
         nint scalesApart = apart * groups;
-        Vector128<float> sum = default;
-        for (int g = 0; g < groups; g++, values += groupSize, xValues += groupSize, scales++)
+        Vector128<float> sum0 = default, sum1 = default, sum2 = default;
+        for (int g = 0; g < groups; g++, values += groupSize, xValues += groupSize, scales++, xScales++, xSums++)
         {
-            Vector128<int> dots = Dot(values, apart * n, xValues, groupSize);
-            if (TInt8.Bias != 0)
-                dots -= Vector128.Create(TInt8.Bias * x.Sums(token)[g]);
+            Column t0 = default, t1 = default, t2 = default;
+            int j = 0;
+            for (; j + step <= groupSize; j += step)
+                Step<TTokens>(values + j, apart * n, xValues + j, n, whole: true, ref t0, ref t1, ref t2);
+            if (j < groupSize)
+                Step<TTokens>(values + j, apart * n, xValues + j, n, whole: false, ref t0, ref t1, ref t2);
             Vector128<float> scale = Vector128.Create(scales[0], scales[scalesApart], scales[2 * scalesApart], scales[3 * scalesApart]);
-            sum += Vector128.ConvertToSingle(dots) * scale * Vector128.Create(xScales[g]);
+            sum0 += Scaled(t0, xSums, scale, xScales);
+            if (TTokens.Count > 1)
+                sum1 += Scaled(t1, xSums + groups, scale, xScales + groups);
+            if (TTokens.Count > 2)
+                sum2 += Scaled(t2, xSums + 2 * groups, scale, xScales + 2 * groups);
         }
-        for (int i = 0; i < 4; i++, o += apart)
-            *o = add ? *o + sum[i] : sum[i];
+        Write(o, apart, sum0, add);
+        if (TTokens.Count > 1)
+            Write(o + oStride, apart, sum1, add);
+        if (TTokens.Count > 2)
+            Write(o + 2 * oStride, apart, sum2, add);
     }
 
-    // Element i is the sum of (w[i * stride + j] + bias) * x[j] over j below n, a multiple of 16.
+    // A register of each row, or the last sixteen elements of a group.
     [MethodImpl(Jit.Inline)]
-    private static Vector128<int> Dot(sbyte* w, nint stride, sbyte* x, int n)
+    private static void Step<TTokens>(
+        sbyte* w, nint wApart, sbyte* x, nint xApart, bool whole, ref Column t0, ref Column t1, ref Column t2)
+        where TTokens : struct, ITokens
     {
-        sbyte* w1 = w + stride, w2 = w1 + stride, w3 = w2 + stride;
-        TInt8 a = TInt8.Create(0), b = a, c = a, d = a;
-        int j = 0, step = TInt8.Lanes * TInt8.Depth;
-        for (; j + step <= n; j += step)
-        {
-            TInt8 xs = TInt8.Load(x + j);
-            a = TInt8.Dot(a, TInt8.AddBias(TInt8.Load(w + j)), xs);
-            b = TInt8.Dot(b, TInt8.AddBias(TInt8.Load(w1 + j)), xs);
-            c = TInt8.Dot(c, TInt8.AddBias(TInt8.Load(w2 + j)), xs);
-            d = TInt8.Dot(d, TInt8.AddBias(TInt8.Load(w3 + j)), xs);
-        }
-        if (j < n)
-        {
-            TInt8 xs = TInt8.LoadSixteen(x + j);
-            a = TInt8.Dot(a, TInt8.AddBias(TInt8.LoadSixteen(w + j)), xs);
-            b = TInt8.Dot(b, TInt8.AddBias(TInt8.LoadSixteen(w1 + j)), xs);
-            c = TInt8.Dot(c, TInt8.AddBias(TInt8.LoadSixteen(w2 + j)), xs);
-            d = TInt8.Dot(d, TInt8.AddBias(TInt8.LoadSixteen(w3 + j)), xs);
-        }
-        return TInt8.Sum(a, b, c, d);
+        TInt8 a = TInt8.AddBias(Load(w, whole)), b = TInt8.AddBias(Load(w + wApart, whole));
+        TInt8 c = TInt8.AddBias(Load(w + 2 * wApart, whole)), d = TInt8.AddBias(Load(w + 3 * wApart, whole));
+        Add(ref t0, a, b, c, d, Load(x, whole));
+        if (TTokens.Count > 1)
+            Add(ref t1, a, b, c, d, Load(x + xApart, whole));
+        if (TTokens.Count > 2)
+            Add(ref t2, a, b, c, d, Load(x + 2 * xApart, whole));
     }
 
-    // Prefill: a lane a row, so that a group's sum is complete where it is scaled. The rows are packed once for all tokens, but for
-    // those that fill no tile.
+    [MethodImpl(Jit.Inline)] private static TInt8 Load(sbyte* p, bool whole) => whole ? TInt8.Load(p) : TInt8.LoadSixteen(p);
+
+    [MethodImpl(Jit.Inline)]
+    private static void Add(ref Column sums, TInt8 a, TInt8 b, TInt8 c, TInt8 d, TInt8 x)
+    {
+        sums.A = TInt8.Dot(sums.A, a, x);
+        sums.B = TInt8.Dot(sums.B, b, x);
+        sums.C = TInt8.Dot(sums.C, c, x);
+        sums.D = TInt8.Dot(sums.D, d, x);
+    }
+
+    [MethodImpl(Jit.Inline)]
+    private static Vector128<float> Scaled(Column sums, int* xSum, Vector128<float> scale, float* xScale)
+    {
+        Vector128<int> dots = TInt8.Sum(sums.A, sums.B, sums.C, sums.D);
+        if (TInt8.Bias != 0)
+            dots -= Vector128.Create(TInt8.Bias * *xSum);
+        return Vector128.ConvertToSingle(dots) * scale * Vector128.Create(*xScale);
+    }
+
+    [MethodImpl(Jit.Inline)]
+    private static void Write(float* o, nint apart, Vector128<float> dots, bool add)
+    {
+        for (int i = 0; i < 4; i++, o += apart)
+            *o = add ? *o + dots[i] : dots[i];
+    }
+
+    // Prefill: a lane a row, so that a group's sum is complete where it is scaled. The rows are packed once for all tokens.
     [MethodImpl(Jit.Optimize)]
     private static void Block(
         Matrix w, int row, QuantizedActivations x, int token, int tokens, float* o, nint oStride, bool add, float* scratch)
     {
-        int groups = w.Columns / w.GroupSize, t = 0;
+        int groups = w.Columns / w.GroupSize;
         sbyte* packed = (sbyte*)scratch;
         float* scales = scratch + (nint)TileRows * (w.Columns / sizeof(float)), sums = scales + (nint)TileRows * groups;
         Pack(w, row, packed, scales);
-        for (; t + TileTokens <= tokens; t += TileTokens)
+        for (int t = 0, together; t < tokens; t += together)
         {
-            new Span<float>(sums, TileTokens * TileRows).Clear();
-            Tile(packed, scales, groups, w.GroupSize, x, token + t, sums);
-            for (int i = 0; i < TileTokens; i++)
+            together = Tokens.Next(tokens - t, MaxTokens);
+            delegate*<sbyte*, float*, Matrix, QuantizedActivations, int, float*, float*, nint, bool, void> tile = together switch
             {
-                float* from = sums + i * TileRows, to = o + (t + i) * oStride;
-                for (int l = 0; l < TileRows; l += 4)
-                    (add ? Vector128.Load(to + l) + Vector128.Load(from + l) : Vector128.Load(from + l)).Store(to + l);
-            }
-        }
-        for (; t < tokens; t++)
-        {
-            for (int i = 0; i < TileRows / 4; i++)
-                FourRows(w, row + i, TileRows / 4, x, token + t, o + t * oStride + i, add);
+                1 => &Tile<One>,
+                2 => &Tile<Two>,
+                3 => &Tile<Three>,
+                4 => &Tile<Four>,
+                5 => &Tile<Five>,
+                _ => &Tile<Six>,
+            };
+            tile(packed, scales, w, x, token + t, sums, o + t * oStride, oStride, add);
         }
     }
 
@@ -202,55 +255,81 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
     // A row of activations as the kernel multiplies it: each int is 4 int8 (depth 4) or 2 int16 (depth 2).
     private static int* Packed(QuantizedActivations x, int row) => TInt8.Depth == 2 ? (int*)x.Words(row) : (int*)x.Values(row);
 
+    /// <summary>The sums of one token and the rows of a tile.</summary>
+    private struct Pair
+    {
+        public TInt8 A, B;
+    }
+
     // Everything is inlined, since registers do not survive a call and would be written to memory at every step.
     [MethodImpl(Jit.Optimize)]
-    private static void Tile(sbyte* packed, float* scales, int groups, int groupSize, QuantizedActivations x, int token, float* sums)
+    private static void Tile<TTokens>(
+        sbyte* packed, float* scales, Matrix w, QuantizedActivations x, int token, float* sums, float* o, nint oStride, bool add)
+        where TTokens : struct, ITokens
     {
-        int* x0 = Packed(x, token), x1 = Packed(x, token + 1), x2 = Packed(x, token + 2);
-        int* x3 = Packed(x, token + 3), x4 = Packed(x, token + 4), x5 = Packed(x, token + 5);
+        new Span<float>(sums, TTokens.Count * TileRows).Clear();
+        int groupSize = w.GroupSize, groups = w.Columns / groupSize;
+        nint rows = TInt8.Lanes, q = 0, apart = (nint)groups * groupSize / TInt8.Depth;
+        int* x0 = Packed(x, token), x1 = x0 + apart, x2 = x1 + apart, x3 = x2 + apart, x4 = x3 + apart, x5 = x4 + apart;
         int* xSums = x.Sums(token);
         float* xScales = x.Scales(token);
-        nint stride = x.Groups, rows = TInt8.Lanes, q = 0;
         for (int g = 0; g < groups; g++, scales += 2 * rows, xSums++, xScales++)
         {
-            TInt8 a0 = Start(xSums[0]), a1 = Start(xSums[stride]), a2 = Start(xSums[2 * stride]);
-            TInt8 a3 = Start(xSums[3 * stride]), a4 = Start(xSums[4 * stride]), a5 = Start(xSums[5 * stride]);
-            TInt8 b0 = a0, b1 = a1, b2 = a2, b3 = a3, b4 = a4, b5 = a5;
+            Pair t0 = Start<TTokens>(0, xSums, groups), t1 = Start<TTokens>(1, xSums, groups), t2 = Start<TTokens>(2, xSums, groups);
+            Pair t3 = Start<TTokens>(3, xSums, groups), t4 = Start<TTokens>(4, xSums, groups), t5 = Start<TTokens>(5, xSums, groups);
             for (nint end = q + groupSize / TInt8.Depth; q < end; q++, packed += 2 * rows * TInt8.Depth)
             {
                 TInt8 a = TInt8.Load(packed), b = TInt8.Load(packed + rows * TInt8.Depth);
-                Column(a, b, x0[q], ref a0, ref b0);
-                Column(a, b, x1[q], ref a1, ref b1);
-                Column(a, b, x2[q], ref a2, ref b2);
-                Column(a, b, x3[q], ref a3, ref b3);
-                Column(a, b, x4[q], ref a4, ref b4);
-                Column(a, b, x5[q], ref a5, ref b5);
+                Add(ref t0, a, b, x0[q]);
+                if (TTokens.Count > 1)
+                    Add(ref t1, a, b, x1[q]);
+                if (TTokens.Count > 2)
+                    Add(ref t2, a, b, x2[q]);
+                if (TTokens.Count > 3)
+                    Add(ref t3, a, b, x3[q]);
+                if (TTokens.Count > 4)
+                    Add(ref t4, a, b, x4[q]);
+                if (TTokens.Count > 5)
+                    Add(ref t5, a, b, x5[q]);
             }
-            AddScaled(sums, a0, b0, scales, xScales[0]);
-            AddScaled(sums + 2 * rows, a1, b1, scales, xScales[stride]);
-            AddScaled(sums + 4 * rows, a2, b2, scales, xScales[2 * stride]);
-            AddScaled(sums + 6 * rows, a3, b3, scales, xScales[3 * stride]);
-            AddScaled(sums + 8 * rows, a4, b4, scales, xScales[4 * stride]);
-            AddScaled(sums + 10 * rows, a5, b5, scales, xScales[5 * stride]);
+            AddScaled<TTokens>(0, sums, t0, scales, xScales, groups);
+            AddScaled<TTokens>(1, sums, t1, scales, xScales, groups);
+            AddScaled<TTokens>(2, sums, t2, scales, xScales, groups);
+            AddScaled<TTokens>(3, sums, t3, scales, xScales, groups);
+            AddScaled<TTokens>(4, sums, t4, scales, xScales, groups);
+            AddScaled<TTokens>(5, sums, t5, scales, xScales, groups);
+        }
+        for (int t = 0; t < TTokens.Count; t++, sums += TileRows, o += oStride)
+        {
+            for (int l = 0; l < TileRows; l += 4)
+                (add ? Vector128.Load(o + l) + Vector128.Load(sums + l) : Vector128.Load(sums + l)).Store(o + l);
         }
     }
 
     // The products of biased weights exceed those of the weights by the bias times the sum of the activations.
-    [MethodImpl(Jit.Inline)] private static TInt8 Start(int xSum) => TInt8.Create(-TInt8.Bias * xSum);
-
     [MethodImpl(Jit.Inline)]
-    private static void Column(TInt8 wa, TInt8 wb, int x, ref TInt8 a, ref TInt8 b)
+    private static Pair Start<TTokens>(int token, int* xSums, nint groups) where TTokens : struct, ITokens
     {
-        TInt8 lanes = TInt8.Create(x);
-        a = TInt8.Dot(a, wa, lanes);
-        b = TInt8.Dot(b, wb, lanes);
+        TInt8 start = TInt8.Create(token < TTokens.Count ? -TInt8.Bias * xSums[token * groups] : 0);
+        return new() { A = start, B = start };
     }
 
     [MethodImpl(Jit.Inline)]
-    private static void AddScaled(float* sums, TInt8 a, TInt8 b, float* scales, float xScale)
+    private static void Add(ref Pair sums, TInt8 a, TInt8 b, int x)
     {
-        TInt8.AddScaled(sums, a, scales, xScale);
-        TInt8.AddScaled(sums + TInt8.Lanes, b, scales + TInt8.Lanes, xScale);
+        TInt8 lanes = TInt8.Create(x);
+        sums.A = TInt8.Dot(sums.A, a, lanes);
+        sums.B = TInt8.Dot(sums.B, b, lanes);
+    }
+
+    [MethodImpl(Jit.Inline)]
+    private static void AddScaled<TTokens>(int token, float* sums, Pair dots, float* scales, float* xScales, nint groups)
+        where TTokens : struct, ITokens
+    {
+        if (token >= TTokens.Count)
+            return;
+        TInt8.AddScaled(sums + token * TileRows, dots.A, scales, xScales[token * groups]);
+        TInt8.AddScaled(sums + token * TileRows + TInt8.Lanes, dots.B, scales + TInt8.Lanes, xScales[token * groups]);
     }
 
     // Groups of any size, which may straddle the ends of rows: a run of equal scales ends where a group of either does.
