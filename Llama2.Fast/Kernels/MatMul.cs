@@ -7,13 +7,17 @@ namespace Llama2.Fast.Kernels;
 /// </summary>
 internal static unsafe class MatMul<TLanes> where TLanes : struct, ILanes<TLanes>
 {
-    private const int MaxRows = 4, MaxTokens = 6; // of a tile
+    private const int MaxRows = 4, MaxTokens = 8; // of a tile
+
+    // A tile of four rows and six tokens computes faster than one of two and eight, which reads the weights of up to eight tokens once.
+    // With 16 registers there is room for two rows and three tokens.
+    private static int MaxTokensOf(int tokens) => !TLanes.Has32Registers ? 3 : tokens <= MaxTokens ? MaxTokens : 6;
 
     /// <summary>o[t * oStride + i] = (add ? o[t * oStride + i] : 0) + sum of w[i * n + j] * x[t * xStride + j].</summary>
     public static void Multiply(float* w, int rows, float* x, nint xStride, int tokens, int n, float* o, nint oStride, bool add)
     {
         int block = tokens == 1 ? rows : Math.Max(8, Tokens.BlockBytes / sizeof(float) / n & ~7);
-        int maxTokens = TLanes.Has32Registers ? MaxTokens : MaxTokens / 2;
+        int maxTokens = MaxTokensOf(tokens);
         for (int i = 0, count; i < rows; i += count)
         {
             count = Math.Min(block, rows - i);
@@ -27,7 +31,9 @@ internal static unsafe class MatMul<TLanes> where TLanes : struct, ILanes<TLanes
                     3 => &Pass<Three>,
                     4 => &Pass<Four>,
                     5 => &Pass<Five>,
-                    _ => &Pass<Six>,
+                    6 => &Pass<Six>,
+                    7 => &Pass<Seven>,
+                    _ => &Pass<Eight>,
                 };
                 tiles(w + (nint)i * n, count, x + t * xStride, xStride, n, o + t * oStride + i, oStride, add);
             }
@@ -56,9 +62,10 @@ internal static unsafe class MatMul<TLanes> where TLanes : struct, ILanes<TLanes
         }
     }
 
-    // Four rows, or two where six accumulators are all that fit in registers.
+    // Four rows, or two where their accumulators would not fit in registers.
     [MethodImpl(Jit.Inline)]
-    private static int TileRows<TTokens>() where TTokens : struct, ITokens => TLanes.Has32Registers || TTokens.Count == 1 ? MaxRows : 2;
+    private static int TileRows<TTokens>() where TTokens : struct, ITokens =>
+        TTokens.Count <= (TLanes.Has32Registers ? 6 : 1) ? MaxRows : 2;
 
     /// <summary>One dot product in the canonical order.</summary>
     [MethodImpl(Jit.Optimize)]
@@ -94,11 +101,12 @@ internal static unsafe class MatMul<TLanes> where TLanes : struct, ILanes<TLanes
         float* end = x + (n - rest);
         if (rest > 0)
             CopyEnds<TTokens>(w + (n - rest), wApart, end, xStride, rest, ends);
-        Column t0 = default, t1 = default, t2 = default, t3 = default, t4 = default, t5 = default;
+        Column t0 = default, t1 = default, t2 = default, t3 = default, t4 = default, t5 = default, t6 = default, t7 = default;
         while (true)
         {
             for (; x < end; w += Lanes.Count, x += Lanes.Count)
             {
+                Prefetch.Rows(w, wApart * sizeof(float), TileRows<TTokens>());
                 TLanes a = TLanes.Load(w), b = TLanes.Load(w + wApart), c = a, d = b;
                 if (TileRows<TTokens>() == MaxRows)
                     (c, d) = (TLanes.Load(w + 2 * wApart), TLanes.Load(w + 3 * wApart));
@@ -113,6 +121,10 @@ internal static unsafe class MatMul<TLanes> where TLanes : struct, ILanes<TLanes
                     Add<TTokens>(ref t4, a, b, c, d, x + 4 * xStride);
                 if (TTokens.Count > 5)
                     Add<TTokens>(ref t5, a, b, c, d, x + 5 * xStride);
+                if (TTokens.Count > 6)
+                    Add<TTokens>(ref t6, a, b, c, d, x + 6 * xStride);
+                if (TTokens.Count > 7)
+                    Add<TTokens>(ref t7, a, b, c, d, x + 7 * xStride);
             }
             if (rest == 0)
                 break;
@@ -132,6 +144,10 @@ internal static unsafe class MatMul<TLanes> where TLanes : struct, ILanes<TLanes
             Write<TTokens>(t4, o + 4 * oStride, apart, add);
         if (TTokens.Count > 5)
             Write<TTokens>(t5, o + 5 * oStride, apart, add);
+        if (TTokens.Count > 6)
+            Write<TTokens>(t6, o + 6 * oStride, apart, add);
+        if (TTokens.Count > 7)
+            Write<TTokens>(t7, o + 7 * oStride, apart, add);
     }
 
     private static void CopyEnds<TTokens>(float* w, nint wApart, float* x, nint xStride, int count, float* to) where TTokens : struct, ITokens

@@ -12,6 +12,8 @@ internal struct Three : ITokens { public static int Count => 3; }
 internal struct Four : ITokens { public static int Count => 4; }
 internal struct Five : ITokens { public static int Count => 5; }
 internal struct Six : ITokens { public static int Count => 6; }
+internal struct Seven : ITokens { public static int Count => 7; }
+internal struct Eight : ITokens { public static int Count => 8; }
 
 /// <summary>How tokens are divided among tiles.</summary>
 internal static class Tokens
