@@ -21,7 +21,7 @@ internal sealed unsafe class Shortlist : IDisposable
     public const long MinElements = 1 << 20;
 
     private const long MaxElements = 1 << 26; // a larger one is a small part of its model, and the copy takes memory: 64 MB
-    private const int MaxGroupSize = 64;
+    private const int MaxGroupSize = 256;
     private const int ChunkRows = 512;        // copied or estimated at once
     private const int BlockRows = 64;         // skipped at once where no upper bound reaches
     private const int CandidateShare = 16;    // with more candidates than rows / (16 * threads), all logits on all threads are faster
@@ -43,6 +43,7 @@ internal sealed unsafe class Shortlist : IDisposable
         public float Error; // ||x - x̂||
         public float Lower; // lower bound of the largest logit; NaN without a list
         public int Listed;  // rows recomputed exactly; all without a list
+        public int Token;   // the argmax, or NoToken
     }
 
     private readonly Matrix _classifier;
@@ -50,6 +51,7 @@ internal sealed unsafe class Shortlist : IDisposable
     private readonly int _groupSize;
     private readonly CopyRows _copyRows;
     private readonly Estimate _estimate;
+    private readonly Choose _choose;
     private readonly NativeBuffer<sbyte> _values = new();
     private readonly NativeBuffer<float> _scales = new();
     private readonly NativeBuffer<float> _errors = new(); // ||w - ŵ|| of each row, or infinity where it is unknown
@@ -70,7 +72,7 @@ internal sealed unsafe class Shortlist : IDisposable
         _int8 = new(classifier.Columns, _groupSize);
         _upper = new(chunks * ChunkRows);
         _lower = new(chunks);
-        (_copyRows, _estimate) = (new(this, threads, chunks), new(this, threads, chunks));
+        (_copyRows, _estimate, _choose) = (new(this, threads, chunks), new(this, threads, chunks), new(this, threads));
     }
 
     /// <summary>Whether a classifier is float32 and of a suitable size, from <see cref="MinElements"/> or, for a test, from less.</summary>
@@ -78,7 +80,7 @@ internal sealed unsafe class Shortlist : IDisposable
         classifier.Type == MatrixType.Float32 && GroupSize(classifier.Columns) > 0
         && (long)classifier.Rows * classifier.Columns is var elements && elements >= minElements && elements <= MaxElements;
 
-    // Elements that share a scale in the copy: the largest multiple of sixteen, up to 64, that divides a row; or 0.
+    // Elements that share a scale in the copy: the largest multiple of sixteen, up to 256, that divides a row; or 0.
     private static int GroupSize(int columns)
     {
         int size = MaxGroupSize;
@@ -106,7 +108,7 @@ internal sealed unsafe class Shortlist : IDisposable
     {
         foreach (int row in rows)
             tokens[row] = NoToken;
-        _states.AsSpan(0, rows.Length).Fill(new State { Lower = float.NaN, Listed = _classifier.Rows });
+        _states.AsSpan(0, rows.Length).Fill(new State { Lower = float.NaN, Listed = _classifier.Rows, Token = NoToken });
         if (_copyState == CopyState.NotYet || _paused > 0)
         {
             _copyState = _copyState == CopyState.NotYet ? CopyState.Due : _copyState;
@@ -122,11 +124,12 @@ internal sealed unsafe class Shortlist : IDisposable
         for (int i = 0; i < rows.Length; i++)
             Measure(x[rows[i]], i);
         Team.Shared.Run(_estimate.Over(rows.Length));
+        Team.Shared.Run(_choose.Over(x, rows));
         int found = 0;
         for (int i = 0; i < rows.Length; i++)
         {
-            tokens[rows[i]] = Best(x[rows[i]], i);
-            found += tokens[rows[i]] == NoToken ? 0 : 1;
+            tokens[rows[i]] = _states[i].Token;
+            found += _states[i].Token == NoToken ? 0 : 1;
         }
         _paused = 2 * found > rows.Length ? 0 : PausedTokens;
     }
@@ -248,6 +251,25 @@ internal sealed unsafe class Shortlist : IDisposable
                 _list._lower[i][chunk] = _list._kernel.Bound(upper + i * stride, errors, norms, ChunkRows, state.Norm, state.Error);
             }
         }
+    }
+
+    /// <summary>Finds the tokens of all states; a chunk is a state.</summary>
+    private sealed class Choose : Region
+    {
+        private readonly Shortlist _list;
+        private readonly int[] _rows = new int[RunState.MaxRows];
+        private Activations? _x;
+
+        public Choose(Shortlist list, int threads) => (_list, Threads) = (list, threads);
+
+        public Choose Over(Activations x, ReadOnlySpan<int> rows)
+        {
+            rows.CopyTo(_rows);
+            (_x, Chunks) = (x, rows.Length);
+            return this;
+        }
+
+        public override void Chunk(int chunk, int thread) => _list._states[chunk].Token = _list.Best(_x![_rows[chunk]], chunk);
     }
 
     public void Dispose()
