@@ -13,6 +13,10 @@ internal static unsafe class MatMul<TLanes> where TLanes : struct, ILanes<TLanes
     // With 16 registers there is room for two rows and three tokens.
     private static int MaxTokensOf(int tokens) => !TLanes.Has32Registers ? 3 : tokens <= MaxTokens ? MaxTokens : 6;
 
+    // by their tokens, from one on
+    private static readonly delegate*<float*, int, float*, nint, int, float*, nint, bool, void>[] Passes =
+        [&Pass<One>, &Pass<Two>, &Pass<Three>, &Pass<Four>, &Pass<Five>, &Pass<Six>, &Pass<Seven>, &Pass<Eight>];
+
     /// <summary>o[t * oStride + i] = (add ? o[t * oStride + i] : 0) + sum of w[i * n + j] * x[t * xStride + j].</summary>
     public static void Multiply(float* w, int rows, float* x, nint xStride, int tokens, int n, float* o, nint oStride, bool add)
     {
@@ -24,18 +28,7 @@ internal static unsafe class MatMul<TLanes> where TLanes : struct, ILanes<TLanes
             for (int t = 0, together; t < tokens; t += together)
             {
                 together = Tokens.Next(tokens - t, maxTokens);
-                delegate*<float*, int, float*, nint, int, float*, nint, bool, void> tiles = together switch
-                {
-                    1 => &Pass<One>,
-                    2 => &Pass<Two>,
-                    3 => &Pass<Three>,
-                    4 => &Pass<Four>,
-                    5 => &Pass<Five>,
-                    6 => &Pass<Six>,
-                    7 => &Pass<Seven>,
-                    _ => &Pass<Eight>,
-                };
-                tiles(w + (nint)i * n, count, x + t * xStride, xStride, n, o + t * oStride + i, oStride, add);
+                Passes[together - 1](w + (nint)i * n, count, x + t * xStride, xStride, n, o + t * oStride + i, oStride, add);
             }
         }
     }

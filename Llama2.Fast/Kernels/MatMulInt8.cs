@@ -14,6 +14,12 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
     // for 4 tokens 218 and 249, for 8 tokens 409 and 366.
     private const int MinTokensToPack = 5;
 
+    // by their tokens, from one on
+    private static readonly delegate*<Matrix, int, int, QuantizedActivations, int, float*, nint, bool, void>[] Passes =
+        [&Pass<One>, &Pass<Two>, &Pass<Three>];
+    private static readonly delegate*<sbyte*, float*, Matrix, QuantizedActivations, int, float*, float*, nint, bool, void>[] Tiles =
+        [&Tile<One>, &Tile<Two>, &Tile<Three>, &Tile<Four>, &Tile<Five>, &Tile<Six>];
+
     private static int TileRows => TileRegisters * TInt8.Lanes;
 
     /// <summary>Working memory of <see cref="Multiply"/>, in floats: the packed rows of a tile, their scales, and its results.</summary>
@@ -41,13 +47,7 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
                 for (int t = 0, together; t < x.Count; t += together)
                 {
                     together = Tokens.Next(x.Count - t, MaxTokensAsTheyLie);
-                    delegate*<Matrix, int, int, QuantizedActivations, int, float*, nint, bool, void> tiles = together switch
-                    {
-                        1 => &Pass<One>,
-                        2 => &Pass<Two>,
-                        _ => &Pass<Three>,
-                    };
-                    tiles(w, first + i, count / 4, int8, x.First + t, o + t * oStride + i, oStride, add);
+                    Passes[together - 1](w, first + i, count / 4, int8, x.First + t, o + t * oStride + i, oStride, add);
                 }
             }
         }
@@ -191,16 +191,7 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
         for (int t = 0, together; t < tokens; t += together)
         {
             together = Tokens.Next(tokens - t, MaxTokens);
-            delegate*<sbyte*, float*, Matrix, QuantizedActivations, int, float*, float*, nint, bool, void> tile = together switch
-            {
-                1 => &Tile<One>,
-                2 => &Tile<Two>,
-                3 => &Tile<Three>,
-                4 => &Tile<Four>,
-                5 => &Tile<Five>,
-                _ => &Tile<Six>,
-            };
-            tile(packed, scales, w, x, token + t, sums, o + t * oStride, oStride, add);
+            Tiles[together - 1](packed, scales, w, x, token + t, sums, o + t * oStride, oStride, add);
         }
     }
 
