@@ -143,7 +143,8 @@ internal static unsafe class MatMul<TLanes> where TLanes : struct, ILanes<TLanes
             Write<TTokens>(t7, o + 7 * oStride, apart, add);
     }
 
-    private static void CopyEnds<TTokens>(float* w, nint wApart, float* x, nint xStride, int count, float* to) where TTokens : struct, ITokens
+    private static void CopyEnds<TTokens>(float* w, nint wApart, float* x, nint xStride, int count, float* to)
+        where TTokens : struct, ITokens
     {
         for (int i = 0; i < TileRows<TTokens>(); i++)
             TLanes.Store(to + i * Lanes.Count, Weights(w + i * wApart, count));

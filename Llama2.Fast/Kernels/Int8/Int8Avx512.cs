@@ -18,7 +18,8 @@ internal readonly unsafe struct Int8Avx512(Vector512<int> v) : IInt8<Int8Avx512>
     public static Int8Avx512 LoadSixteen(sbyte* p) => new(Avx2.ConvertToVector256Int16(Vector128.Load(p)).ToVector512().AsInt32());
     [MethodImpl(Jit.Inline)] public static Int8Avx512 AddBias(Int8Avx512 w) => w;
 
-    [MethodImpl(Jit.Inline)] public static Int8Avx512 Dot(Int8Avx512 sum, Int8Avx512 w, Int8Avx512 x) =>
+    [MethodImpl(Jit.Inline)]
+    public static Int8Avx512 Dot(Int8Avx512 sum, Int8Avx512 w, Int8Avx512 x) =>
         new(sum._v + Avx512BW.MultiplyAddAdjacent(w._v.AsInt16(), x._v.AsInt16()));
 
     [MethodImpl(Jit.Inline)]
@@ -34,6 +35,7 @@ internal readonly unsafe struct Int8Avx512(Vector512<int> v) : IInt8<Int8Avx512>
     [MethodImpl(Jit.Inline)]
     private static Vector512<int> AddPairs(Vector512<int> a, Vector512<int> b) => Avx512F.UnpackLow(a, b) + Avx512F.UnpackHigh(a, b);
 
-    [MethodImpl(Jit.Inline)] public static void AddScaled(float* o, Int8Avx512 dots, float* wScales, float xScale) =>
+    [MethodImpl(Jit.Inline)]
+    public static void AddScaled(float* o, Int8Avx512 dots, float* wScales, float xScale) =>
         (Vector512.Load(o) + Vector512.ConvertToSingle(dots._v) * Vector512.Load(wScales) * Vector512.Create(xScale)).Store(o);
 }

@@ -38,9 +38,11 @@ internal readonly unsafe struct Int8Vector128(Vector128<int> v) : IInt8<Int8Vect
         : AdvSimd.Arm64.IsSupported ? AdvSimd.Arm64.AddPairwise(a, b)
         : Vector128.Create(a[0] + a[1], a[2] + a[3], b[0] + b[1], b[2] + b[3]);
 
-    [MethodImpl(Jit.Inline)] public static Vector128<int> Sum(Int8Vector128 a, Int8Vector128 b, Int8Vector128 c, Int8Vector128 d) =>
+    [MethodImpl(Jit.Inline)]
+    public static Vector128<int> Sum(Int8Vector128 a, Int8Vector128 b, Int8Vector128 c, Int8Vector128 d) =>
         AddPairs(AddPairs(a._v, b._v), AddPairs(c._v, d._v));
 
-    [MethodImpl(Jit.Inline)] public static void AddScaled(float* o, Int8Vector128 dots, float* wScales, float xScale) =>
+    [MethodImpl(Jit.Inline)]
+    public static void AddScaled(float* o, Int8Vector128 dots, float* wScales, float xScale) =>
         (Vector128.Load(o) + Vector128.ConvertToSingle(dots._v) * Vector128.Load(wScales) * Vector128.Create(xScale)).Store(o);
 }

@@ -16,7 +16,8 @@ internal readonly unsafe struct Int8Vnni(Vector256<int> v) : IInt8<Int8Vnni>
     [MethodImpl(Jit.Inline)] public static Int8Vnni LoadSixteen(sbyte* p) => new(Vector128.Load(p).ToVector256().AsInt32());
     [MethodImpl(Jit.Inline)] public static Int8Vnni AddBias(Int8Vnni w) => new(w._v ^ Vector256.Create(sbyte.MinValue).AsInt32());
 
-    [MethodImpl(Jit.Inline)] public static Int8Vnni Dot(Int8Vnni sum, Int8Vnni w, Int8Vnni x) =>
+    [MethodImpl(Jit.Inline)]
+    public static Int8Vnni Dot(Int8Vnni sum, Int8Vnni w, Int8Vnni x) =>
         new(AvxVnni.MultiplyWideningAndAdd(sum._v, w._v.AsByte(), x._v.AsSByte()));
 
     [MethodImpl(Jit.Inline)]

@@ -38,20 +38,24 @@ internal static class Horizontal
     }
 
     // a0 a1 b0 b1
-    [MethodImpl(Jit.Inline)] private static Quad Low(Quad a, Quad b) => Sse.IsSupported ? Sse.MoveLowToHigh(a, b)
+    [MethodImpl(Jit.Inline)]
+    private static Quad Low(Quad a, Quad b) => Sse.IsSupported ? Sse.MoveLowToHigh(a, b)
         : AdvSimd.Arm64.IsSupported ? AdvSimd.Arm64.ZipLow(a.AsDouble(), b.AsDouble()).AsSingle()
         : Vector128.Create(a.GetLower(), b.GetLower());
 
     // a2 a3 b2 b3
-    [MethodImpl(Jit.Inline)] private static Quad High(Quad a, Quad b) => Sse.IsSupported ? Sse.MoveHighToLow(b, a)
+    [MethodImpl(Jit.Inline)]
+    private static Quad High(Quad a, Quad b) => Sse.IsSupported ? Sse.MoveHighToLow(b, a)
         : AdvSimd.Arm64.IsSupported ? AdvSimd.Arm64.ZipHigh(a.AsDouble(), b.AsDouble()).AsSingle()
         : Vector128.Create(a.GetUpper(), b.GetUpper());
 
     // a0 b0 a1 b1
-    [MethodImpl(Jit.Inline)] private static Quad ZipLow(Quad a, Quad b) => Sse.IsSupported ? Sse.UnpackLow(a, b)
+    [MethodImpl(Jit.Inline)]
+    private static Quad ZipLow(Quad a, Quad b) => Sse.IsSupported ? Sse.UnpackLow(a, b)
         : AdvSimd.Arm64.IsSupported ? AdvSimd.Arm64.ZipLow(a, b) : Vector128.Create(a[0], b[0], a[1], b[1]);
 
     // a2 b2 a3 b3
-    [MethodImpl(Jit.Inline)] private static Quad ZipHigh(Quad a, Quad b) => Sse.IsSupported ? Sse.UnpackHigh(a, b)
+    [MethodImpl(Jit.Inline)]
+    private static Quad ZipHigh(Quad a, Quad b) => Sse.IsSupported ? Sse.UnpackHigh(a, b)
         : AdvSimd.Arm64.IsSupported ? AdvSimd.Arm64.ZipHigh(a, b) : Vector128.Create(a[2], b[2], a[3], b[3]);
 }

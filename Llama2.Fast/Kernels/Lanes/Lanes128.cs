@@ -15,7 +15,8 @@ internal readonly unsafe struct Lanes128(Quad a, Quad b, Quad c, Quad d) : ILane
     [MethodImpl(Jit.Inline)]
     public static Lanes128 Load(float* p) => new(Vector128.Load(p), Vector128.Load(p + 4), Vector128.Load(p + 8), Vector128.Load(p + 12));
 
-    [MethodImpl(Jit.Inline)] public static Lanes128 LoadPartial(float* p, int count, float rest) =>
+    [MethodImpl(Jit.Inline)]
+    public static Lanes128 LoadPartial(float* p, int count, float rest) =>
         new(Partial(p, count, rest), Partial(p + 4, count - 4, rest), Partial(p + 8, count - 8, rest), Partial(p + 12, count - 12, rest));
 
     // Neither a call nor a copy in memory, since a loop's accumulators would be spilt around them.
@@ -65,7 +66,8 @@ internal readonly unsafe struct Lanes128(Quad a, Quad b, Quad c, Quad d) : ILane
     [MethodImpl(Jit.Inline)]
     public static Lanes128 operator /(Lanes128 a, Lanes128 b) => new(a._a / b._a, a._b / b._b, a._c / b._c, a._d / b._d);
 
-    [MethodImpl(Jit.Inline)] public static Lanes128 FusedMultiplyAdd(Lanes128 a, Lanes128 b, Lanes128 c) => new(
+    [MethodImpl(Jit.Inline)]
+    public static Lanes128 FusedMultiplyAdd(Lanes128 a, Lanes128 b, Lanes128 c) => new(
         Vector128.FusedMultiplyAdd(a._a, b._a, c._a), Vector128.FusedMultiplyAdd(a._b, b._b, c._b),
         Vector128.FusedMultiplyAdd(a._c, b._c, c._c), Vector128.FusedMultiplyAdd(a._d, b._d, c._d));
 
@@ -83,7 +85,8 @@ internal readonly unsafe struct Lanes128(Quad a, Quad b, Quad c, Quad d) : ILane
     [MethodImpl(Jit.Inline)]
     public static Lanes128 Abs(Lanes128 a) => new(Vector128.Abs(a._a), Vector128.Abs(a._b), Vector128.Abs(a._c), Vector128.Abs(a._d));
 
-    [MethodImpl(Jit.Inline)] public static Lanes128 CopySign(Lanes128 a, Lanes128 sign) => new(
+    [MethodImpl(Jit.Inline)]
+    public static Lanes128 CopySign(Lanes128 a, Lanes128 sign) => new(
         Vector128.CopySign(a._a, sign._a), Vector128.CopySign(a._b, sign._b),
         Vector128.CopySign(a._c, sign._c), Vector128.CopySign(a._d, sign._d));
 

@@ -52,7 +52,8 @@ internal readonly unsafe struct Lanes256(Vector256<float> lo, Vector256<float> h
     [MethodImpl(Jit.Inline)] public static Lanes256 operator *(Lanes256 a, Lanes256 b) => new(a._lo * b._lo, a._hi * b._hi);
     [MethodImpl(Jit.Inline)] public static Lanes256 operator /(Lanes256 a, Lanes256 b) => new(a._lo / b._lo, a._hi / b._hi);
 
-    [MethodImpl(Jit.Inline)] public static Lanes256 FusedMultiplyAdd(Lanes256 a, Lanes256 b, Lanes256 c) =>
+    [MethodImpl(Jit.Inline)]
+    public static Lanes256 FusedMultiplyAdd(Lanes256 a, Lanes256 b, Lanes256 c) =>
         new(Vector256.FusedMultiplyAdd(a._lo, b._lo, c._lo), Vector256.FusedMultiplyAdd(a._hi, b._hi, c._hi));
 
     [MethodImpl(Jit.Inline)] public static Lanes256 Max(Lanes256 a, Lanes256 b) => new(Avx.Max(a._lo, b._lo), Avx.Max(a._hi, b._hi));
@@ -60,7 +61,8 @@ internal readonly unsafe struct Lanes256(Vector256<float> lo, Vector256<float> h
     [MethodImpl(Jit.Inline)] public static float MaxAcross(Lanes256 a) => Horizontal.Max(Avx.Max(a._lo, a._hi));
     [MethodImpl(Jit.Inline)] public static Lanes256 Abs(Lanes256 a) => new(Vector256.Abs(a._lo), Vector256.Abs(a._hi));
 
-    [MethodImpl(Jit.Inline)] public static Lanes256 CopySign(Lanes256 a, Lanes256 sign) =>
+    [MethodImpl(Jit.Inline)]
+    public static Lanes256 CopySign(Lanes256 a, Lanes256 sign) =>
         new(Vector256.CopySign(a._lo, sign._lo), Vector256.CopySign(a._hi, sign._hi));
 
     [MethodImpl(Jit.Inline)] public static Lanes256 Exp(Lanes256 a) => new(Exp(a._lo), Exp(a._hi));
@@ -88,10 +90,12 @@ internal readonly unsafe struct Lanes256(Vector256<float> lo, Vector256<float> h
         Avx.UnpackHigh(ab23, cd23).AsSingle().Store(to + 3 * Lanes.Count);
     }
 
-    [MethodImpl(Jit.Inline)] private static Vector256<float> TwoRows(float* p, nint stride) =>
+    [MethodImpl(Jit.Inline)]
+    private static Vector256<float> TwoRows(float* p, nint stride) =>
         Avx.InsertVector128(Vector128.Load(p).ToVector256Unsafe(), Vector128.Load(p + 4 * stride), 1);
 
-    [MethodImpl(Jit.Inline)] public static Vector128<float> Sum(Lanes256 a, Lanes256 b, Lanes256 c, Lanes256 d) =>
+    [MethodImpl(Jit.Inline)]
+    public static Vector128<float> Sum(Lanes256 a, Lanes256 b, Lanes256 c, Lanes256 d) =>
         Horizontal.Sum(Fold(a), Fold(b), Fold(c), Fold(d));
 
     [MethodImpl(Jit.Inline)]

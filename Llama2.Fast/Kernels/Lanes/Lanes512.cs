@@ -19,7 +19,8 @@ internal readonly unsafe struct Lanes512(Vector512<float> v) : ILanes<Lanes512>
     [MethodImpl(Jit.Inline)] public static void Store(float* p, Lanes512 v) => v._v.Store(p);
     [MethodImpl(Jit.Inline)] public static void StorePartial(float* p, Lanes512 v, int count) => Avx512F.MaskStore(p, First(count), v._v);
 
-    [MethodImpl(Jit.Inline)] public static void StoreInt8(sbyte* p, Lanes512 v) =>
+    [MethodImpl(Jit.Inline)]
+    public static void StoreInt8(sbyte* p, Lanes512 v) =>
         Avx512F.ConvertToVector128SByte(Vector512.ConvertToInt32(v._v)).Store(p);
 
     [MethodImpl(Jit.Inline)] public static Lanes512 Create(float value) => new(Vector512.Create(value));
@@ -70,6 +71,7 @@ internal readonly unsafe struct Lanes512(Vector512<float> v) : ILanes<Lanes512>
         return Avx512F.PermuteVar16x32(abcd, Vector512.Create(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)).GetLower().GetLower();
     }
 
-    [MethodImpl(Jit.Inline)] private static Vector512<float> Fold8(Vector512<float> a, Vector512<float> b) =>
+    [MethodImpl(Jit.Inline)]
+    private static Vector512<float> Fold8(Vector512<float> a, Vector512<float> b) =>
         Avx512F.Shuffle4x128(a, b, 0b01_00_01_00) + Avx512F.Shuffle4x128(a, b, 0b11_10_11_10);
 }
