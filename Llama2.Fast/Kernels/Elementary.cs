@@ -6,7 +6,8 @@ namespace Llama2.Fast.Kernels;
 /// expf, sinf, cosf and the powf of RoPE with the bits of glibc, which Simple calls through <see cref="MathF"/> on Linux. C libraries
 /// differ from one another in the last bit; these bits are the same everywhere: made of + - * and fused multiply-add in double precision,
 /// and rounded once to float. Methods and coefficients are those of Arm's Optimized Routines, which glibc took over: a table of 2^(i/32)
-/// and a cubic for the exponential; an angle's quarter turns and two polynomials for sine and cosine.
+/// and a cubic for the exponential; sixteen parts of an octave
+/// for the logarithm; an angle's quarter turns and two polynomials for sine and cosine.
 /// </summary>
 internal static class Elementary
 {
@@ -39,11 +40,45 @@ internal static class Elementary
         return (float)Power(BitConverter.DoubleToInt64Bits(whole), Math.FusedMultiplyAdd(StepsOfE, bounded, -(whole - Whole)));
     }
 
-    /// <summary>2^x, for x from 0 to 64; x times 32 is exact.</summary>
-    public static float Exp2(double x)
+    // 2^x, for x from 0 to 64; x times 32 is exact
+    private static float Exp2(double x)
     {
         double steps = x * Steps, whole = steps + Whole;
         return (float)Power(BitConverter.DoubleToInt64Bits(whole), steps - (whole - Whole));
+    }
+
+    private const uint LowestOf2 = 0x3f330000; // bits of 0.69921875; powers of two bring an argument to 1 to 2 times that
+
+    // glibc's table for sixteen parts of that range: 1 / c and log2(c) for a number c near the part's middle
+    private static ReadOnlySpan<double> Inverses =>
+    [
+        1.398907162146528, 1.3403141896637998, 1.286432210124115, 1.2367150214269895, 1.1906977166711752, 1.1479821020556429,
+        1.1082251448272158, 1.0711297413057381, 1.036437278977283, 1, 0.9492859795739057, 0.8951049428609004, 0.8476821620351103,
+        0.8050314851692001, 0.7664671008843108, 0.731428603316328,
+    ];
+
+    private static ReadOnlySpan<double> Logarithms =>
+    [
+        -0.48430022186289673, -0.42257122959194704, -0.3633754347673556, -0.30651309567405577, -0.25180720160537634, -0.19910014943794563,
+        -0.14825100623281615, -0.09913323807318392, -0.051632812977629436, 0, 0.07508531937943004, 0.15987125980713107,
+        0.2384046664317681, 0.31288288605863257, 0.38370422656453185, 0.451211048935815,
+    ];
+
+    /// <summary>x^y, for x from 1 to 2^60 and y from 0 to 1.</summary>
+    public static float Pow(float x, float y) => Exp2(y * Log2(x));
+
+    // log2(x) = k + log2(c) + log2(1 + r) for r = z / c - 1 and x = 2^k z; the last is a polynomial
+    private static double Log2(float x)
+    {
+        const double l1 = 1.4426950408774342, l2 = -0.7213474675006291, l3 = 0.480898481472577;
+        const double l4 = -0.36092606229713164, l5 = 0.288457581109214;
+        uint bits = BitConverter.SingleToUInt32Bits(x), above = bits - LowestOf2;
+        int part = (int)(above >> 19 & 15), k = (int)(above & 0xff800000) >> 23;
+        double z = BitConverter.UInt32BitsToSingle(bits - (above & 0xff800000));
+        double r = Math.FusedMultiplyAdd(z, Inverses[part], -1), square = r * r;
+        double low = Math.FusedMultiplyAdd(l1, r, Logarithms[part] + k);
+        low = Math.FusedMultiplyAdd(Math.FusedMultiplyAdd(l3, r, l2), square, low);
+        return Math.FusedMultiplyAdd(Math.FusedMultiplyAdd(l5, r, l4), square * square, low);
     }
 
     // 2^((steps + r) / 32)

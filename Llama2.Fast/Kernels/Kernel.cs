@@ -18,12 +18,12 @@ internal abstract unsafe class Kernel(string name, bool isSupported)
     /// </summary>
     public static IReadOnlyList<Kernel> All { get; } =
     [
-        new Kernel<Lanes512, Int8Vnni>("avx512-vnni"),
-        new Kernel<Lanes512, Int8Avx512>("avx512"),
-        new Kernel<Lanes256, Int8Vnni>("avx2-vnni"),
-        new Kernel<Lanes256, Int8Avx2>("avx2"),
-        new Kernel<Lanes128, Int8Vector128>("128"),
-        new Kernel<LanesScalar, Int8Scalar>("scalar"),
+        new Kernel<Lanes512, Int8Vnni, VectorBlocks<DotsVnni>>("avx512-vnni"),
+        new Kernel<Lanes512, Int8Avx512, VectorBlocks<DotsAvx2>>("avx512"),
+        new Kernel<Lanes256, Int8Vnni, VectorBlocks<DotsVnni>>("avx2-vnni"),
+        new Kernel<Lanes256, Int8Avx2, VectorBlocks<DotsAvx2>>("avx2"),
+        new Kernel<Lanes128, Int8Vector128, VectorBlocks<Dots128>>("128"),
+        new Kernel<LanesScalar, Int8Scalar, ScalarBlocks>("scalar"),
     ];
 
     /// <summary>Those this machine can run.</summary>
@@ -48,26 +48,43 @@ internal abstract unsafe class Kernel(string name, bool isSupported)
     public abstract void Multiply(Matrix w, int first, int rows, in Inputs x, float* o, nint oStride, bool add, NativeBuffer<float> memory);
     public abstract float Dot(float* w, float* x, int n); // of float32
     public abstract void Attend(in Heads heads, NativeBuffer<float> scratch);
-    public abstract void RmsNorm(float* o, float* x, float* weight, int n);
+    public abstract void RmsNorm(float* o, float* x, float* weight, int n, float epsilon);
     public abstract void SwiGlu(float* hb, float* hb2, int n);
     public abstract void Softmax(float* x, int n, float temperature);
     public abstract void Quantize(float* x, int n, int groupSize, sbyte* values, float* scales, bool halvesToEven);
     public abstract void Quantize(float* x, int n, QuantizedActivations int8, int row); // activations, to be multiplied by matrices of int8
+    public abstract void Quantize(float* x, BlockActivations blocks, int row);          // the same, by matrices of blocks
     public abstract float Bound(float* x, float* errors, float* norms, int n, float xNorm, float xError);
     public abstract float Max(float* x, int n);
 }
 
-/// <summary>A kernel made of lanes and int8 products.</summary>
-internal sealed unsafe class Kernel<TLanes, TInt8>(string name) : Kernel(name, TLanes.IsSupported && TInt8.IsSupported)
+/// <summary>A kernel made of lanes, int8 products, and products of blocks.</summary>
+internal sealed unsafe class Kernel<TLanes, TInt8, TBlocks>(string name)
+    : Kernel(name, TLanes.IsSupported && TInt8.IsSupported && TBlocks.IsSupported)
     where TLanes : struct, ILanes<TLanes>
     where TInt8 : struct, IInt8<TInt8>
+    where TBlocks : struct, IBlockKernel
 {
     public override void Multiply(Matrix w, int first, int rows, in Inputs x, float* o, nint oStride, bool add, NativeBuffer<float> memory)
     {
-        if (w.Type == MatrixType.Int8)
-            MatMulInt8<TInt8>.Multiply(w, first, rows, x, o, oStride, add, memory);
-        else
-            MatMul<TLanes>.Multiply(w.Floats + (nint)first * w.Columns, rows, x.Floats, x.Stride, x.Count, w.Columns, o, oStride, add);
+        switch (w.Type)
+        {
+            case MatrixType.Float32:
+                MatMul<TLanes>.Multiply(w.Floats + (nint)first * w.Columns, rows, x.Floats, x.Stride, x.Count, w.Columns, o, oStride, add);
+                break;
+            case MatrixType.Float16:
+                MatMulHalves<TLanes, Float16>.Multiply(w, first, rows, x, o, oStride, add, memory);
+                break;
+            case MatrixType.BFloat16:
+                MatMulHalves<TLanes, BFloat16>.Multiply(w, first, rows, x, o, oStride, add, memory);
+                break;
+            case MatrixType.Int8:
+                MatMulInt8<TInt8>.Multiply(w, first, rows, x, o, oStride, add, memory);
+                break;
+            case MatrixType.Blocks:
+                TBlocks.Multiply(w, first, rows, x, o, oStride, add, memory);
+                break;
+        }
     }
 
     public override void Quantize(float* x, int n, QuantizedActivations int8, int row)
@@ -79,12 +96,24 @@ internal sealed unsafe class Kernel<TLanes, TInt8>(string name) : Kernel(name, T
     public override void Quantize(float* x, int n, int groupSize, sbyte* values, float* scales, bool halvesToEven) =>
         Nn<TLanes>.Quantize(x, n, groupSize, values, scales, halvesToEven);
 
+    public override void Quantize(float* x, BlockActivations blocks, int row)
+    {
+        BlockUnit* unit = blocks.Row(row);
+        for (int j = 0; j < blocks.Length; j += BlockUnit.Length, unit++)
+        {
+            int count = Math.Min(BlockUnit.Length, blocks.Length - j);
+            Nn<TLanes>.Quantize(x + j, count, BlockUnit.GroupSize, unit->Values, unit->Scales, halvesToEven: false);
+            BlockUnit.Sum(unit);
+        }
+    }
+
     public override float Bound(float* x, float* errors, float* norms, int n, float xNorm, float xError) =>
         Nn<TLanes>.Bound(x, errors, norms, n, xNorm, xError);
 
     public override float Dot(float* w, float* x, int n) => MatMul<TLanes>.Dot(w, x, n);
     public override void Attend(in Heads heads, NativeBuffer<float> scratch) => Attention<TLanes>.Attend(heads, scratch);
-    public override void RmsNorm(float* o, float* x, float* weight, int n) => Nn<TLanes>.RmsNorm(o, x, weight, n);
+    public override void RmsNorm(float* o, float* x, float* weight, int n, float epsilon) =>
+        Nn<TLanes>.RmsNorm(o, x, weight, n, epsilon);
     public override void SwiGlu(float* hb, float* hb2, int n) => Nn<TLanes>.SwiGlu(hb, hb2, n);
     public override void Softmax(float* x, int n, float temperature) => Nn<TLanes>.Softmax(x, n, temperature);
     public override float Max(float* x, int n) => Nn<TLanes>.Max(x, n);

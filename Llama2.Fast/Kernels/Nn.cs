@@ -8,15 +8,15 @@ internal static unsafe class Nn<TLanes> where TLanes : struct, ILanes<TLanes>
 {
     private const float Whole = 12582912; // 1.5 * 2^23: adding it rounds to a whole number, as a float of this size has no fraction
 
-    /// <summary>o = weight * x / rms(x), with 1e-5 added to the mean square; o may be x.</summary>
+    /// <summary>o = weight * x / rms(x), with epsilon added to the mean square; o may be x.</summary>
     [MethodImpl(Jit.Optimize)]
-    public static void RmsNorm(float* o, float* x, float* weight, int n)
+    public static void RmsNorm(float* o, float* x, float* weight, int n, float epsilon)
     {
         float ss = 0;
         for (int j = 0; j < n; j++)
             ss += x[j] * x[j];
         ss /= n;
-        ss += Config.NormEpsilon;
+        ss += epsilon;
         ss = 1.0f / MathF.Sqrt(ss);
         TLanes scale = TLanes.Create(ss);
         for (int j = 0; j < n; j += Lanes.Count)

@@ -1,9 +1,9 @@
 namespace Llama2.Fast.Pass;
 
-/// <summary>float32, or int8 in groups that share a float32 scale.</summary>
-internal enum MatrixType { Float32, Int8 }
+/// <summary>Floats, int8 in groups that share a float32 scale, or ggml's blocks.</summary>
+internal enum MatrixType { Float32, Float16, BFloat16, Int8, Blocks }
 
-/// <summary>A weight matrix (rows, columns) by its address. The memory stays the tensor's, so it has at most 2^31 - 1 elements.</summary>
+/// <summary>A weight matrix (rows, columns) by its address. The memory stays the tensor's.</summary>
 internal sealed unsafe class Matrix
 {
     public readonly MatrixType Type;
@@ -12,6 +12,8 @@ internal sealed unsafe class Matrix
     public readonly sbyte* Values; // the elements of int8, row by row
     public readonly float* Scales; // of int8: one a group of the flat matrix
     public readonly int GroupSize; // elements of int8 that share a scale
+    public readonly byte* Bytes;   // the rows of float16, bfloat16 and blocks
+    public readonly GgmlType? Blocks;
 
     /// <summary>Pins a tensor; <paramref name="pins"/> keeps it pinned.</summary>
     public Matrix(Tensor tensor, List<MemoryHandle> pins)
@@ -27,10 +29,18 @@ internal sealed unsafe class Matrix
                 Values = Pin(int8.Values, pins);
                 Scales = Pin(int8.Scales, pins);
                 break;
+            case GgmlTensor ggml:
+                (Type, Blocks) = (TypeOf(ggml.Type), ggml.Type);
+                Bytes = Pin(ggml.Row(0), pins);
+                Floats = (float*)Bytes;
+                break;
             default:
                 throw new ArgumentException($"no kernel for a {tensor.GetType().Name}", nameof(tensor));
         }
     }
+
+    private static MatrixType TypeOf(GgmlType type) => type.Unpack is not null ? MatrixType.Blocks
+        : type == GgmlType.F16 ? MatrixType.Float16 : type == GgmlType.BF16 ? MatrixType.BFloat16 : MatrixType.Float32;
 
     /// <summary>int8 in memory of the caller's.</summary>
     public Matrix(int rows, int columns, int groupSize, sbyte* values, float* scales)
@@ -44,7 +54,8 @@ internal sealed unsafe class Matrix
     public bool HasWholeGroups => GroupSize % Lanes.Count == 0 && Columns % GroupSize == 0;
 
     /// <summary>Bytes of a row, scales included.</summary>
-    public long RowBytes => Type == MatrixType.Int8 ? Columns + sizeof(float) * (long)Columns / GroupSize : sizeof(float) * (long)Columns;
+    public long RowBytes => Blocks is not null ? Blocks.RowBytes(Columns)
+        : Type == MatrixType.Int8 ? Columns + sizeof(float) * (long)Columns / GroupSize : sizeof(float) * (long)Columns;
 
     /// <summary>The address of some memory, for as long as <paramref name="pins"/> live.</summary>
     public static T* Pin<T>(ReadOnlyMemory<T> memory, List<MemoryHandle> pins) where T : unmanaged

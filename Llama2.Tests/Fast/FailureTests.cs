@@ -28,10 +28,12 @@ public sealed unsafe class FailureTests
 
         public override float Dot(float* w, float* x, int n) => _scalar.Dot(w, x, n);
         public override void Attend(in Heads heads, NativeBuffer<float> scratch) => _scalar.Attend(heads, scratch);
-        public override void RmsNorm(float* o, float* x, float* weight, int n) => _scalar.RmsNorm(o, x, weight, n);
+        public override void RmsNorm(float* o, float* x, float* weight, int n, float epsilon) =>
+            _scalar.RmsNorm(o, x, weight, n, epsilon);
         public override void SwiGlu(float* hb, float* hb2, int n) => _scalar.SwiGlu(hb, hb2, n);
         public override void Softmax(float* x, int n, float temperature) => _scalar.Softmax(x, n, temperature);
         public override void Quantize(float* x, int n, QuantizedActivations int8, int row) => _scalar.Quantize(x, n, int8, row);
+        public override void Quantize(float* x, BlockActivations blocks, int row) => _scalar.Quantize(x, blocks, row);
         public override float Max(float* x, int n) => _scalar.Max(x, n);
 
         public override void Quantize(float* x, int n, int groupSize, sbyte* values, float* scales, bool halvesToEven) =>

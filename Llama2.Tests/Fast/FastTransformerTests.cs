@@ -184,17 +184,18 @@ public sealed class FastTransformerTests
     }
 
     [Fact]
-    public void Matrices_of_two_kinds_and_unknown_kernels_are_refused()
+    public void Int8_of_two_group_sizes_and_unknown_kernels_are_refused()
     {
-        ModelShape floats = new(0, 2, 1, 2, 8, 1, 5, 4, Shared: true, 0, Palette.Normal, 11), int8 = floats with { Version = 2 };
+        ModelShape model = new(2, 2, 1, 2, 8, 1, 5, 4, Shared: true, GroupChoice: 0, Palette.Normal, 11);
+        Weights groups = model.CreateWeights(), smaller = (model with { GroupChoice = 1 }).CreateWeights();
         Weights mixed = new()
         {
-            TokenEmbedding = floats.CreateWeights().TokenEmbedding,
-            Layers = int8.CreateWeights().Layers,
-            RmsFinal = floats.CreateWeights().RmsFinal,
-            Classifier = floats.CreateWeights().Classifier,
+            TokenEmbedding = groups.TokenEmbedding,
+            Layers = smaller.Layers,
+            RmsFinal = groups.RmsFinal,
+            Classifier = groups.Classifier,
         };
-        Assert.Throws<ArgumentException>("weights", () => new FastTransformer(floats.Config, mixed));
-        Assert.Throws<KernelException>(() => new FastTransformer(floats.Config, floats.CreateWeights(), 1, "fastest"));
+        Assert.Throws<ArgumentException>("weights", () => new FastTransformer(model.Config, mixed));
+        Assert.Throws<KernelException>(() => new FastTransformer(model.Config, groups, 1, "fastest"));
     }
 }

@@ -89,7 +89,7 @@ public sealed unsafe class KernelTests
         fixed (float* p = o, py = &y[Offset])
         {
             if (what == "rmsnorm")
-                kernel.RmsNorm(p, p, py, n);
+                kernel.RmsNorm(p, p, py, n, 1e-5f);
             else if (what == "swiglu")
                 kernel.SwiGlu(p, py, n);
             else
@@ -127,7 +127,7 @@ public sealed unsafe class KernelTests
             {
                 float[] x = palette.Numbers(Random, n, 3), y = Numbers(palette, n), expected = [.. x];
                 if (block == "rmsnorm")
-                    Llama2.Simple.Nn.RmsNorm(expected, x, y.AsSpan(Offset, n));
+                    Llama2.Simple.Nn.RmsNorm(expected, x, y.AsSpan(Offset, n), 1e-5f);
                 else if (block == "swiglu")
                     Llama2.Simple.Nn.SwiGlu(expected, y.AsSpan(Offset, n));
                 else

@@ -8,18 +8,26 @@ internal static unsafe class KernelUnderTest
     public static Kernel Definition { get; } = Kernel.All[^1];
 
     /// <summary>
-    /// o (tokens, rows) = or += w (rows, columns) @ x (tokens, columns), all three between guard pages; x is quantised for w of int8.
+    /// o (tokens, rows) = or += w (rows, columns) @ x (tokens, columns), all three between guard pages; x is quantised for w of int8 and of
+    /// blocks.
     /// </summary>
     public static void Multiply(this Kernel kernel, Tensor w, float* x, int tokens, float* o, int oStride, bool add)
     {
         List<MemoryHandle> pins = [];
         Matrix matrix = new(w, pins);
         using QuantizedActivations? int8 = w is Q8GroupsTensor quantized ? new(w.Columns, quantized.GroupSize) : null;
+        using BlockActivations? blocks = matrix.Type == MatrixType.Blocks ? new(w.Columns) : null;
         int8?.EnsureRows(tokens);
-        for (int t = 0; t < tokens && int8 is not null; t++)
-            kernel.Quantize(x + (t * w.Columns), w.Columns, int8, t);
+        blocks?.EnsureRows(tokens);
+        for (int t = 0; t < tokens; t++)
+        {
+            if (int8 is not null)
+                kernel.Quantize(x + (t * w.Columns), w.Columns, int8, t);
+            if (blocks is not null)
+                kernel.Quantize(x + (t * w.Columns), blocks, t);
+        }
         using NativeBuffer<float> scratch = new();
-        kernel.Multiply(matrix, 0, w.Rows, new Inputs(x, w.Columns, int8, 0, tokens), o, oStride, add, scratch);
+        kernel.Multiply(matrix, 0, w.Rows, new Inputs(x, w.Columns, int8, 0, tokens, blocks), o, oStride, add, scratch);
         pins.ForEach(pin => pin.Dispose());
     }
 

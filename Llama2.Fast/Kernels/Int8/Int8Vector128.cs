@@ -18,13 +18,18 @@ internal readonly unsafe struct Int8Vector128(Vector128<int> v) : IInt8<Int8Vect
     [MethodImpl(Jit.Inline)] public static Int8Vector128 AddBias(Int8Vector128 w) => w;
 
     [MethodImpl(Jit.Inline)]
-    public static Int8Vector128 Dot(Int8Vector128 sum, Int8Vector128 w, Int8Vector128 x)
+    public static Int8Vector128 Dot(Int8Vector128 sum, Int8Vector128 w, Int8Vector128 x) =>
+        new(Dot(sum._v, w._v.AsSByte(), x._v.AsSByte()));
+
+    /// <summary>Adds to each int the products of its four bytes.</summary>
+    [MethodImpl(Jit.Inline)]
+    public static Vector128<int> Dot(Vector128<int> sum, Vector128<sbyte> w, Vector128<sbyte> x)
     {
         if (Dp.IsSupported)
-            return new(Dp.DotProduct(sum._v, w._v.AsSByte(), x._v.AsSByte()));
-        (Vector128<short> wLower, Vector128<short> wUpper) = Vector128.Widen(w._v.AsSByte());
-        (Vector128<short> xLower, Vector128<short> xUpper) = Vector128.Widen(x._v.AsSByte());
-        return new(sum._v + AddPairs(Products(wLower, xLower), Products(wUpper, xUpper)));
+            return Dp.DotProduct(sum, w, x);
+        (Vector128<short> wLower, Vector128<short> wUpper) = Vector128.Widen(w);
+        (Vector128<short> xLower, Vector128<short> xUpper) = Vector128.Widen(x);
+        return sum + AddPairs(Products(wLower, xLower), Products(wUpper, xUpper));
     }
 
     // Sums of two products each. A product is 128 * 127 at most, which fits in 16 bits.
@@ -33,8 +38,9 @@ internal readonly unsafe struct Int8Vector128(Vector128<int> v) : IInt8<Int8Vect
         : AdvSimd.IsSupported ? AdvSimd.AddPairwiseWidening(w * x)
         : ((w * x).AsInt32() << 16 >> 16) + ((w * x).AsInt32() >> 16);
 
+    /// <summary>a0 + a1, a2 + a3, b0 + b1, b2 + b3.</summary>
     [MethodImpl(Jit.Inline)]
-    private static Vector128<int> AddPairs(Vector128<int> a, Vector128<int> b) => Ssse3.IsSupported ? Ssse3.HorizontalAdd(a, b)
+    public static Vector128<int> AddPairs(Vector128<int> a, Vector128<int> b) => Ssse3.IsSupported ? Ssse3.HorizontalAdd(a, b)
         : AdvSimd.Arm64.IsSupported ? AdvSimd.Arm64.AddPairwise(a, b)
         : Vector128.Create(a[0] + a[1], a[2] + a[3], b[0] + b[1], b[2] + b[3]);
 

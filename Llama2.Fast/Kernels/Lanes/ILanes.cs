@@ -23,6 +23,8 @@ internal unsafe interface ILanes<TSelf> where TSelf : struct, ILanes<TSelf>
     static abstract TSelf Create(float value);                            // the same float in every lane
     static abstract TSelf Load(float* p);                                 // p[l], at any address
     static abstract TSelf LoadPartial(float* p, int count, float rest);   // p[l] in the first lanes, rest beyond, where no memory is read
+    static abstract TSelf LoadFloat16(ushort* p);                         // p[l], to float32
+    static abstract TSelf LoadBFloat16(ushort* p);
     static abstract void Store(float* p, TSelf v);                        // p[l] = v[l]
     static abstract void StorePartial(float* p, TSelf v, int count);      // in the first lanes; the memory of the others is not touched
     static abstract void StoreInt8(sbyte* p, TSelf v);                    // p[l] = v[l] truncated; v is between -128 and 128, or NaN: 0

@@ -36,6 +36,22 @@ internal readonly unsafe struct Lanes128(Quad a, Quad b, Quad c, Quad d) : ILane
     }
 
     [MethodImpl(Jit.Inline)]
+    public static Lanes128 LoadFloat16(ushort* p)
+    {
+        (Vector128<uint> a, Vector128<uint> b) = Vector128.Widen(Vector128.Load(p));
+        (Vector128<uint> c, Vector128<uint> d) = Vector128.Widen(Vector128.Load(p + 8));
+        return new(Halves.ToSingle(a.AsInt32()), Halves.ToSingle(b.AsInt32()), Halves.ToSingle(c.AsInt32()), Halves.ToSingle(d.AsInt32()));
+    }
+
+    [MethodImpl(Jit.Inline)]
+    public static Lanes128 LoadBFloat16(ushort* p)
+    {
+        (Vector128<uint> a, Vector128<uint> b) = Vector128.Widen(Vector128.Load(p));
+        (Vector128<uint> c, Vector128<uint> d) = Vector128.Widen(Vector128.Load(p + 8));
+        return new((a << 16).AsSingle(), (b << 16).AsSingle(), (c << 16).AsSingle(), (d << 16).AsSingle());
+    }
+
+    [MethodImpl(Jit.Inline)]
     public static void Store(float* p, Lanes128 v)
     {
         v._a.Store(p);

@@ -23,6 +23,16 @@ internal readonly unsafe struct Lanes256(Vector256<float> lo, Vector256<float> h
     }
 
     [MethodImpl(Jit.Inline)]
+    public static Lanes256 LoadFloat16(ushort* p) => new(
+        Halves.ToSingle(Avx2.ConvertToVector256Int32(Vector128.Load(p))),
+        Halves.ToSingle(Avx2.ConvertToVector256Int32(Vector128.Load(p + 8))));
+
+    [MethodImpl(Jit.Inline)]
+    public static Lanes256 LoadBFloat16(ushort* p) => new(
+        (Avx2.ConvertToVector256Int32(Vector128.Load(p)) << 16).AsSingle(),
+        (Avx2.ConvertToVector256Int32(Vector128.Load(p + 8)) << 16).AsSingle());
+
+    [MethodImpl(Jit.Inline)]
     public static void Store(float* p, Lanes256 v)
     {
         v._lo.Store(p);

@@ -16,6 +16,13 @@ internal readonly unsafe struct Lanes512(Vector512<float> v) : ILanes<Lanes512>
 
     [MethodImpl(Jit.Inline)]
     private static Vector512<float> First(int count) => Vector512.LessThan(Vector512<int>.Indices, Vector512.Create(count)).AsSingle();
+
+    [MethodImpl(Jit.Inline)]
+    public static Lanes512 LoadFloat16(ushort* p) => new(Halves.ToSingle(Avx512F.ConvertToVector512Int32(Vector256.Load(p))));
+
+    [MethodImpl(Jit.Inline)]
+    public static Lanes512 LoadBFloat16(ushort* p) => new((Avx512F.ConvertToVector512Int32(Vector256.Load(p)) << 16).AsSingle());
+
     [MethodImpl(Jit.Inline)] public static void Store(float* p, Lanes512 v) => v._v.Store(p);
     [MethodImpl(Jit.Inline)] public static void StorePartial(float* p, Lanes512 v, int count) => Avx512F.MaskStore(p, First(count), v._v);
 

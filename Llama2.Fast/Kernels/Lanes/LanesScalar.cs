@@ -52,6 +52,22 @@ internal unsafe struct LanesScalar : ILanes<LanesScalar>
         return v;
     }
 
+    public static LanesScalar LoadFloat16(ushort* p)
+    {
+        LanesScalar v = default;
+        for (int l = 0; l < Lanes.Count; l++)
+            v[l] = (float)BitConverter.UInt16BitsToHalf(p[l]);
+        return v;
+    }
+
+    public static LanesScalar LoadBFloat16(ushort* p)
+    {
+        LanesScalar v = default;
+        for (int l = 0; l < Lanes.Count; l++)
+            v[l] = BitConverter.UInt32BitsToSingle((uint)p[l] << 16);
+        return v;
+    }
+
     public static void StorePartial(float* p, LanesScalar v, int count) => new Span<float>(&v, count).CopyTo(new Span<float>(p, count));
 
     public static void StoreInt8(sbyte* p, LanesScalar v)

@@ -1,0 +1,33 @@
+namespace Llama2.Fast.Kernels;
+
+/// <summary>How many weights share a small integer, a scale or a minimum, beside the block's float.</summary>
+internal enum Shared
+{
+    Block, // none: the float is all
+    Group, // 32
+    Part,  // 16
+}
+
+/// <summary>
+/// A type of blocks, in units of 256 weights: one block, or eight blocks of 32. A weight is Scales * integer * (Weights - Bias), less
+/// Minima * integer where the type has minima; the eight groups of 32 weights are the eight elements of a vector. Integers of parts come
+/// as two vectors: of parts 0 2 4 6 1 3 5 7, and 8 10 12 14 9 11 13 15.
+/// </summary>
+internal unsafe interface IBlocks
+{
+    static abstract int UnitBytes { get; }
+    static abstract bool IsSigned { get; } // whether weights are signed, or unsigned and at most 63
+    static abstract int Bias { get; }
+    static abstract Shared Scale { get; }
+    static virtual bool HasMinima => false;
+
+    /// <summary>Weights 32 * group and the 31 that follow.</summary>
+    static abstract Vector256<byte> Weights(byte* unit, int group);
+
+    /// <summary>The scales of the groups' blocks, and their minima if there are any.</summary>
+    static abstract (Vector256<float> Scales, Vector256<float> Minima) Floats(byte* unit);
+
+    static virtual (Vector256<int> Scales, Vector256<int> Minima) OfGroups(byte* unit) => throw new NotSupportedException();
+    static virtual (Vector256<int> First, Vector256<int> Last) ScalesOfParts(byte* unit) => throw new NotSupportedException();
+    static virtual (Vector256<int> First, Vector256<int> Last) MinimaOfParts(byte* unit) => throw new NotSupportedException();
+}

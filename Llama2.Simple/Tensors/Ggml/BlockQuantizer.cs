@@ -1,0 +1,73 @@
+using System.Buffers.Binary;
+
+namespace Llama2.Simple.Tensors;
+
+/// <summary>Floats to ggml's types, with ggml's bytes.</summary>
+public static class BlockQuantizer
+{
+    private const int BlockElements = 32;
+
+    /// <summary>The types that floats can be made.</summary>
+    public static IReadOnlyList<GgmlType> Types { get; } =
+        [GgmlType.F32, GgmlType.F16, GgmlType.BF16, GgmlType.Find("q8_0")!, GgmlType.Find("q4_0")!];
+
+    /// <summary>Quantises whole blocks.</summary>
+    /// <param name="type">One of <see cref="Types"/>.</param>
+    /// <param name="x">The floats: (n,).</param>
+    /// <param name="bytes">Receives the blocks.</param>
+    /// <exception cref="ArgumentException">It is another type, or n is not of whole blocks.</exception>
+    public static void Quantize(GgmlType type, ReadOnlySpan<float> x, Span<byte> bytes)
+    {
+        if (!Types.Contains(type))
+            throw new ArgumentException($"floats are not made {type}", nameof(type));
+        ArgumentOutOfRangeException.ThrowIfNotEqual(x.Length % type.BlockElements, 0, nameof(x));
+        for (; x.Length > 0; x = x[type.BlockElements..], bytes = bytes[type.BlockBytes..])
+        {
+            switch (type.Name)
+            {
+                case "f32": BinaryPrimitives.WriteSingleLittleEndian(bytes, x[0]); break;
+                case "f16": BinaryPrimitives.WriteHalfLittleEndian(bytes, (Half)x[0]); break;
+                case "bf16": BinaryPrimitives.WriteUInt16LittleEndian(bytes, ToBFloat16(x[0])); break;
+                case "q8_0": ToQ80(x[..BlockElements], bytes); break;
+                default: ToQ40(x[..BlockElements], bytes); break;
+            }
+        }
+    }
+
+    /// <summary>The upper half of the bits, rounded to nearest, halves to even; NaN stays NaN.</summary>
+    private static ushort ToBFloat16(float x)
+    {
+        uint bits = BitConverter.SingleToUInt32Bits(x);
+        return (ushort)((float.IsNaN(x) ? bits | 1 << 22 : bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+    }
+
+    /// <summary>The largest magnitude becomes 127.</summary>
+    private static void ToQ80(ReadOnlySpan<float> x, Span<byte> bytes)
+    {
+        float scale = MathF.Abs(Largest(x)) / 127, inverse = scale == 0 ? 0 : 1 / scale;
+        BinaryPrimitives.WriteHalfLittleEndian(bytes, (Half)scale);
+        for (int j = 0; j < x.Length; j++)
+            bytes[2 + j] = (byte)(sbyte)MathF.Round(x[j] * inverse, MidpointRounding.AwayFromZero);
+    }
+
+    /// <summary>The number of the largest magnitude becomes -8, so that the scale may be negative.</summary>
+    private static void ToQ40(ReadOnlySpan<float> x, Span<byte> bytes)
+    {
+        float scale = Largest(x) / -8, inverse = scale == 0 ? 0 : 1 / scale;
+        BinaryPrimitives.WriteHalfLittleEndian(bytes, (Half)scale);
+        int half = x.Length / 2;
+        for (int j = 0; j < half; j++)
+            bytes[2 + j] = (byte)(Nibble(x[j] * inverse) | Nibble(x[half + j] * inverse) << 4);
+
+        static int Nibble(float quotient) => Math.Min(15, (int)(quotient + 8.5f));
+    }
+
+    // The first of the largest magnitude, with its sign.
+    private static float Largest(ReadOnlySpan<float> x)
+    {
+        float largest = 0;
+        foreach (float v in x)
+            largest = MathF.Abs(v) > MathF.Abs(largest) ? v : largest;
+        return largest;
+    }
+}
