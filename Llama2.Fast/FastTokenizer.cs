@@ -1,4 +1,5 @@
 using System.Text;
+using Llama2.Simple.Text;
 
 namespace Llama2.Fast;
 
@@ -10,6 +11,15 @@ public sealed class FastTokenizer : ITokenizer
     private readonly Tokenizer _tokenizer;
     private readonly Lazy<Dictionary<string, int>> _ids; // of each piece, a char a byte; made for the first text
     private int _maxLength; // of a piece
+
+    /// <summary>The fast twin of a tokenizer of Simple's; one that has none is as fast as it gets.</summary>
+    public static ITokenizer Of(ITokenizer tokenizer) => tokenizer switch
+    {
+        Tokenizer plain => new FastTokenizer(plain),
+        BytePairTokenizer plain => new FastBytePairTokenizer(plain),
+        SentencePieceTokenizer plain => new FastSentencePieceTokenizer(plain),
+        _ => tokenizer,
+    };
 
     /// <summary>A tokenizer of the same vocabulary.</summary>
     public FastTokenizer(Tokenizer tokenizer) => (_tokenizer, _ids) = (tokenizer, new(CollectIds));
@@ -30,6 +40,9 @@ public sealed class FastTokenizer : ITokenizer
     public int VocabSize => _tokenizer.VocabSize;
     public int Bos => _tokenizer.Bos;
     public int Eos => _tokenizer.Eos;
+    public IReadOnlyList<int> Ends => _tokenizer.Ends;
+    public bool AddsBos => _tokenizer.AddsBos;
+    public int? Special(ReadOnlySpan<byte> piece) => _tokenizer.Special(piece);
     public int[] EncodeBytes(ReadOnlySpan<byte> utf8) => _tokenizer.EncodeBytes(utf8);
     public ReadOnlySpan<byte> Decode(int previous, int token) => _tokenizer.Decode(previous, token);
     public ReadOnlySpan<byte> Piece(int token) => _tokenizer.Piece(token);
@@ -44,7 +57,7 @@ public sealed class FastTokenizer : ITokenizer
             if (blank && Find(" "u8) is { } space)
                 ids.Add(space);
             AddCodepoints(utf8, ids);
-            ids = Merge(ids);
+            MergeHeap.Merge(ids, new Merges(this));
         }
         if (bos)
             ids.Insert(0, Bos);
@@ -68,50 +81,24 @@ public sealed class FastTokenizer : ITokenizer
         }
     }
 
-    /// <summary>Two neighbours that could become one token.</summary>
-    private readonly record struct Pair(int Left, int LeftId, int RightId, int Merged);
-
-    private static readonly Comparer<(float Score, int Left)> BestFirst = Comparer<(float Score, int Left)>.Create(
-        static (a, b) => a.Score != b.Score ? b.Score.CompareTo(a.Score) : a.Left.CompareTo(b.Left));
-
-    // Merges the pair with the best score, the leftmost on ties, until no pair is a token. The tokens are a doubly linked list.
-    private List<int> Merge(List<int> ids)
+    private readonly struct Merges(FastTokenizer tokenizer) : IMerges
     {
-        const int None = -1;
-        int[] previous = [.. Enumerable.Range(None, ids.Count)], next = [.. Enumerable.Range(1, ids.Count)];
-        next[^1] = None;
-        char[] piece = new char[_maxLength];
-        Dictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> merges = _ids.Value.GetAlternateLookup<ReadOnlySpan<char>>();
-        PriorityQueue<Pair, (float Score, int Left)> best = new(BestFirst);
-        for (int i = 0; i < ids.Count; i++)
-            Propose(i);
-        while (best.TryDequeue(out Pair pair, out _))
-        {
-            int left = pair.Left, right = next[left];
-            if (ids[left] != pair.LeftId || right == None || ids[right] != pair.RightId)
-                continue; // one of them has become part of another token
-            (ids[left], ids[right]) = (pair.Merged, None);
-            next[left] = next[right];
-            if (next[left] != None)
-                previous[next[left]] = left;
-            Propose(left);
-            Propose(previous[left]);
-        }
-        ids.RemoveAll(id => id == None);
-        return ids;
+        private readonly char[] _piece = new char[tokenizer._maxLength];
 
-        void Propose(int left)
+        private readonly Dictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> _merges =
+            tokenizer._ids.Value.GetAlternateLookup<ReadOnlySpan<char>>();
+
+        public bool Find(int index, int left, int right, out int merged, out float score)
         {
-            if (left == None || next[left] == None)
-                return;
-            (int a, int b) = (ids[left], ids[next[left]]);
-            int length = Piece(a).Length + Piece(b).Length;
-            if (length > piece.Length)
-                return;
-            Encoding.Latin1.GetChars(Piece(a), piece);
-            Encoding.Latin1.GetChars(Piece(b), piece.AsSpan(Piece(a).Length));
-            if (merges.TryGetValue(piece.AsSpan(0, length), out int merged) && Score(merged) > MergeFloor)
-                best.Enqueue(new Pair(left, a, b, merged), (Score(merged), left));
+            ReadOnlySpan<byte> a = tokenizer.Piece(left), b = tokenizer.Piece(right);
+            (merged, score) = (0, MergeFloor);
+            if (a.Length + b.Length > _piece.Length)
+                return false;
+            Encoding.Latin1.GetChars(a, _piece);
+            Encoding.Latin1.GetChars(b, _piece.AsSpan(a.Length));
+            if (_merges.TryGetValue(_piece.AsSpan(0, a.Length + b.Length), out merged))
+                score = tokenizer.Score(merged);
+            return score > MergeFloor;
         }
     }
 }

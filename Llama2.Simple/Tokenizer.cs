@@ -32,6 +32,9 @@ public sealed class Tokenizer : ITokenizer
     public int VocabSize => _vocab.Length;
     public int Bos => BosId;
     public int Eos => EosId;
+    public IReadOnlyList<int> Ends { get; } = [BosId, EosId];
+    public bool AddsBos => true;
+    public int? Special(ReadOnlySpan<byte> piece) => null;
     public ReadOnlySpan<byte> Piece(int token) => _vocab[token];
     public float Score(int token) => _scores[token];
 
@@ -126,7 +129,8 @@ public sealed class Tokenizer : ITokenizer
             .Order(Comparer<int>.Create((a, b) => _vocab[a].AsSpan().SequenceCompareTo(_vocab[b]))), // stable
     ];
 
-    private static byte? ParseByte(ReadOnlySpan<byte> piece)
+    /// <summary>The byte that a piece such as &lt;0x0A&gt; stands for.</summary>
+    public static byte? ParseByte(ReadOnlySpan<byte> piece)
     {
         // careful, some tokens designate raw bytes, and look like e.g. '<0x01>'
         bool isByte = piece is [(byte)'<', (byte)'0', (byte)'x', var high, var low, (byte)'>']

@@ -24,6 +24,6 @@ public static class TokenizerExtensions
         return all.Append(text.Flush()).ToString();
     }
 
-    /// <summary>Whether a token ends an answer: BOS or EOS.</summary>
-    public static bool IsEnd(this ITokenizer tokenizer, int token) => token == tokenizer.Bos || token == tokenizer.Eos;
+    /// <summary>Whether a token ends a text or an answer.</summary>
+    public static bool IsEnd(this ITokenizer tokenizer, int token) => tokenizer.Ends.Contains(token);
 }

@@ -32,8 +32,11 @@ internal sealed record GoldenCase(
 
     /// <summary>All cases by name: the default model's, and the others where ../shared is there.</summary>
     private static IReadOnlyDictionary<string, string> Files { get; } =
-        new[] { Repository.Golden(), Repository.Shared("golden", "public", "generate") }
-            .Where(Directory.Exists).SelectMany(folder => Directory.EnumerateFiles(folder, "*.json"))
+        new (string Folder, string Names)[]
+        {
+            (Repository.Golden(), "tales659K*.json"), (Repository.Shared("golden", "public", "generate"), "*.json"),
+        }
+            .Where(place => Directory.Exists(place.Folder)).SelectMany(place => Directory.EnumerateFiles(place.Folder, place.Names))
             .DistinctBy(Path.GetFileName).Order(StringComparer.Ordinal).ToDictionary(file => Path.GetFileNameWithoutExtension(file));
 
     /// <summary>Rows of a theory: the name of a case, and a checkpoint that must give its answers.</summary>

@@ -10,7 +10,8 @@ internal static class Texts
     /// <summary>What a user may type to reach special tokens, and what tokenizers treat in a special way.</summary>
     private static readonly string[] Odd =
         ["<s>", "</s>", "\n<s>\n", "\n</s>\n", "<unk>", "<0x0A>", "<0x", "  ", "\n\n\n", "\0", "\t", "\u2581", "\uFFFD", "\uFEFF",
-            "e\u0301", "👨‍👩‍👧", "שלום", "你好"];
+            "e\u0301", "👨‍👩‍👧", "שלום", "你好",
+            "<|eot_id|>", "[INST]", "'s", "'RE", "'\u017F", "1234", "\r\n", " \n ", "\u3000", "\u0085", "𝕳𝖊", "𝟙𝟚", "١٢"];
 
     private static readonly string[] Words =
         ["Once upon a time", ", there was", " a", "little", " girl", "named", "Lily", "the", " ", "ing", "th", "he", "er", "on", ".", "\n"];

@@ -1,0 +1,122 @@
+namespace Llama2.Simple.Text;
+
+/// <summary>
+/// The tokenizer of GPT-2 and Llama 3 (tiktoken): a text is cut into words, and in each word neighbours are merged, beginning with its
+/// bytes, the pair first that stands first in the list of merges.
+/// </summary>
+public class BytePairTokenizer : ITokenizer
+{
+    private readonly Vocabulary _vocabulary;
+    private readonly Dictionary<(int Left, int Right), (int Rank, int Merged)> _merges;
+    private readonly TextSplitter _splitter;
+    private readonly bool _ignoresMerges;
+    private readonly int[] _bytes = new int[256]; // the token of each byte
+
+    /// <summary>A tokenizer of this vocabulary.</summary>
+    /// <param name="vocabulary">Its pieces are bytes, not <see cref="ByteCharacters"/>; each of the 256 bytes is one.</param>
+    /// <param name="merges">Pairs of tokens and what they become, the first one first. A control token is never made.</param>
+    /// <param name="splitter">Cuts text into words.</param>
+    /// <param name="ignoresMerges">Whether a word that is a piece is taken whole, even if no merges lead to it; so in Llama 3.</param>
+    /// <exception cref="ArgumentException">A byte is no piece.</exception>
+    public BytePairTokenizer(
+        Vocabulary vocabulary, IEnumerable<(int Left, int Right, int Merged)> merges, TextSplitter splitter, bool ignoresMerges)
+    {
+        (_vocabulary, _splitter, _ignoresMerges, _merges) = (vocabulary, splitter, ignoresMerges, []);
+        foreach ((int left, int right, int merged) in merges.Where(merge => vocabulary.Type(merge.Merged) != PieceType.Control))
+            _merges.TryAdd((left, right), (_merges.Count, merged));
+        for (int value = 0; value < 256; value++)
+            _bytes[value] = vocabulary.Find([(byte)value]) ?? throw new ArgumentException($"byte {value} is no piece", nameof(vocabulary));
+    }
+
+    /// <summary>The same tokenizer again, for a twin.</summary>
+    protected BytePairTokenizer(BytePairTokenizer other) =>
+        (_vocabulary, _merges, _splitter, _ignoresMerges, _bytes) =
+        (other._vocabulary, other._merges, other._splitter, other._ignoresMerges, other._bytes);
+
+    public int VocabSize => _vocabulary.Size;
+    public int Bos => _vocabulary.Bos;
+    public int Eos => _vocabulary.Eos;
+    public IReadOnlyList<int> Ends => _vocabulary.Ends;
+    public bool AddsBos => _vocabulary.AddsBos;
+    public int? Find(ReadOnlySpan<byte> piece) => _vocabulary.Find(piece);
+    public int? Special(ReadOnlySpan<byte> piece) => _vocabulary.Special(piece);
+    public ReadOnlySpan<byte> Piece(int token) => _vocabulary.Piece(token); // in bytes
+
+    /// <summary>0: the order of the merges decides, and no score.</summary>
+    public float Score(int token) => 0;
+
+    /// <summary>The bytes of a token's piece; none of a control token's.</summary>
+    public ReadOnlySpan<byte> Decode(int previous, int token) =>
+        _vocabulary.Type(token) is PieceType.Normal or PieceType.UserDefined ? _vocabulary.Piece(token) : [];
+
+    public int[] EncodeBytes(ReadOnlySpan<byte> utf8)
+    {
+        int[] ids = new int[utf8.Length];
+        for (int i = 0; i < ids.Length; i++)
+            ids[i] = _bytes[utf8[i]];
+        return ids;
+    }
+
+    public int[] Encode(ReadOnlySpan<byte> utf8, bool bos = true, bool eos = false, bool blank = true)
+    {
+        List<int> ids = [];
+        if (bos && (AddsBos || utf8.IsEmpty))
+            ids.Add(Bos);
+        int start = 0; // of the text that is not yet encoded
+        for (int i = 0; i < utf8.Length && _vocabulary.HasUserDefined;)
+        {
+            if (_vocabulary.UserDefinedAt(utf8[i..]) is not { } id)
+            {
+                i++;
+                continue;
+            }
+            AddWords(utf8[start..i], ids);
+            ids.Add(id);
+            start = i += _vocabulary.Piece(id).Length;
+        }
+        AddWords(utf8[start..], ids);
+        if (eos)
+            ids.Add(Eos);
+        return [.. ids];
+    }
+
+    private void AddWords(ReadOnlySpan<byte> utf8, List<int> ids)
+    {
+        foreach (int length in _splitter.Split(utf8))
+        {
+            ReadOnlySpan<byte> word = utf8[..length];
+            utf8 = utf8[length..];
+            if (_ignoresMerges && Find(word) is { } whole)
+            {
+                ids.Add(whole);
+                continue;
+            }
+            List<int> tokens = [.. EncodeBytes(word)];
+            Merge(tokens);
+            ids.AddRange(tokens);
+        }
+    }
+
+    /// <summary>Merges the tokens of a word until no merge is left to do, the leftmost pair first where one occurs twice.</summary>
+    protected virtual void Merge(List<int> tokens)
+    {
+        while (true)
+        {
+            (int Rank, int Merged) best = (int.MaxValue, 0);
+            int at = -1;
+            for (int i = 0; i < tokens.Count - 1; i++)
+            {
+                if (FindMerge(tokens[i], tokens[i + 1]) is { } merge && merge.Rank < best.Rank)
+                    (best, at) = (merge, i);
+            }
+            if (at == -1)
+                return;
+            tokens[at] = best.Merged;
+            tokens.RemoveAt(at + 1);
+        }
+    }
+
+    /// <summary>What two neighbours become, and how early that comes.</summary>
+    protected (int Rank, int Merged)? FindMerge(int left, int right) =>
+        _merges.TryGetValue((left, right), out (int, int) merge) ? merge : null;
+}

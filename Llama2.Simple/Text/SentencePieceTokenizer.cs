@@ -1,0 +1,169 @@
+using System.Text;
+
+namespace Llama2.Simple.Text;
+
+/// <summary>
+/// sentencepiece's byte pair encoding, by which Llama 1 and 2 read: blanks become U+2581, then neighbours are merged whose joined piece is
+/// in the vocabulary, the best score first, beginning with characters. Characters without a piece become byte tokens. U+2581 in a text
+/// is read as a blank.
+/// </summary>
+public class SentencePieceTokenizer : ITokenizer
+{
+    private static readonly byte[] Blank = [.. "\u2581"u8];
+    private static readonly byte[] UnknownText = [.. " \u2047 "u8]; // as sentencepiece shows it
+
+    private readonly Vocabulary _vocabulary;
+    private readonly float[] _scores;
+    private readonly byte[][] _texts;               // what each token adds to a text
+    private readonly int?[] _bytes = new int?[256]; // the token of each byte
+
+    /// <summary>A tokenizer of this vocabulary.</summary>
+    /// <param name="vocabulary">Its pieces have U+2581 for blanks; those of bytes are written &lt;0x0A&gt;.</param>
+    /// <param name="scores">By id; of two merges the one with the higher score comes first.</param>
+    public SentencePieceTokenizer(Vocabulary vocabulary, IEnumerable<float> scores)
+    {
+        (_vocabulary, _scores) = (vocabulary, [.. scores]);
+        _texts = new byte[vocabulary.Size][];
+        for (int id = vocabulary.Size - 1; id >= 0; id--)
+        {
+            _texts[id] = Text(id);
+            if (vocabulary.Type(id) == PieceType.Byte && _texts[id] is [var value])
+                _bytes[value] = id;
+        }
+    }
+
+    /// <summary>The same tokenizer again, for a twin.</summary>
+    protected SentencePieceTokenizer(SentencePieceTokenizer other)
+    {
+        (_vocabulary, _scores, _texts, _bytes) = (other._vocabulary, other._scores, other._texts, other._bytes);
+        (UnknownId, AddsBlank, RemovesBlanks) = (other.UnknownId, other.AddsBlank, other.RemovesBlanks);
+    }
+
+    public int UnknownId { get; init; }       // in place of a byte that the vocabulary lacks
+    public bool AddsBlank { get; init; } = true; // whether a text gets a blank before it (add_dummy_prefix)
+    public bool RemovesBlanks { get; init; }     // whether those around a text go, and of several one is left (remove_extra_whitespaces)
+
+    public int VocabSize => _vocabulary.Size;
+    public int Bos => _vocabulary.Bos;
+    public int Eos => _vocabulary.Eos;
+    public IReadOnlyList<int> Ends => _vocabulary.Ends;
+    public bool AddsBos => _vocabulary.AddsBos;
+    public int? Find(ReadOnlySpan<byte> piece) => _vocabulary.Find(piece);
+    public int? Special(ReadOnlySpan<byte> piece) => _vocabulary.Special(piece);
+    public ReadOnlySpan<byte> Piece(int token) => _vocabulary.Piece(token);
+    public float Score(int token) => _scores[token];
+
+    /// <summary>Nothing for a control token, the byte for a byte token; after BOS without the blank that a text gets.</summary>
+    public ReadOnlySpan<byte> Decode(int previous, int token) =>
+        AddsBlank && previous == Bos && Piece(token).StartsWith(Blank) ? _texts[token].AsSpan(1) : _texts[token];
+
+    private byte[] Text(int id) => _vocabulary.Type(id) switch
+    {
+        PieceType.Control => [],
+        PieceType.Unknown => UnknownText,
+        PieceType.Byte when Tokenizer.ParseByte(Piece(id)) is { } value => [value],
+        _ => Encoding.Latin1.GetBytes(Encoding.Latin1.GetString(Piece(id)).Replace(Encoding.Latin1.GetString(Blank), " ")),
+    };
+
+    public int[] EncodeBytes(ReadOnlySpan<byte> utf8)
+    {
+        int[] ids = new int[utf8.Length];
+        for (int i = 0; i < ids.Length; i++)
+            ids[i] = _bytes[utf8[i]] ?? UnknownId;
+        return ids;
+    }
+
+    public int[] Encode(ReadOnlySpan<byte> utf8, bool bos = true, bool eos = false, bool blank = true)
+    {
+        List<int> ids = [];
+        if (bos && (AddsBos || utf8.IsEmpty))
+            ids.Add(Bos);
+        byte[] text = Normalize(utf8, blank);
+        bool isUnknown = false; // whether the last symbol was
+        int start = 0;
+        foreach (int length in Symbols(text))
+        {
+            ReadOnlySpan<byte> symbol = text.AsSpan(start, length);
+            int[] added = Find(symbol) is { } id ? [id] : EncodeBytes(symbol);
+            bool wasUnknown = isUnknown;
+            isUnknown = added.Contains(UnknownId);
+            if (isUnknown && wasUnknown)
+                added = []; // a run of what is not known is one token
+            else if (isUnknown)
+                added = [UnknownId];
+            ids.AddRange(added);
+            start += length;
+        }
+        if (eos)
+            ids.Add(Eos);
+        return [.. ids];
+    }
+
+    // The text with U+2581 for blanks and in front, and with fewer blanks where the model says so.
+    private byte[] Normalize(ReadOnlySpan<byte> utf8, bool isBeginning)
+    {
+        List<byte> text = new(utf8.Length + Blank.Length);
+        bool skipsBlanks = RemovesBlanks && isBeginning;
+        if (skipsBlanks)
+            utf8 = utf8.TrimStart((byte)' ');
+        if (AddsBlank && isBeginning && !utf8.IsEmpty)
+            text.AddRange(Blank);
+        foreach (byte value in utf8)
+        {
+            if (value != ' ')
+                text.Add(value);
+            else if (!skipsBlanks)
+                text.AddRange(Blank);
+            skipsBlanks = RemovesBlanks && value == ' ';
+        }
+        ReadOnlySpan<byte> normalized = text.ToArray();
+        while (RemovesBlanks && normalized.EndsWith(Blank))
+            normalized = normalized[..^Blank.Length];
+        return normalized.ToArray();
+    }
+
+    // The lengths of the symbols that a text becomes. User-defined pieces in it are symbols that nothing is merged with.
+    private List<int> Symbols(ReadOnlySpan<byte> text)
+    {
+        List<int> symbols = [], mergeable = [];
+        int start = 0; // of the mergeable ones
+        for (int at = 0, length; at < text.Length; at += length)
+        {
+            if (_vocabulary.UserDefinedAt(text[at..]) is { } id)
+            {
+                Merge(text[start..at], mergeable);
+                symbols.AddRange(mergeable);
+                mergeable.Clear();
+                symbols.Add(length = Piece(id).Length);
+                start = at + length;
+                continue;
+            }
+            Rune.DecodeFromUtf8(text[at..], out _, out length);
+            mergeable.Add(length);
+        }
+        Merge(text[start..], mergeable);
+        symbols.AddRange(mergeable);
+        return symbols;
+    }
+
+    /// <summary>Merges neighbours until no two are a piece together: the best score first, the leftmost pair of equals.</summary>
+    /// <param name="text">The text.</param>
+    /// <param name="symbols">The lengths of its symbols, at first of its characters.</param>
+    protected virtual void Merge(ReadOnlySpan<byte> text, List<int> symbols)
+    {
+        while (true)
+        {
+            float bestScore = float.NegativeInfinity;
+            int best = -1;
+            for (int i = 0, start = 0; i < symbols.Count - 1; start += symbols[i++])
+            {
+                if (Find(text.Slice(start, symbols[i] + symbols[i + 1])) is { } id && Score(id) > bestScore)
+                    (bestScore, best) = (Score(id), i);
+            }
+            if (best == -1)
+                return;
+            symbols[best] += symbols[best + 1];
+            symbols.RemoveAt(best + 1);
+        }
+    }
+}
