@@ -9,13 +9,13 @@ public sealed class FastTransformer : ITransformer
 {
     private readonly ForwardPass _pass;
 
-    /// <summary>Runs the weights of a checkpoint, float32 or int8; the checkpoint must stay open for as long as this lives.</summary>
+    /// <summary>Runs the weights of a model, of any types; its file must stay open for as long as this lives.</summary>
     /// <param name="config">The model's shape.</param>
     /// <param name="weights">The weights, which are used where they lie.</param>
     /// <param name="threads">Threads to work with, or 0 for one on each physical core that the process may use.</param>
     /// <param name="kernel">One of <see cref="KernelNames"/>; by default the value of LLAMA2_KERNEL, or else the first of them.</param>
     /// <exception cref="KernelException">The machine has no such kernel.</exception>
-    /// <exception cref="ArgumentException">The matrices are of several types.</exception>
+    /// <exception cref="ArgumentException">There are int8 matrices of several group sizes.</exception>
     public FastTransformer(Config config, Weights weights, int threads = 0, string? kernel = null)
         : this(config, weights, threads, kernel, Shortlist.MinElements)
     {

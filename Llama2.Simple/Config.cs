@@ -10,8 +10,18 @@ namespace Llama2.Simple;
 /// <param name="SeqLen">Context length: the maximum number of positions in a <see cref="KvCache"/>.</param>
 public sealed record Config(int Dim, int HiddenDim, int LayerCount, int HeadCount, int KvHeadCount, int VocabSize, int SeqLen)
 {
-    public const float RopeBase = 10000;    // of RoPE's frequencies; Fast's Rope.cs has its logarithm
-    public const float NormEpsilon = 1e-5f; // added to the mean square in RMSNorm
+    private readonly int _headSize, _ropeDim; // 0: the default
+
+    // run.c's values, which other formats may replace
+    public float NormEpsilon { get; init; } = 1e-5f;    // added to the mean square in RMSNorm
+    public float RopeBase { get; init; } = 10000;       // of RoPE's frequencies
+    public RopeScaling? RopeScaling { get; init; }      // of RoPE's frequencies, for a longer context than the model was trained with
+
+    /// <summary>Floats in one attention head; <see cref="Dim"/> / <see cref="HeadCount"/> unless it is set.</summary>
+    public int HeadSize { get => _headSize > 0 ? _headSize : Dim / HeadCount; init => _headSize = value; }
+
+    /// <summary>Floats of a head that RoPE turns, from its first; all of them unless it is set.</summary>
+    public int RopeDim { get => _ropeDim > 0 ? _ropeDim : HeadSize; init => _ropeDim = value; }
 
     /// <summary>run.c's names of the fields, in the order of a checkpoint's header, and their values.</summary>
     public static IReadOnlyList<string> FieldNames { get; } =
@@ -20,7 +30,7 @@ public sealed record Config(int Dim, int HiddenDim, int LayerCount, int HeadCoun
     public int[] Fields => [Dim, HiddenDim, LayerCount, HeadCount, KvHeadCount, VocabSize, SeqLen];
     public static Config FromFields(ReadOnlySpan<int> f) => new(f[0], f[1], f[2], f[3], f[4], f[5], f[6]);
 
-    public int HeadSize => Dim / HeadCount;      // floats in one attention head
+    public int QDim => HeadSize * HeadCount;     // floats of one position's queries: the heads side by side; dim in run.c
     public int KvDim => HeadSize * KvHeadCount;  // floats of one position's keys (and of its values): the heads side by side
     public int KvMul => HeadCount / KvHeadCount; // query heads that share one key/value head
 }

@@ -45,12 +45,12 @@ public static class Nn
             xout[i] = Dot(w.Slice(i * n, n), x);
     }
 
-    /// <summary>o = weight * x / rms(x), with 1e-5 added to the mean square; o may be x.</summary>
-    public static void RmsNorm(Span<float> o, ReadOnlySpan<float> x, ReadOnlySpan<float> weight)
+    /// <summary>o = weight * x / rms(x), with epsilon added to the mean square; o may be x.</summary>
+    public static void RmsNorm(Span<float> o, ReadOnlySpan<float> x, ReadOnlySpan<float> weight, float epsilon)
     {
         float ss = Dot(x, x);
         ss /= x.Length;
-        ss += Config.NormEpsilon;
+        ss += epsilon;
         ss = 1.0f / MathF.Sqrt(ss);
         for (int j = 0; j < x.Length; j++)
             o[j] = weight[j] * (ss * x[j]);
@@ -76,22 +76,47 @@ public static class Nn
     }
 
     /// <summary>
-    /// The angles of RoPE at a position: pair i of a head turns by position / 10000^(2i / head_size) radians. run.c works them out anew
-    /// for every layer and head; they are the same.
+    /// RoPE's frequencies, in radians a position: 1 / base^(2i / rope_dim) for pair i, divided by the pair's own factor where a model has
+    /// factors, and scaled where the config says so. run.c works them out anew for every layer and head; they are the same.
     /// </summary>
+    /// <param name="factors">Divisors of the pairs' frequencies, as Llama 3.1 has them: (rope_dim / 2,), or empty.</param>
+    /// <returns>(rope_dim / 2,)</returns>
+    public static float[] RopeFrequencies(Config config, ReadOnlySpan<float> factors)
+    {
+        float[] frequencies = new float[config.RopeDim / 2];
+        float ropeDim = config.RopeDim;
+        for (int i = 0; i < frequencies.Length; i++)
+        {
+            float freq = 1.0f / MathF.Pow(config.RopeBase, 2 * i / ropeDim);
+            frequencies[i] = ScaleFrequency(config, factors, i, freq);
+        }
+        return frequencies;
+    }
+
+    /// <summary>The frequency of pair i after the model's factors and the config's scaling.</summary>
+    public static float ScaleFrequency(Config config, ReadOnlySpan<float> factors, int i, float frequency)
+    {
+        if (factors.Length > 0)
+            frequency /= factors[i];
+        return config.RopeScaling is { } scaling ? scaling.Apply(i, frequency) : frequency;
+    }
+
+    /// <summary>The angles of RoPE at a position; the pairs behind the last frequency do not turn.</summary>
     /// <param name="cos">Receives (head_size / 2,).</param>
     /// <param name="sin">Receives (head_size / 2,).</param>
     /// <param name="position">From 0.</param>
-    public static void RopeAngles(Span<float> cos, Span<float> sin, int position)
+    /// <param name="frequencies">The <see cref="RopeFrequencies"/>.</param>
+    /// <param name="magnitude"><see cref="RopeScaling.Magnitude"/>, or 1.</param>
+    public static void RopeAngles(Span<float> cos, Span<float> sin, int position, ReadOnlySpan<float> frequencies, float magnitude)
     {
-        float headSize = 2 * cos.Length;
-        for (int i = 0; i < cos.Length; i++)
+        for (int i = 0; i < frequencies.Length; i++)
         {
-            float freq = 1.0f / MathF.Pow(Config.RopeBase, 2 * i / headSize);
-            float val = position * freq;
-            cos[i] = MathF.Cos(val);
-            sin[i] = MathF.Sin(val);
+            float val = position * frequencies[i];
+            cos[i] = MathF.Cos(val) * magnitude;
+            sin[i] = MathF.Sin(val) * magnitude;
         }
+        cos[frequencies.Length..].Fill(1);
+        sin[frequencies.Length..].Clear();
     }
 
     /// <summary>RoPE, relative positional encoding: rotates the pairs (2i, 2i + 1) of every head in <paramref name="vec"/>.</summary>
@@ -125,6 +150,13 @@ public static class Nn
     {
         for (int i = 0; i < x.Length; i++)
             x[i] += y[i];
+    }
+
+    /// <summary>x += y, a bias; nothing where a model has none.</summary>
+    public static void AddBias(Span<float> x, ReadOnlySpan<float> y)
+    {
+        if (y.Length > 0)
+            Add(x, y);
     }
 
     /// <summary>x += a * y.</summary>

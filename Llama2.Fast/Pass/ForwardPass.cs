@@ -30,9 +30,12 @@ internal sealed unsafe class ForwardPass : IDisposable
         _layers = [.. weights.Layers.Select(layer => new Layer(layer, _pins))];
         _rmsFinal = Matrix.Pin(weights.RmsFinal, _pins);
         _classifier = new Matrix(weights.Classifier, _pins);
-        if (_layers.Any(layer => layer.Matrices.Any(w => w.Type != _classifier.Type || w.GroupSize != _classifier.GroupSize)))
-            throw new ArgumentException("the matrices must all be float32, or all int8 of one group size", nameof(weights));
-        RunState state = _state = new(config, _classifier.Type == MatrixType.Int8 ? _classifier.GroupSize : null, kernel, threads);
+        Matrix[] matrices = [_classifier, .. _layers.SelectMany(layer => layer.Matrices)];
+        int[] groupSizes = [.. matrices.Where(w => w.Type == MatrixType.Int8).Select(w => w.GroupSize).Distinct()];
+        if (groupSizes.Length > 1)
+            throw new ArgumentException("the int8 matrices must all be of one group size", nameof(weights));
+        RunState state = _state = new(config, weights.RopeFactors, groupSizes is [int groupSize] ? groupSize : null,
+            matrices.Any(w => w.Type == MatrixType.Blocks), kernel, threads);
         (_prepare, _qkv, _attend, _product, _ffnUp) = (new(state), new(state), new(state), new(state), new(state));
         _logits = new(config.VocabSize);
         if (Shortlist.IsWorthIt(_classifier, minShortlist))
@@ -94,23 +97,23 @@ internal sealed unsafe class ForwardPass : IDisposable
                 _team.Run(_qkv.Over(w, l, Qkv.Queries));
             }
             _team.Run(_attend.Over(l));
-            _team.Run(_prepare.Over(_state.Xb));
-            AddProduct(w.Wo, _state.Xb);
+            _team.Run(_prepare.Over(_state.HeadOutputs));
+            AddProduct(w.Wo, _state.HeadOutputs, w.Bo);
 
             // ffn
             _team.Run(_prepare.Over(_state.Xb, w.RmsFfn));
             _team.Run(_ffnUp.Over(w));
             _team.Run(_prepare.Over(_state.Hb));
-            AddProduct(w.W2, _state.Hb);
+            AddProduct(w.W2, _state.Hb, w.B2);
         }
         _team.Run(_prepare.Over(_state.Xb, _rmsFinal));
         FindTokens();
         Output(output);
     }
 
-    // The residual connection: x += w @ activations.
-    private void AddProduct(Matrix w, Activations activations) =>
-        _team.Run(_product.Over(w, activations, 0, _state.Rows, _state.X[0], _state.X.Stride, add: true));
+    // The residual connection: x += w @ activations, and a bias where there is one.
+    private void AddProduct(Matrix w, Activations activations, float* bias) =>
+        _team.Run(_product.Over(w, activations, 0, _state.Rows, _state.X[0], _state.X.Stride, add: true, bias));
 
     private void Classify(int first, int count, float* logits, nint stride) =>
         _team.Run(_product.Over(_classifier, _state.Xb, first, count, logits, stride, add: false));

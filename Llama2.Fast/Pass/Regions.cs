@@ -1,6 +1,8 @@
 namespace Llama2.Fast.Pass;
 
-/// <summary>Makes the input of matrices: normalises rows, and quantises them where the matrices are int8. A chunk has some rows.</summary>
+/// <summary>
+/// Makes the input of matrices: normalises rows, and quantises them where matrices are int8 or of blocks. A chunk has some rows.
+/// </summary>
 internal sealed unsafe class Prepare(RunState state) : Region
 {
     private const int ChunkRows = 8;
@@ -13,7 +15,7 @@ internal sealed unsafe class Prepare(RunState state) : Region
     {
         _x = x;
         _weight = weight;
-        (Threads, Chunks) = (state.Threads, weight == null && x.Int8 is null ? 0 : 1 + (state.Rows - 1) / ChunkRows);
+        (Threads, Chunks) = (state.Threads, weight == null && x.Int8 is null && x.Blocks is null ? 0 : 1 + (state.Rows - 1) / ChunkRows);
         return this;
     }
 
@@ -23,9 +25,11 @@ internal sealed unsafe class Prepare(RunState state) : Region
         for (int i = chunk * ChunkRows; i < end; i++)
         {
             if (_weight != null)
-                state.Kernel.RmsNorm(_x[i], state.X[i], _weight, _x.Length);
+                state.Kernel.RmsNorm(_x[i], state.X[i], _weight, _x.Length, state.Config.NormEpsilon);
             if (_x.Int8 is not null)
                 state.Kernel.Quantize(_x[i], _x.Length, _x.Int8, i);
+            if (_x.Blocks is not null)
+                state.Kernel.Quantize(_x[i], _x.Blocks, i);
         }
     }
 }
@@ -60,28 +64,42 @@ internal abstract unsafe class MatrixRegion(RunState state) : Region
     /// <summary>o (+)= w @ x, some rows.</summary>
     protected void Multiply(Matrix w, int first, int count, in Inputs x, float* o, nint oStride, bool add, int thread) =>
         State.Kernel.Multiply(w, first, count, x, o + first, oStride, add, State.Team.Scratch(thread));
+
+    /// <summary>o += bias, some elements of that many rows; nothing where bias is null.</summary>
+    protected static void AddBias(float* o, nint oStride, int rows, float* bias, int first, int count)
+    {
+        for (int i = 0; bias != null && i < rows; i++)
+        {
+            for (int j = first; j < first + count; j++)
+                o[i * oStride + j] += bias[j];
+        }
+    }
 }
 
-/// <summary>o (+)= w @ x.</summary>
+/// <summary>o (+)= w @ x, then o += bias.</summary>
 internal sealed unsafe class Product(RunState state) : MatrixRegion(state)
 {
     private Matrix? _w;
     private Activations? _x;
     private int _first, _count;
-    private float* _o;
+    private float* _o, _bias;
     private nint _oStride;
     private bool _add;
 
-    public Product Over(Matrix w, Activations x, int first, int count, float* o, nint oStride, bool add)
+    public Product Over(Matrix w, Activations x, int first, int count, float* o, nint oStride, bool add, float* bias = null)
     {
         (_w, _x, _first, _count, _oStride, _add) = (w, x, first, count, oStride, add);
         _o = o;
+        _bias = bias;
         Cut(w.Rows, w, count);
         return this;
     }
 
-    protected override void Multiply(int first, int count, int thread) =>
+    protected override void Multiply(int first, int count, int thread)
+    {
         Multiply(_w!, first, count, _x!.Rows(_first, _count), _o, _oStride, _add, thread);
+        AddBias(_o, _oStride, _count, _bias, first, count);
+    }
 }
 
 /// <summary>
@@ -94,11 +112,13 @@ internal sealed unsafe class Qkv(RunState state) : MatrixRegion(state)
 
     private readonly Activations[] _outputs = [state.K, state.V, state.Q];
     private Matrix[] _matrices = [];
+    private float*[] _biases = [];
     private int _layer, _first, _count;
 
     public Qkv Over(Layer w, int layer, Range matrices)
     {
         (_matrices, _layer) = (w.Kvq, layer);
+        _biases = w.KvqBiases;
         (_first, _count) = matrices.GetOffsetAndLength(_matrices.Length);
         int rows = 0;
         foreach (Matrix matrix in _matrices.AsSpan(_first, _count))
@@ -118,6 +138,7 @@ internal sealed unsafe class Qkv(RunState state) : MatrixRegion(state)
             if (rows > 0)
             {
                 Multiply(w, from, rows, x, o[0], o.Stride, add: false, thread);
+                AddBias(o[0], o.Stride, State.Rows, _biases[i], from, rows);
                 Store(o, from, rows);
             }
             (first, end) = (first - w.Rows, end - w.Rows);
@@ -137,7 +158,7 @@ internal sealed unsafe class Qkv(RunState state) : MatrixRegion(state)
     }
 }
 
-/// <summary>xb = attention of the queries over the caches. A chunk has some key/value heads of one group of rows.</summary>
+/// <summary>The heads' outputs = attention of the queries over the caches. A chunk has some key/value heads of one group of rows.</summary>
 internal sealed unsafe class Attend(RunState state) : Region
 {
     private const int MaxHeads = 8; // of keys and values in a chunk; fewer where there are more threads than groups
@@ -175,7 +196,7 @@ internal sealed unsafe class Attend(RunState state) : Region
         fixed (float* keys = state.Caches[row].Keys(_layer), values = state.Caches[row].Values(_layer))
         {
             heads.Q = state.Q[row] + first;
-            heads.O = state.Xb[row] + first;
+            heads.O = state.HeadOutputs[row] + first;
             heads.Keys = keys + kvFirst;
             heads.Values = values + kvFirst;
             state.Kernel.Attend(heads, state.Team.Scratch(thread));
@@ -200,6 +221,8 @@ internal sealed unsafe class FfnUp(RunState state) : MatrixRegion(state)
         Inputs x = State.Xb.Rows(0, State.Rows);
         Multiply(_layer!.W1, first, count, x, State.Hb[0], State.Hb.Stride, add: false, thread);
         Multiply(_layer.W3, first, count, x, State.Hb2[0], State.Hb2.Stride, add: false, thread);
+        AddBias(State.Hb[0], State.Hb.Stride, State.Rows, _layer.B1, first, count);
+        AddBias(State.Hb2[0], State.Hb2.Stride, State.Rows, _layer.B3, first, count);
         for (int i = 0; i < State.Rows; i++)
             State.Kernel.SwiGlu(State.Hb[i] + first, State.Hb2[i] + first, count);
     }

@@ -1,8 +1,9 @@
 namespace Llama2.Fast.Pass;
 
 /// <summary>run.c's RunState for a batch of rows: their places in their caches, and the current wave of activations.</summary>
-/// <remarks>Where matrices are int8, groupSize elements of their input share a scale.</remarks>
-internal sealed unsafe class RunState(Config config, int? groupSize, Kernel kernel, int threads) : IDisposable
+/// <remarks>Where matrices are int8, groupSize elements of their input share a scale; some may be of blocks.</remarks>
+internal sealed unsafe class RunState(
+    Config config, ReadOnlyMemory<float> ropeFactors, int? groupSize, bool blocks, Kernel kernel, int threads) : IDisposable
 {
     public const int MaxRows = 256;    // of a batch, so that its activations stay in L2
     private const int MaxTogether = 12; // rows that attend together
@@ -11,14 +12,19 @@ internal sealed unsafe class RunState(Config config, int? groupSize, Kernel kern
     public readonly Kernel Kernel = kernel;
     public readonly Team Team = Team.Shared;
     public readonly int Threads = threads;
-    private readonly Rope _rope = new(config.HeadSize);
+    private readonly Rope _rope = new(config, ropeFactors.Span);
 
     public readonly Activations X = new(config.Dim);                                        // (rows, dim)
-    public readonly Activations Xb = new(config.Dim, groupSize);                            // (rows, dim), inside a residual branch
-    public readonly Activations Q = new(config.Dim);                                        // (rows, dim)
+    public readonly Activations Xb = new(config.Dim, groupSize, blocks);                    // (rows, dim), inside a residual branch
+    public readonly Activations Q = new(config.QDim);                                       // (rows, q_dim)
     public readonly Activations K = new(config.KvDim), V = new(config.KvDim);               // (rows, kv_dim), on their way into the caches
-    public readonly Activations Hb = new(config.HiddenDim, groupSize), Hb2 = new(config.HiddenDim); // (rows, hidden_dim)
+    public readonly Activations Hb = new(config.HiddenDim, groupSize, blocks), Hb2 = new(config.HiddenDim); // (rows, hidden_dim)
     public readonly Activations Cos = new(config.HeadSize / 2), Sin = new(config.HeadSize / 2);     // (rows, head_size / 2), RoPE's angles
+
+    private readonly Activations? _headOutputs = config.QDim == config.Dim ? null : new(config.QDim, groupSize, blocks);
+
+    /// <summary>What attention found: (rows, q_dim); xb where it has the room, so that less memory is touched.</summary>
+    public Activations HeadOutputs => _headOutputs ?? Xb;
 
     public int Rows; // of the batch
     public readonly KvCache[] Caches = new KvCache[MaxRows];
@@ -32,6 +38,7 @@ internal sealed unsafe class RunState(Config config, int? groupSize, Kernel kern
     {
         foreach (Activations activations in (ReadOnlySpan<Activations>)[X, Xb, Q, K, V, Hb, Hb2, Cos, Sin])
             activations.EnsureRows(rows);
+        _headOutputs?.EnsureRows(rows);
     }
 
     /// <summary>Takes the rows' places in their caches, and copies their embeddings into x.</summary>
@@ -88,5 +95,6 @@ internal sealed unsafe class RunState(Config config, int? groupSize, Kernel kern
     {
         foreach (Activations activations in (ReadOnlySpan<Activations>)[X, Xb, Q, K, V, Hb, Hb2, Cos, Sin])
             activations.Dispose();
+        _headOutputs?.Dispose();
     }
 }

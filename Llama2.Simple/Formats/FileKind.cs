@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Text;
+using Llama2.Simple.Formats.Gguf;
 using Llama2.Simple.Formats.Llama2C;
 
 namespace Llama2.Simple.Formats;
@@ -8,6 +9,7 @@ namespace Llama2.Simple.Formats;
 public static class FileKind
 {
     public const string Checkpoint = "a checkpoint of llama2.c", Tokenizer = "a tokenizer of llama2.c", Session = "a saved session";
+    public const string Gguf = "a GGUF file";
     public const int StartBytes = 256; // that tell the kind
 
     private static readonly (byte[] Start, string Kind)[] Known =
@@ -15,7 +17,7 @@ public static class FileKind
         ("24ka"u8.ToArray(), Checkpoint),
         ("sS2l"u8.ToArray(), Session),
         ("version https://git-lfs"u8.ToArray(), "a Git LFS pointer; `git lfs pull` fetches the file itself"),
-        ("GGUF"u8.ToArray(), "a GGUF file of llama.cpp, which is not read; llama2.c's export.py makes a checkpoint of the original model"),
+        (GgufFile.Magic.ToArray(), Gguf),
         ("PK\x3\x4"u8.ToArray(), "a zip archive; unpack it, or if PyTorch wrote it, convert it with llama2.c's export.py"),
         ([0x1f, 0x8b], "a gzip archive; gunzip unpacks it"),
         ([0xfd, .. "7zXZ"u8], "an xz archive; unxz unpacks it"),

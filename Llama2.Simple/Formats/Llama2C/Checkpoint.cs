@@ -3,14 +3,14 @@ using Llama2.Simple.Tensors;
 namespace Llama2.Simple.Formats.Llama2C;
 
 /// <summary>A checkpoint of llama2.c, opened: its header was checked, its weights are views of the mapped file.</summary>
-public sealed class Checkpoint : IDisposable
+public sealed class Checkpoint : ModelFile
 {
     private readonly MappedFile _file;
     private readonly Dictionary<string, Place> _tensors = [];
 
-    private Checkpoint(MappedFile file, CheckpointHeader header, string path)
+    private Checkpoint(MappedFile file, CheckpointHeader header, string path) : base(path)
     {
-        (_file, Header, Path) = (file, header, path);
+        (_file, Header) = (file, header);
         long offset = header.Bytes;
         foreach (TensorSpec spec in header.Tensors())
         {
@@ -20,26 +20,20 @@ public sealed class Checkpoint : IDisposable
         Weights = Weights.From(Config.LayerCount, header.SharedClassifier, Tensor);
     }
 
-    public string Path { get; } // as it was given
     public CheckpointHeader Header { get; }
-    public Config Config => Header.Config;
-    public Weights Weights { get; } // good until Dispose
-    public long Length => _file.Length;
+    public override string Format => $"llama2.c v{Header.Version}";
+    public override Config Config => Header.Config;
+    public override Weights Weights { get; }
+    public override long Length => _file.Length;
 
-    /// <summary>Opens a checkpoint of any version. Every field is checked before its value sizes an allocation.</summary>
+    /// <summary>Opens a checkpoint of any version, and no file of another format.</summary>
     /// <exception cref="ModelFileException">There is no such file, or it is not a checkpoint.</exception>
-    public static Checkpoint Open(string path)
+    public static new Checkpoint Open(string path)
     {
         MappedFile file = MappedFile.Open(path);
         try
         {
-            return new Checkpoint(file, CheckpointHeader.Parse(file.Start, file.Length, path), path);
-        }
-        catch (ModelFileException e)
-        {
-            ModelFileException clearer = FileKind.Explain(e, FileKind.Checkpoint, file.Start, file.Length);
-            file.Dispose();
-            throw clearer;
+            return Open(file, path);
         }
         catch
         {
@@ -48,11 +42,25 @@ public sealed class Checkpoint : IDisposable
         }
     }
 
+    internal static Checkpoint Open(MappedFile file, string path)
+    {
+        try
+        {
+            return new Checkpoint(file, CheckpointHeader.Parse(file.Start, file.Length, path), path);
+        }
+        catch (ModelFileException e)
+        {
+            throw FileKind.Explain(e, FileKind.Checkpoint, file.Start, file.Length);
+        }
+    }
+
     private sealed record Place(TensorSpec Spec, long Offset);
 
-    private Tensor Tensor(string name, int layer)
+    private Tensor? Tensor(string name, int layer)
     {
-        (TensorSpec spec, long offset) = _tensors[name];
+        if (!_tensors.TryGetValue(name, out Place? place))
+            return null; // a bias, or RoPE's factors
+        (TensorSpec spec, long offset) = place;
         offset += layer * spec.Bytes;
         if (spec.GroupSize == 0)
             return new Float32Tensor(spec.Rows, spec.Columns, _file.Slice<float>(offset, (int)spec.Elements));
@@ -69,6 +77,5 @@ public sealed class Checkpoint : IDisposable
         _tensors.TryGetValue("rope_tables", out Place? place) && place.Spec.Count * place.Spec.Elements <= Array.MaxLength
             ? _file.Slice<float>(place.Offset, (int)(place.Spec.Count * place.Spec.Elements)) : default;
 
-    /// <summary>Closes the file; weights that nobody has pinned throw from now on.</summary>
-    public void Dispose() => _file.Dispose();
+    public override void Dispose() => _file.Dispose();
 }

@@ -71,11 +71,11 @@ public static class CheckpointWriter
         if (tables.Length == 2 * config.SeqLen * half)
             return tables.Span.Slice(table * config.SeqLen * half, config.SeqLen * half);
         float[] floats = new float[checked(config.SeqLen * half)];
-        float[] other = new float[half];
+        float[] other = new float[half], frequencies = Nn.RopeFrequencies(config, default);
         for (int position = 0; position < config.SeqLen; position++)
         {
             Span<float> wanted = floats.AsSpan(position * half, half);
-            Nn.RopeAngles(table == 0 ? wanted : other, table == 0 ? other : wanted, position);
+            Nn.RopeAngles(table == 0 ? wanted : other, table == 0 ? other : wanted, position, frequencies, magnitude: 1);
         }
         return floats;
     }

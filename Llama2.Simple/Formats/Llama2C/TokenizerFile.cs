@@ -18,6 +18,12 @@ public static class TokenizerFile
     public static Tokenizer Open(string path, int vocabSize = 0)
     {
         using MappedFile file = MappedFile.Open(path);
+        return Open(file, path, vocabSize);
+    }
+
+    /// <summary>The same of a mapped file, which stays the caller's.</summary>
+    public static Tokenizer Open(MappedFile file, string path, int vocabSize = 0)
+    {
         try
         {
             if (file.Length > MaxBytes)
@@ -30,7 +36,7 @@ public static class TokenizerFile
         }
     }
 
-    /// <summary>The tokens of a tokenizer's bytes; see <see cref="Open"/>.</summary>
+    /// <summary>The tokens of a tokenizer's bytes; see <see cref="Open(string, int)"/>.</summary>
     public static IReadOnlyList<(byte[] Piece, float Score)> Parse(ReadOnlySpan<byte> bytes, string path, int vocabSize = 0)
     {
         if (bytes.Length < sizeof(uint))

@@ -22,12 +22,21 @@ public static class ModelFingerprint
 
         using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         hash.AppendData(MemoryMarshal.AsBytes<int>([.. config.Fields, weights.IsClassifierShared ? 1 : 0]));
+        if (config != Config.FromFields(config.Fields)) // it has what no checkpoint of llama2.c can say
+            hash.AppendData(MemoryMarshal.AsBytes<float>(Further(config)));
         Visit(weights, bytes =>
         {
             if (page++ % stride == 0)
                 hash.AppendData(bytes);
         });
         return hash.GetHashAndReset();
+    }
+
+    private static float[] Further(Config c)
+    {
+        RopeScaling scaling = c.RopeScaling ?? new RopeScaling(1);
+        return [c.NormEpsilon, c.RopeBase, c.HeadSize, c.RopeDim,
+            scaling.Factor, scaling.Magnitude, scaling.HasRamp ? 1 : 0, scaling.RampStart, scaling.RampEnd];
     }
 
     private static void Visit(Weights weights, BytesVisitor page)

@@ -1,0 +1,132 @@
+using System.Text;
+using Llama2.Simple.Tensors;
+
+namespace Llama2.Simple.Formats.Gguf;
+
+/// <summary>Makes GGUF files, as llama.cpp reads them, of checkpoints of llama2.c and of other GGUF files.</summary>
+public static class GgufModelWriter
+{
+    private const string FileTypeKey = "general.file_type";
+    private const uint QuantizationVersion = 2;
+    private const int NormalType = 1, UnknownType = 2, ControlType = 3, ByteType = 6; // of tokens
+
+    // llama.cpp's numbers of files whose matrices are of a type
+    private static readonly Dictionary<string, uint> FileTypes =
+        new() { ["f32"] = 0, ["f16"] = 1, ["q4_0"] = 2, ["q8_0"] = 7, ["bf16"] = 32 };
+
+    /// <summary>Lists a model's metadata and tensors; <see cref="GgufWriter.Write"/> then writes them.</summary>
+    /// <param name="name">The model's name.</param>
+    /// <param name="config">Its shape.</param>
+    /// <param name="weights">Its weights.</param>
+    /// <param name="tokenizer">Its tokenizer, or null.</param>
+    /// <param name="type">The type of its matrices, one of <see cref="BlockQuantizer.Types"/>; vectors are float32.</param>
+    /// <exception cref="ArgumentException">The config has a scaling of RoPE.</exception>
+    public static GgufWriter Create(string name, Config config, Weights weights, Tokenizer? tokenizer, string type)
+    {
+        if (config.RopeScaling is not null)
+            throw new ArgumentException("a scaling of RoPE is not written", nameof(config));
+        GgufWriter writer = new();
+        writer.Add("general.architecture", GgufConfig.Architecture);
+        writer.Add("general.name", name);
+        writer.Add("llama.block_count", (uint)config.LayerCount);
+        writer.Add("llama.context_length", (uint)config.SeqLen);
+        writer.Add("llama.embedding_length", (uint)config.Dim);
+        writer.Add("llama.feed_forward_length", (uint)config.HiddenDim);
+        writer.Add("llama.attention.head_count", (uint)config.HeadCount);
+        writer.Add("llama.attention.head_count_kv", (uint)config.KvHeadCount);
+        if (config.QDim != config.Dim)
+        {
+            writer.Add("llama.attention.key_length", (uint)config.HeadSize);
+            writer.Add("llama.attention.value_length", (uint)config.HeadSize);
+        }
+        writer.Add("llama.rope.freq_base", config.RopeBase);
+        writer.Add("llama.attention.layer_norm_rms_epsilon", config.NormEpsilon);
+        writer.Add(FileTypeKey, FileTypes[type]);
+        writer.Add("llama.vocab_size", (uint)config.VocabSize);
+        writer.Add("llama.rope.dimension_count", (uint)config.RopeDim);
+        if (tokenizer is not null)
+            AddTokenizer(writer, tokenizer);
+        writer.Add("general.quantization_version", QuantizationVersion);
+
+        AddTensors(writer, weights, type);
+        return writer;
+    }
+
+    /// <summary>Lists a GGUF file's metadata, as they are but for its type, and its tensors in a type.</summary>
+    /// <param name="model">The file, which must stay open until all is written.</param>
+    /// <param name="type">The type of its matrices, one of <see cref="BlockQuantizer.Types"/>; vectors are float32.</param>
+    public static GgufWriter Create(GgufModel model, string type)
+    {
+        GgufWriter writer = new();
+        foreach (string key in model.Metadata.Keys)
+        {
+            if (key is not (FileTypeKey or GgufFile.AlignmentKey) && !key.StartsWith("split.", StringComparison.Ordinal))
+                writer.Add(key, model.Metadata);
+        }
+        writer.Add(FileTypeKey, FileTypes[type]);
+        AddTensors(writer, model.Weights, type);
+        return writer;
+    }
+
+    private static void AddTensors(GgufWriter writer, Weights weights, string type)
+    {
+        foreach ((string name, string nameInFile, Tensor tensor) in GgufModel.InOrder(weights))
+        {
+            GgmlType written = TypeOf(name, tensor, type);
+            writer.AddTensor(nameInFile, written, Weights.IsVector(name) ? [tensor.Columns] : [tensor.Columns, tensor.Rows],
+                stream => WriteRows(stream, tensor, written));
+        }
+    }
+
+    // As llama.cpp: rows that are not of whole blocks stay float16; the embedding and the classifier of a q4_0 file are q8_0.
+    private static GgmlType TypeOf(string name, Tensor tensor, string type)
+    {
+        if (Weights.IsVector(name))
+            return GgmlType.F32;
+        bool isFine = type == "q4_0" && name is ("token_embedding_table" or "wcls");
+        GgmlType wanted = GgmlType.Find(isFine ? "q8_0" : type)!;
+        return tensor.Columns % wanted.BlockElements == 0 ? wanted : GgmlType.F16;
+    }
+
+    private static void AddTokenizer(GgufWriter writer, Tokenizer tokenizer)
+    {
+        int[] ids = [.. Enumerable.Range(0, tokenizer.VocabSize)];
+        writer.Add("tokenizer.ggml.model", "llama");
+        writer.Add("tokenizer.ggml.pre", "default");
+        writer.Add("tokenizer.ggml.tokens", (byte[][])[.. ids.Select(id => Piece(tokenizer, id))]);
+        writer.Add("tokenizer.ggml.scores", (float[])[.. ids.Select(tokenizer.Score)]);
+        writer.Add("tokenizer.ggml.token_type", (int[])[.. ids.Select(id => TokenType(tokenizer, id))]);
+        writer.Add("tokenizer.ggml.bos_token_id", Tokenizer.BosId);
+        writer.Add("tokenizer.ggml.eos_token_id", Tokenizer.EosId);
+        writer.Add("tokenizer.ggml.unknown_token_id", 0u);
+        writer.Add("tokenizer.ggml.add_bos_token", true);
+        writer.Add("tokenizer.ggml.add_eos_token", false);
+    }
+
+    // llama2.c's files have blanks where sentencepiece has U+2581, and lines around BOS and EOS.
+    private static byte[] Piece(Tokenizer tokenizer, int id) => id switch
+    {
+        Tokenizer.BosId => "<s>"u8.ToArray(),
+        Tokenizer.EosId => "</s>"u8.ToArray(),
+        _ => [.. tokenizer.Piece(id).ToArray().SelectMany(b => b == ' ' ? "\u2581"u8.ToArray() : [b])],
+    };
+
+    private static int TokenType(Tokenizer tokenizer, int id) => id switch
+    {
+        0 => UnknownType,
+        Tokenizer.BosId or Tokenizer.EosId => ControlType,
+        _ => Encoding.Latin1.GetString(tokenizer.Piece(id)) is ['<', '0', 'x', _, _, '>'] ? ByteType : NormalType,
+    };
+
+    private static void WriteRows(Stream stream, Tensor tensor, GgmlType type)
+    {
+        float[] floats = new float[tensor.Columns];
+        byte[] bytes = new byte[type.RowBytes(tensor.Columns)];
+        for (int row = 0; row < tensor.Rows; row++)
+        {
+            tensor.CopyRow(row, floats);
+            BlockQuantizer.Quantize(type, floats, bytes);
+            stream.Write(bytes);
+        }
+    }
+}

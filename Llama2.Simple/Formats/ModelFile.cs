@@ -1,0 +1,42 @@
+using Llama2.Simple.Formats.Gguf;
+using Llama2.Simple.Formats.Llama2C;
+
+namespace Llama2.Simple.Formats;
+
+/// <summary>A model's file, opened: its contents were checked, its weights are views of the mapped file.</summary>
+public abstract class ModelFile(string path) : IDisposable
+{
+    /// <summary>The formats; the first that recognises a file's first bytes opens it, whatever its name ends in.</summary>
+    private static readonly (Predicate<MappedFile> Recognises, Func<MappedFile, string, ModelFile> Open)[] Formats =
+    [
+        (GgufFile.IsStartOf, GgufModel.Open),
+        (_ => true, Checkpoint.Open), // a v0 file has no magic number; its error says what else the file is
+    ];
+
+    /// <summary>Opens a file of any format. Every field is checked before its value sizes an allocation.</summary>
+    /// <exception cref="ModelFileException">There is no such file, or it holds no model that can be run.</exception>
+    public static ModelFile Open(string path)
+    {
+        MappedFile file = MappedFile.Open(path);
+        try
+        {
+            return Array.Find(Formats, format => format.Recognises(file)).Open(file, path);
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
+    }
+
+    public string Path { get; } = path;              // as it was given
+    public abstract string Format { get; }           // in words: llama2.c v0, GGUF v3
+    public abstract Config Config { get; }
+    public abstract Weights Weights { get; }         // good until Dispose
+    public abstract long Length { get; }             // bytes of the file, or of all files of a split model
+    public virtual ITokenizer? Tokenizer => null;    // the one in the file, if it holds one
+    public virtual string? ChatTemplate => null;     // the text in the file, if it holds one
+
+    /// <summary>Closes the file; weights that nobody has pinned throw from now on.</summary>
+    public abstract void Dispose();
+}
