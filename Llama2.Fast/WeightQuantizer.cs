@@ -11,7 +11,7 @@ public static class WeightQuantizer
 
     /// <summary>The largest group size, up to export.py's, that divides the rows of every matrix.</summary>
     public static int GroupSizeFor(Config config) =>
-        Enumerable.Range(1, MaxGroupSize).Last(size => config.Dim % size == 0 && config.HiddenDim % size == 0);
+        Enumerable.Range(1, MaxGroupSize).Last(size => config.Dim % size == 0 && config.QDim % size == 0 && config.HiddenDim % size == 0);
 
     /// <summary>The weights with every float32 matrix as int8; the norms are shared with the old weights.</summary>
     /// <param name="weights">The weights of a checkpoint.</param>
@@ -24,6 +24,33 @@ public static class WeightQuantizer
         ArgumentOutOfRangeException.ThrowIfLessThan(groupSize, 1);
         ArgumentOutOfRangeException.ThrowIfNegative(threads);
         return weights.Map(tensor => Quantize(tensor, groupSize, threads == 0 ? Cores.Available : threads));
+    }
+
+    /// <summary>
+    /// An int8 copy to draft with, as <see cref="Quantize(Weights, int, int)"/> makes it, that shares the embedding table: a token reads
+    /// one row of it.
+    /// </summary>
+    /// <exception cref="ArgumentException">The group size does not divide a matrix, or a matrix is not float32.</exception>
+    public static Weights CopyForDrafts(Weights weights, int groupSize, int threads = 0)
+    {
+        Tensor embedding = weights.TokenEmbedding;
+        Weights other = new()
+        {
+            TokenEmbedding = weights.Classifier, // which is copied only once
+            Layers = weights.Layers,
+            RmsFinal = weights.RmsFinal,
+            Classifier = weights.Classifier,
+        };
+        Weights copy = Quantize(other, groupSize, threads);
+        return new Weights { TokenEmbedding = embedding, Layers = copy.Layers, RmsFinal = copy.RmsFinal, Classifier = copy.Classifier };
+    }
+
+    /// <summary>Bytes of <see cref="CopyForDrafts"/> beyond what it shares.</summary>
+    public static long CopyBytes(Config config, int groupSize)
+    {
+        long attention = 2L * config.Dim * (config.Dim + config.KvDim), ffn = 3L * config.Dim * config.HiddenDim;
+        long elements = config.LayerCount * (attention + ffn) + (long)config.VocabSize * config.Dim;
+        return elements + elements / groupSize * sizeof(float);
     }
 
     private static unsafe Q8GroupsTensor Quantize(Tensor tensor, int groupSize, int threads)

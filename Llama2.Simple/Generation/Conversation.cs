@@ -1,3 +1,4 @@
+using Llama2.Simple.Generation.Speculation;
 using Llama2.Simple.Text;
 
 namespace Llama2.Simple.Generation;
@@ -23,11 +24,16 @@ public sealed class Conversation
     /// <param name="tokenizer">The model's tokenizer.</param>
     /// <param name="sequence">Holds the tokens of <paramref name="turns"/>; it belongs to the conversation now.</param>
     /// <param name="template">The format of the turns.</param>
+    /// <param name="system">The system prompt, or empty.</param>
+    /// <param name="turns">Turns so far.</param>
+    /// <param name="policy">Has the sequence's drafters used; it changes only the time.</param>
+    /// <exception cref="ChatTemplateException">The template has no place for a system prompt.</exception>
     public Conversation(
         ITransformer transformer, ITokenizer tokenizer, Sequence sequence, ChatTemplate template, string system = "",
-        IEnumerable<Turn>? turns = null)
+        IEnumerable<Turn>? turns = null, DraftPolicy? policy = null)
     {
-        (_batch, _seqLen, _tokenizer) = (new Batch(transformer), transformer.Config.SeqLen, tokenizer);
+        template.CheckSystem(system);
+        (_batch, _seqLen, _tokenizer) = (new Batch(transformer, policy), transformer.Config.SeqLen, tokenizer);
         (Sequence, Template, System, _turns) = (sequence, template, system, [.. turns ?? []]);
         sequence.IsEnd = tokenizer.IsEnd;
         sequence.MakeRoom = () => DropOldest(keep: 1); // a shown token is remembered, so it needs a place in the context

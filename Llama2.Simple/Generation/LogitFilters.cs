@@ -1,6 +1,9 @@
 namespace Llama2.Simple.Generation;
 
-/// <summary>Changes logits (vocab_size,) before a sampler sees them, by the tokens so far; negative infinity rules a token out.</summary>
+/// <summary>
+/// Changes logits (vocab_size,) before a sampler sees them, by the tokens so far; negative infinity rules a token out. It depends on
+/// nothing else, since a drafter may ask it about tokens that the text then does not have.
+/// </summary>
 public delegate void LogitFilter(Span<float> logits, ReadOnlySpan<int> tokens);
 
 /// <summary>The ways to sample that run.c does not have. Each works on the model's own logits, before the temperature.</summary>
@@ -40,6 +43,23 @@ public static class LogitFilters
                 if (seen.Add(token))
                     logits[token] = logits[token] > 0 ? logits[token] / penalty : logits[token] * penalty;
             }
+        };
+    }
+
+    /// <summary>
+    /// Makes the tokens behind the first <paramref name="promptLength"/> less likely, as OpenAI's API defines it: a token that has
+    /// occurred c times loses c times the frequency penalty and once the presence penalty.
+    /// </summary>
+    public static LogitFilter CountPenalties(float frequency, float presence, int promptLength)
+    {
+        Dictionary<int, int> counts = [];
+        int counted = promptLength;
+        return (logits, tokens) =>
+        {
+            for (; counted < tokens.Length; counted++)
+                counts[tokens[counted]] = counts.GetValueOrDefault(tokens[counted]) + 1;
+            foreach ((int token, int count) in counts)
+                logits[token] -= count * frequency + presence;
         };
     }
 

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Llama2.Simple.Generation.Speculation;
 using Llama2.Simple.Text;
 
 namespace Llama2.Simple.Generation;
@@ -25,7 +26,9 @@ public delegate void LogitsVisitor(ReadOnlySpan<float> logits);
 public sealed class Sequence(Config config, ISampler sampler, KvCache? cache = null, IEnumerable<int>? tokens = null)
 {
     private readonly List<int> _tokens = Checked(cache, [.. tokens ?? []]);
+    private readonly RowsAhead _ahead = new();
     private float[] _logits = [];
+    private double _probabilities; // of the tokens sampled, added up
 
     public ISampler Sampler { get; } = sampler;
     public KvCache Cache { get; } = cache ?? new KvCache(config);
@@ -39,6 +42,7 @@ public sealed class Sequence(Config config, ISampler sampler, KvCache? cache = n
     public bool KeepsLogits { get; init; }                         // whether Logits is filled; greedy decoding is slower so
     public ReadOnlySpan<float> Logits => _logits;                  // of the last sampled token, before the filters: (vocab_size,)
     public int MaxNewTokens { get; set; } = int.MaxValue;          // to sample before the text ends, from the last Append on
+    public IReadOnlyList<IDrafter> Drafters { get; init; } = []; // guess tokens that a step computes ahead; only the time tells
     public StoppableText? Text { get; set; }                       // makes text of the tokens; null where only tokens matter
 
     /// <summary>Whether a sampled token ends the text; such a token does not belong to it.</summary>
@@ -61,7 +65,7 @@ public sealed class Sequence(Config config, ISampler sampler, KvCache? cache = n
     {
         Cache.EnsureCapacity(_tokens.Count + tokens.Length);
         _tokens.AddRange(tokens);
-        (Sampled, End, NewText) = (0, null, "");
+        (Sampled, _probabilities, End, NewText) = (0, 0, null, "");
     }
 
     /// <summary>Other tokens in place of all so far. Positions change, and with them all keys, so they are fed again.</summary>
@@ -74,6 +78,7 @@ public sealed class Sequence(Config config, ISampler sampler, KvCache? cache = n
     /// <summary>Forgets the tokens from <paramref name="length"/> on.</summary>
     public void Truncate(int length)
     {
+        _ahead.Clear();
         Cache.Truncate(Math.Min(length, Cache.Length));
         CollectionsMarshal.SetCount(_tokens, length);
     }
@@ -81,32 +86,86 @@ public sealed class Sequence(Config config, ISampler sampler, KvCache? cache = n
     public void Finish(TextEnd end) => (End, NewText) = (end, Text?.Flush() ?? "");
 
     private bool IsGreedy => Sampler.Temperature == 0 && Filters.Count == 0 && !KeepsLogits;
+    private Want Wanted => OnLogits is null && IsGreedy ? Want.Token : Want.Logits; // of a row after which a token is sampled
 
-    /// <summary>Appends the rows that the next forward pass is to feed, at most <paramref name="max"/>.</summary>
-    internal void AddRows(List<Row> rows, int max)
+    /// <summary>
+    /// Appends the rows that the next forward pass is to feed, at most <paramref name="max"/>: tokens that belong to the text and, where
+    /// that is one that was sampled, drafts.
+    /// </summary>
+    internal void AddRows(List<Row> rows, int max, DraftPolicy? policy)
     {
+        _ahead.Clear();
         int end = Math.Min(_tokens.Count, Fed + max);
-        Want last = end < _tokens.Count || MaxNewTokens == 0 ? Want.Nothing : IsGreedy ? Want.Token : Want.Logits;
+        Want last = end < _tokens.Count || MaxNewTokens == 0 ? Want.Nothing : Wanted;
         for (int i = Fed; i < end; i++)
             rows.Add(new Row(_tokens[i], Cache, OnLogits is not null ? Want.Logits : i == end - 1 ? last : Want.Nothing));
+        if (policy is null || !IsDecoding || Drafters.Count == 0)
+            return;
+        int useful = Math.Min(config.SeqLen - Fed, MaxNewTokens - Sampled) - 1; // one token is sampled without drafts
+        foreach (int draft in _ahead.Draft(this, useful, policy))
+            rows.Add(new Row(draft, Cache, Wanted));
     }
 
-    /// <summary>Takes the results of the rows of <see cref="AddRows"/>; samples a token if all tokens have been fed.</summary>
-    internal void Accept(ReadOnlySpan<Row> rows, Span<float> output)
+    /// <summary>How likely the sampled tokens were on average: where any token would do, even a good drafter guesses few of them.</summary>
+    internal double MeanProbability => Sampler.Temperature == 0 ? 1 : _probabilities / Math.Max(1, Sampled);
+
+    /// <summary>Whether one token is to be fed, which was sampled.</summary>
+    internal bool IsDecoding => Sampled > 0 && Fed == _tokens.Count - 1;
+
+    /// <summary>
+    /// Takes the results of the rows of <see cref="AddRows"/> that are not drafts'; samples a token if all tokens have been fed. The
+    /// output must stay as it is while <see cref="TakeAhead"/> is called.
+    /// </summary>
+    internal void Accept(ReadOnlySpan<Row> rows, Memory<float> output)
+    {
+        Cache.Truncate(Fed - _ahead.Count);
+        rows = rows[..^_ahead.Count];
+        int own = RowChecks.OutputLength(config, rows);
+        _ahead.SetOutput(output[own..]);
+        See(rows.Length, rows[^1].Want, output.Span[..own]);
+    }
+
+    /// <summary>
+    /// Takes one more token if the last one was drafted and so has been fed already: all is then as if it had been fed now.
+    /// </summary>
+    internal bool TakeAhead()
+    {
+        if (End is not null || _ahead.TakeNext(this) is not { } output)
+        {
+            _ahead.Clear();
+            return false;
+        }
+        See(1, Wanted, output.Span);
+        return true;
+    }
+
+    /// <summary>Takes all tokens of drafts that turn out right.</summary>
+    internal void TakeAllAhead()
+    {
+        string text = NewText;
+        while (TakeAhead())
+            text += NewText;
+        NewText = text;
+    }
+
+    /// <summary>Forgets drafts that have not been taken.</summary>
+    internal void ForgetAhead() => _ahead.Clear();
+
+    private void See(int rows, Want last, Span<float> output)
     {
         NewText = "";
         if (OnLogits is not null)
         {
-            for (int i = 0; i < rows.Length; i++)
+            for (int i = 0; i < rows; i++)
                 OnLogits(output.Slice(i * config.VocabSize, config.VocabSize));
-            output = output[((rows.Length - 1) * config.VocabSize)..];
+            output = output[((rows - 1) * config.VocabSize)..];
         }
         if (Fed < _tokens.Count)
             return;
         if (MaxNewTokens == 0)
             Finish(TextEnd.Length);
         else
-            Take(rows[^1].Want == Want.Token ? (int)output[0] : Sample(output));
+            Take(last == Want.Token ? (int)output[0] : Sample(output));
     }
 
     private void Take(int token)
@@ -140,8 +199,16 @@ public sealed class Sequence(Config config, ISampler sampler, KvCache? cache = n
     {
         if (KeepsLogits)
             logits.CopyTo(_logits.Length > 0 ? _logits : _logits = new float[logits.Length]);
+        int next = Sample(logits, Tokens);
+        _probabilities += logits[next]; // they are, unless the temperature is 0
+        return next;
+    }
+
+    /// <summary>The token that filters and sampler give after these.</summary>
+    internal int Sample(Span<float> logits, ReadOnlySpan<int> tokens)
+    {
         foreach (LogitFilter filter in Filters)
-            filter(logits, Tokens);
+            filter(logits, tokens);
         int next = Sampler.Sample(logits);
         // Where rounding leaves the sum of all probabilities below the coin, run.c takes the last token; a filter may have ruled it out.
         while (Filters.Count > 0 && Sampler.Temperature != 0 && logits[next] == 0 && next > 0)

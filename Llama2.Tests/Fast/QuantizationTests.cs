@@ -13,7 +13,7 @@ public sealed unsafe class QuantizationTests
 {
     private static readonly Random Random = new(2);
 
-    private static IEnumerable<Kernel> Kernels => [.. Kernel.Available, new Kernel<LanesScalar, Int8Unsigned>("unsigned")];
+    private static IEnumerable<Kernel> Kernels => [.. Kernel.Available, new Kernel<LanesScalar, Int8Unsigned, ScalarBlocks>("unsigned")];
 
     private static void AssertQuantizes(float[] x, int groupSize)
     {
@@ -49,6 +49,24 @@ public sealed unsafe class QuantizationTests
                 AssertQuantizes(palette.Numbers(Random, n), 1 + Random.Next(n + 3));
         }
         AssertQuantizes(Palette.Normal.Numbers(Random, 40), int.MaxValue);
+    }
+
+    [Theory, InlineData(true), InlineData(false)]
+    public void A_copy_to_draft_with_is_int8_but_for_the_embedding_table_and_as_large_as_said(bool shared)
+    {
+        ModelShape shape = ModelShape.Tiny with { HalfHead = 8, Hidden = 48, Vocab = 12, Shared = shared };
+        Weights weights = shape.CreateWeights(), copy = WeightQuantizer.CopyForDrafts(weights, 16);
+        Assert.Same(weights.TokenEmbedding, copy.TokenEmbedding);
+        Weights int8 = WeightQuantizer.Quantize(weights, 16);
+        long bytes = 0;
+        foreach ((string name, int? layer, Tensor own) in copy.Named())
+        {
+            if (own is not Q8GroupsTensor matrix)
+                continue;
+            bytes += matrix.Bytes;
+            Assert.Equal(((Q8GroupsTensor)int8[name, layer ?? 0]).Values.ToArray(), matrix.Values.ToArray());
+        }
+        Assert.Equal(WeightQuantizer.CopyBytes(shape.Config, 16), bytes);
     }
 
     [Fact]

@@ -17,6 +17,22 @@ public sealed class LogitFiltersTests
     }
 
     [Fact]
+    public void Penalties_of_counts_are_for_what_was_sampled_and_not_for_the_prompt()
+    {
+        LogitFilter filter = LogitFilters.CountPenalties(frequency: 0.5f, presence: 2, promptLength: 2);
+        Assert.Equal([1, 1, 1], Filtered([0, 1]));
+        Assert.Equal([1, 1, -1.5f], Filtered([0, 1, 2]));
+        Assert.Equal([-1.5f, 1, -2], Filtered([0, 1, 2, 2, 0])); // several tokens may have come since
+
+        float[] Filtered(int[] tokens)
+        {
+            float[] logits = [1, 1, 1];
+            filter(logits, tokens);
+            return logits;
+        }
+    }
+
+    [Fact]
     public void Top_k_keeps_the_k_highest_and_the_lowest_ids_of_equal_ones()
     {
         Assert.Equal([Out, 3, Out, 2, Out], Apply(LogitFilters.TopK(2), [1, 3, -1, 2, 2]));

@@ -1,0 +1,67 @@
+using Llama2.Fast;
+using Llama2.Simple;
+using Llama2.Simple.Generation.Speculation;
+using Llama2.Simple.Tensors;
+
+namespace Llama2.Cli.Models;
+
+/// <summary>What guesses tokens of a model's texts, and how often it was right. With --impl simple nothing does.</summary>
+internal sealed class Speculation
+{
+    public const string Auto = "auto", Off = "off", Self = "self", Lookup = "lookup";
+
+    private const long MinBytes = 8 << 20;        // of weights: the tokens of smaller models take less time than deciding is worth
+    private const long MinCopiedBytes = 32 << 20; // of float32 weights, from which on reading them is what takes the time
+    private const double MostMemory = 0.8;        // of the machine's, for weights and copy: else weights are read again from the file
+    private const int MinGroupSize = 32;          // a copy with smaller groups has more than 30 % of the model's bytes
+
+    private readonly LoadedModel _model;
+    private readonly string _mode;
+
+    public Speculation(LoadedModel model, string mode)
+    {
+        (_model, _mode) = (model, mode);
+        bool isTooSmall = mode == Auto && WeightBytes(model) < MinBytes;
+        if (mode != Off && !isTooSmall && model.Implementation != LoadedModel.Simple)
+            Policy = new AdaptiveDrafts(TimeProvider.System, always: mode != Auto);
+    }
+
+    /// <summary>The values of --speculate, the default first.</summary>
+    public static readonly string[] Modes = [Auto, Off, Self, Lookup];
+
+    /// <summary>For each batch of the model; null where nothing is guessed.</summary>
+    public DraftPolicy? Policy { get; }
+
+    /// <summary>What was guessed so far, in words; null where nothing was.</summary>
+    public string? Summary => Policy is { Drafted: > 0 } policy
+        ? $"speculation: {policy.Drafted} drafted, {policy.Accepted} accepted, {policy.TokensPerStep:F2} tokens a step"
+        : null;
+
+    /// <summary>Drafters for one more sequence.</summary>
+    public IReadOnlyList<IDrafter> NewDrafters()
+    {
+        bool self = _mode == Self || (_mode == Auto && IsCopiedByDefault(_model.Config, _model.Weights) && FitsMemory());
+        return Policy is null ? []
+            : [.. _mode != Self ? [new LookupDrafter()] : Array.Empty<IDrafter>(),
+                .. self ? [new SelfDrafter(_model.CopyForDrafts)] : Array.Empty<IDrafter>()];
+    }
+
+    private bool FitsMemory()
+    {
+        long copy = WeightQuantizer.CopyBytes(_model.Config, WeightQuantizer.GroupSizeFor(_model.Config));
+        return WeightBytes(_model) + copy <= MostMemory * GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+    }
+
+    private static long WeightBytes(LoadedModel model) => model.Weights.Named().Sum(named => named.Tensor.Bytes);
+
+    /// <summary>Whether a smaller copy of the weights can be made.</summary>
+    public static bool HasCopy(Weights weights) => weights.Named().All(named => named.Tensor is Float32Tensor);
+
+    /// <summary>Whether auto makes a copy of these weights where it pays.</summary>
+    public static bool IsCopiedByDefault(Config config, Weights weights)
+    {
+        int groupSize = WeightQuantizer.GroupSizeFor(config);
+        return HasCopy(weights) && groupSize >= MinGroupSize
+            && WeightQuantizer.CopyBytes(config, groupSize) >= MinCopiedBytes / sizeof(float);
+    }
+}

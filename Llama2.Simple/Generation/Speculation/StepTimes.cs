@@ -1,0 +1,69 @@
+namespace Llama2.Simple.Generation.Speculation;
+
+/// <summary>
+/// How long forward passes take by the number of their rows: the median of the last few, or an estimate from the nearest numbers.
+/// </summary>
+internal sealed class StepTimes
+{
+    public const int MaxRows = 256;
+
+    private const int Window = 5;           // times that a median is of, so that what else the machine does counts little
+    private const int Old = 256;            // passes after which a time is not believed any more
+    private const double UnknownRow = 0.06; // of the time of a known row: hopeful, so that more rows are tried
+
+    private readonly Times?[] _times = new Times?[MaxRows + 1];
+    private int _now;
+
+    private sealed class Times
+    {
+        public readonly double[] Last = new double[Window];
+        public int Count, Added;
+        public double Median;
+    }
+
+    public int Largest { get; private set; } // number of rows that a pass has had
+
+    /// <summary>Times of this number of rows that are known; the first is left out, since code may have been compiled in it.</summary>
+    public int Known(int rows) => IsFresh(rows) ? _times[rows]!.Count : 0;
+
+    private bool IsFresh(int rows) => _times[rows] is { } times && _now - times.Added <= Old;
+
+    /// <summary>Adds the time of a forward pass.</summary>
+    /// <param name="rows">1 to <see cref="MaxRows"/>.</param>
+    /// <param name="seconds">Its time.</param>
+    /// <param name="expected">What was expected: until a second one is known, a first time counts at most twice as much.</param>
+    public void Add(int rows, double seconds, double expected)
+    {
+        _now++;
+        Largest = Math.Max(Largest, rows);
+        if (_times[rows] is not { } times)
+        {
+            _times[rows] = new Times { Added = _now, Median = Math.Min(seconds, 2 * expected) };
+            return;
+        }
+        if (_now - times.Added > Old)
+            times.Count = 0;
+        times.Last[times.Count % Window] = seconds;
+        (times.Count, times.Added) = (times.Count + 1, _now);
+        Span<double> sorted = stackalloc double[Window];
+        sorted = sorted[..Math.Min(times.Count, Window)];
+        times.Last.AsSpan(0, sorted.Length).CopyTo(sorted);
+        sorted.Sort();
+        times.Median = sorted[sorted.Length / 2];
+    }
+
+    /// <summary>The time of a pass of so many rows in seconds; some smaller number must be known.</summary>
+    public double Of(int rows)
+    {
+        int below = rows, above = rows;
+        while (below > 1 && !IsFresh(below))
+            below--;
+        while (above < Math.Min(MaxRows, rows + DraftPolicy.MaxDrafts) && !IsFresh(above))
+            above++;
+        if (below == rows || !IsFresh(below))
+            return _times[rows]?.Median ?? 0;
+        double start = _times[below]!.Median;
+        return !IsFresh(above) ? start * (1 + UnknownRow * (rows - below) / below)
+            : start + (Math.Max(start, _times[above]!.Median) - start) * (rows - below) / (above - below);
+    }
+}
