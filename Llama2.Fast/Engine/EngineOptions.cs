@@ -1,0 +1,20 @@
+namespace Llama2.Fast.Engine;
+
+/// <summary>The limits of a <see cref="GenerationEngine"/>.</summary>
+public sealed record EngineOptions
+{
+    public int Pods { get; init; } = 4;                // requests that run at once; each has a KV cache
+    public int MaxQueue { get; init; } = 256;          // requests that wait for a pod
+    public long CacheBytes { get; init; } = 256 << 20; // of KV caches kept for prompts that begin alike; 0: nothing is shared
+
+    /// <summary>Tokens of prompts that a step feeds beside the answers; default: <see cref="ITransformer.PreferredRows"/>.</summary>
+    public int? PromptRows { get; init; }
+
+    internal void Check()
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(Pods, 1);
+        ArgumentOutOfRangeException.ThrowIfNegative(MaxQueue);
+        ArgumentOutOfRangeException.ThrowIfNegative(CacheBytes);
+        ArgumentOutOfRangeException.ThrowIfLessThan(PromptRows ?? 1, 1);
+    }
+}

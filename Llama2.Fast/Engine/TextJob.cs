@@ -1,0 +1,93 @@
+using System.Runtime.ExceptionServices;
+using System.Threading.Channels;
+using Llama2.Simple.Generation;
+
+namespace Llama2.Fast.Engine;
+
+/// <summary>A text in the engine: a sequence in its batch.</summary>
+internal sealed class TextJob : Job
+{
+    private readonly Config _config;
+    private readonly GenerationRequest _request;
+    private readonly Guard _guard;
+    private readonly int[] _prompt;
+    private readonly List<TokenLogProbs> _promptLogProbs = [];
+    private Sequence? _sequence;
+    private int _sampled, _cached;
+
+    public TextJob(Config config, GenerationRequest request, CancellationToken cancellation)
+        : base(cancellation)
+    {
+        (_config, _request, _guard, _prompt) = (config, request, new Guard(request.Sampler), [.. request.Prompt]);
+        ArgumentOutOfRangeException.ThrowIfZero(_prompt.Length, nameof(request));
+        ArgumentOutOfRangeException.ThrowIfNegative(request.MaxNewTokens, nameof(request));
+        if (_prompt.Length > config.SeqLen)
+            throw new ContextFullException(config.SeqLen);
+        foreach (int token in _prompt)
+            ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)token, (uint)config.VocabSize, nameof(request));
+    }
+
+    public Channel<GeneratedToken> Output { get; } = Channel.CreateUnbounded<GeneratedToken>(new() { SingleWriter = true });
+    public Sequence Sequence => _sequence!;     // from its start on
+    public bool IsInBatch { get; set; }
+    public TextEnd? Ending { get; private set; } // null while it goes on and where it failed
+    public IReadOnlyList<TokenLogProbs> PromptLogProbs => _promptLogProbs;
+
+    public override int PromptTokens => _prompt.Length;
+    public override int FedTokens => _sequence?.Fed ?? 0;
+    public override int CachedTokens => _cached;
+    public override int SampledTokens => _sampled;
+    public override int Waiting => Sequence.Tokens.Length - Sequence.Fed;
+    public override bool IsPrefill => _sequence is null || _sequence.Fed < _prompt.Length;
+    public string? CacheKey => _request.CacheKey;
+    public ReadOnlySpan<int> Prompt => _prompt;
+    public bool NeedsWholePrompt => _request.PromptLogProbs; // a cache has no logits
+
+    protected override void Start(KvCache? cache, int common)
+    {
+        _cached = cache is null ? 0 : Math.Min(common, _prompt.Length - 1); // the last token is fed for its logits
+        int room = (int)Math.Min(_config.SeqLen, (long)_prompt.Length + _request.MaxNewTokens);
+        KvCache own = _cached > 0 ? PrefixCache.Copy(_config, cache!, _cached, Math.Min(room, 2 * _prompt.Length)) : new KvCache(_config);
+        _sequence = new Sequence(_config, _guard, own, _prompt)
+        {
+            Filters = [.. _request.Filters.Select(_guard.Filter)],
+            Text = _request.Text,
+            IsEnd = _guard.IsEnd(_request.IsEnd),
+            MaxNewTokens = _request.MaxNewTokens,
+            KeepsLogits = _request.TopLogProbs is not null,
+            OnLogits = _request.PromptLogProbs ? AddPromptLogProbs : null,
+        };
+    }
+
+    private void AddPromptLogProbs(ReadOnlySpan<float> logits)
+    {
+        int next = _promptLogProbs.Count + 1;
+        if (next < _prompt.Length)
+            _promptLogProbs.Add(LogProbs(_prompt[next], logits, _request.TopLogProbs ?? 0));
+    }
+
+    protected override bool TakeResults()
+    {
+        if (_guard.Failure is { } failure)
+            ExceptionDispatchInfo.Throw(failure);
+        if (Sequence.Sampled > _sampled)
+        {
+            _sampled = Sequence.Sampled;
+            int token = Sequence.LastSampled;
+            TokenLogProbs? logProbs = _request.TopLogProbs is { } top ? LogProbs(token, Sequence.Logits, top) : null;
+            Output.Writer.TryWrite(new(token, Sequence.NewText, Sequence.End, logProbs));
+        }
+        Ending = Sequence.End;
+        return Ending is not null;
+    }
+
+    protected override void Complete(Exception? error)
+    {
+        if (error is null)
+            Ending ??= TextEnd.Cancelled;
+        Output.Writer.TryComplete(error);
+    }
+
+    private static TokenLogProbs LogProbs(int token, ReadOnlySpan<float> logits, int top) =>
+        new(token, LogProbabilities.Of(logits, token), top == 0 ? [] : LogProbabilities.Top(logits, top));
+}
