@@ -1,0 +1,95 @@
+using System.CommandLine;
+using Llama2.Cli.Models;
+using Llama2.Cli.Options;
+using Llama2.Cli.Server;
+using Llama2.Cli.Terminal;
+using Llama2.Fast.Engine;
+
+namespace Llama2.Cli.Commands;
+
+/// <summary>A server with OpenAI's API. It listens at once, and answers when the model is loaded.</summary>
+internal sealed class ServeCommand(Command command)
+{
+    private readonly ModelOptions _model = new(command);
+
+    private readonly Option<string> _host = command.AddOption("--host", "name", "the address to listen at", () => "127.0.0.1");
+    private readonly Option<int> _port = command.AddOption("--port", "int", "the port, or 0 for any that is free", () => 8080);
+    private readonly Option<int> _pods = command.AddOption("--pods", "N", "requests that are computed at once", () => 4);
+    private readonly Option<int> _maxQueue = command.AddOption("--max-queue", "N", "requests that wait; more are refused", () => 256);
+    private readonly Option<int> _chunk = command.AddOption("--chunk", "N", "tokens of prompts in a step beside the answers", () => 128);
+
+    private readonly Option<long> _cacheBytes = command.AddOption(
+        "--cache-bytes", "N", "bytes of KV caches to keep for prompts that begin alike", () => 256L << 20);
+
+    private readonly Option<string[]> _apiKey = command.AddOption<string[]>(
+        "--api-key", "KEY", "only who sends it may ask; may be repeated, and who has one sees nothing of another's");
+
+    private readonly Option<string[]> _corsOrigin = command.AddOption<string[]>(
+        "--cors-origin", "URL", "web pages of this origin may ask, as https://example.com; * for all; may be repeated");
+
+    private readonly Option<int> _timeout = command.AddOption("--timeout", "seconds", "that a request may take", () => 600);
+    private readonly Option<int> _grace = command.AddOption("--grace", "seconds", "for requests that run when the server ends", () => 10);
+
+    private readonly Option<string?> _template = command.AddTemplate();
+
+    public static void AddTo(Command command)
+    {
+        ServeCommand serve = new(command);
+        command.SetAction(result => serve.RunAsync(result).GetAwaiter().GetResult());
+    }
+
+    private async Task<int> RunAsync(ParseResult result)
+    {
+        Service service = new(new ServerOptions
+        {
+            Host = result.GetValue(_host)!,
+            Port = Between(result, _port, 0, ushort.MaxValue),
+            ApiKeys = Given(result, _apiKey),
+            CorsOrigins = [.. Given(result, _corsOrigin).Select(origin => origin.TrimEnd('/'))],
+            Timeout = TimeSpan.FromSeconds(Between(result, _timeout, 1, 1_000_000)),
+            Grace = TimeSpan.FromSeconds(Between(result, _grace, 0, 1_000_000)),
+        });
+        long cacheBytes = result.GetValue(_cacheBytes);
+        UsageException.ThrowIf(cacheBytes < 0, $"--cache-bytes: expected 0 or more, found {cacheBytes}");
+        EngineOptions options = new()
+        {
+            Pods = Between(result, _pods, 1, 4096),
+            MaxQueue = Between(result, _maxQueue, 0, 1_000_000),
+            PromptRows = Between(result, _chunk, 1, 1_000_000),
+            CacheBytes = cacheBytes,
+        };
+
+        using Interrupt interrupt = new();
+        await using LlamaServer server = new(service);
+        await server.StartAsync();
+        Notes.Write($"listening on {server.Url}");
+        Task<LoadedModel> loading = Task.Run(() => _model.Load(result));
+        using LoadedModel model = await loading.WaitAsync(interrupt.Token);
+        using GenerationEngine engine = new(model.Transformer, options);
+        service.Begin(new ServedModel(Path.GetFileNameWithoutExtension(model.Path), model.Config, model.Tokenizer,
+            model.Template(result.GetValue(_template)), model.CreateSampler,
+            options.Pods + options.MaxQueue), engine);
+        Notes.Write("ready");
+        await Task.WhenAny(Task.Delay(Timeout.Infinite, interrupt.Token));
+
+        Notes.Write("ending: requests that run have " + Notes.Count((int)service.Options.Grace.TotalSeconds, "second"));
+        service.Stop();
+        await Task.WhenAny(engine.Ended, Task.Delay(service.Options.Grace));
+        engine.Dispose(); // what still runs is answered with an error
+        await server.StopAsync();
+        return ExitCode.Success;
+    }
+
+    private static string[] Given(ParseResult result, Option<string[]> option)
+    {
+        string[] values = result.GetValue(option) ?? [];
+        return values.Contains("") ? throw new UsageException($"{option.Name}: expected a value, found an empty one") : values;
+    }
+
+    private static int Between(ParseResult result, Option<int> option, int min, int max)
+    {
+        int value = result.GetValue(option);
+        UsageException.ThrowIf(value < min || value > max, $"{option.Name}: expected {min} to {max}, found {value}");
+        return value;
+    }
+}

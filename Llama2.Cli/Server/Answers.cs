@@ -1,0 +1,105 @@
+using System.Threading.Channels;
+using Llama2.Fast.Engine;
+using Llama2.Simple.Generation;
+
+namespace Llama2.Cli.Server;
+
+/// <summary>A piece of one of the texts that a request wants.</summary>
+/// <param name="Index">Which text.</param>
+/// <param name="Text">What is added to it.</param>
+/// <param name="Tokens">The logarithms of the tokens that this text is of, where they were asked for.</param>
+/// <param name="End">Why it ended with this piece; null while it goes on.</param>
+internal readonly record struct Piece(int Index, string Text, IReadOnlyList<TokenLogProbs> Tokens, TextEnd? End);
+
+/// <summary>The texts of a request as they come, one piece after the other.</summary>
+internal sealed class Answers
+{
+    private readonly Channel<Piece> _pieces = Channel.CreateUnbounded<Piece>();
+
+    /// <summary>Begins to generate; a cancellation ends the texts with the engine's next step.</summary>
+    public Answers(GenerationEngine engine, TextRequest request, CancellationToken cancellation)
+    {
+        Request = request;
+        Generations = engine.Submit([.. request.Texts.Select(text => text.Request)], cancellation);
+        _ = MergeAsync();
+    }
+
+    public TextRequest Request { get; }
+    public IReadOnlyList<Generation> Generations { get; }
+
+    /// <summary>The pieces; completed by the exception of a text that could not be generated.</summary>
+    public ChannelReader<Piece> Pieces => _pieces.Reader;
+
+    /// <summary>Counts of what has come so far.</summary>
+    public Usage Usage
+    {
+        get
+        {
+            int completion = Generations.Sum(AnswerTokens);
+            return new(Request.PromptTokens, completion, Request.PromptTokens + completion,
+                new(Generations.Where((_, i) => i % Request.PerPrompt == 0).Sum(generation => generation.CachedTokens)));
+        }
+    }
+
+    public Timings Timings
+    {
+        get
+        {
+            int prompt = Generations.Sum(generation => generation.PromptTokens - generation.CachedTokens);
+            int predicted = Generations.Sum(AnswerTokens);
+            double promptMs = Generations.Max(generation => generation.Prefill.TotalMilliseconds);
+            double predictedMs = Generations.Max(generation => generation.Decode.TotalMilliseconds);
+            return new(Generations.Sum(generation => generation.CachedTokens), prompt, Round(promptMs), PerSecond(prompt, promptMs),
+                predicted, Round(predictedMs), PerSecond(predicted, predictedMs),
+                Round(Generations.Max(generation => generation.Queued.TotalMilliseconds)));
+        }
+    }
+
+    private static double Round(double value) => Math.Round(value, 3);
+    private static double PerSecond(int count, double milliseconds) => milliseconds > 0 ? Round(1000 * count / milliseconds) : 0;
+
+    // The token that ends a text is none of its own.
+    private static int AnswerTokens(Generation generation) => generation.SampledTokens - (generation.End == TextEnd.Model ? 1 : 0);
+
+    private async Task MergeAsync()
+    {
+        await Task.WhenAll(Generations.Select((generation, i) => TryReadAsync(i, generation, Request.Texts[i])));
+        _pieces.Writer.TryComplete();
+    }
+
+    private async Task TryReadAsync(int index, Generation generation, WantedText wanted)
+    {
+        try
+        {
+            await ReadAsync(index, generation, wanted);
+        }
+        catch (Exception e)
+        {
+            _pieces.Writer.TryComplete(e); // the others' rest is not waited for
+        }
+    }
+
+    private async Task ReadAsync(int index, Generation generation, WantedText wanted)
+    {
+        List<TokenLogProbs> waiting = []; // whose text has not come yet
+        int given = 0;
+        bool isEchoed = false;
+        string text = wanted.Echo;
+        await foreach (GeneratedToken token in generation.ReadAllAsync())
+        {
+            if (!isEchoed)
+                (isEchoed, waiting, given) = (true, [.. generation.PromptLogProbs], -generation.PromptLogProbs.Count);
+            text += token.Text;
+            if (token is { LogProbs: { } logProbs, End: not TextEnd.Model })
+                waiting.Add(logProbs);
+            if (text == "" && token.End is null)
+                continue;
+            int count = token.End == TextEnd.Stop ? Math.Max(0, wanted.Text.TokensShown - given) : waiting.Count;
+            given += Math.Min(count, waiting.Count);
+            _pieces.Writer.TryWrite(new(index, text, [.. waiting.Take(count)], token.End));
+            (waiting, text) = ([], "");
+        }
+        if (generation.End is TextEnd.Length && !isEchoed) // no token was wanted
+            _pieces.Writer.TryWrite(new(index, text, generation.PromptLogProbs, TextEnd.Length));
+    }
+}

@@ -1,0 +1,42 @@
+using System.Text;
+using Llama2.Simple;
+using Llama2.Simple.Text;
+
+namespace Llama2.Cli.Server;
+
+/// <summary>What the server needs to know of a model to understand a request.</summary>
+/// <param name="Name">The id that clients see.</param>
+/// <param name="Config">Its shape.</param>
+/// <param name="Tokenizer">Its tokenizer.</param>
+/// <param name="Template">How a conversation becomes a prompt.</param>
+/// <param name="CreateSampler">A sampler of a temperature, a top-p and a seed.</param>
+/// <param name="MaxTexts">Texts that one request may ask for.</param>
+internal sealed record ServedModel(
+    string Name, Config Config, ITokenizer Tokenizer, ChatTemplate Template, Func<float, float, ulong, ISampler> CreateSampler,
+    int MaxTexts)
+{
+    private readonly Lazy<int> _longestPiece = new(() => Enumerable.Range(0, Tokenizer.VocabSize).Max(id => Tokenizer.Piece(id).Length));
+
+    public long Created { get; } = DateTimeOffset.UtcNow.ToUnixTimeSeconds();
+
+    /// <summary>The tokens of a text that goes on with nothing, BOS first.</summary>
+    /// <exception cref="ApiException">It is so long that it cannot fit in the context, which is found before it is encoded.</exception>
+    public int[] Encode(string text)
+    {
+        CheckLength(text);
+        return Checked(Tokenizer.Encode(text));
+    }
+
+    public void CheckLength(string text)
+    {
+        int bytes = Encoding.UTF8.GetByteCount(text);
+        if (bytes / _longestPiece.Value > Config.SeqLen)
+            throw TooLong($"at least {bytes / _longestPiece.Value}");
+    }
+
+    /// <summary>The same tokens, if they fit in the context and leave room for one more; nothing is ever cut off.</summary>
+    public int[] Checked(int[] tokens) => tokens.Length <= Config.SeqLen ? tokens : throw TooLong($"{tokens.Length}");
+
+    private ApiException TooLong(string tokens) => ApiException.Invalid(
+        $"the prompt has {tokens} tokens, and the context of this model holds {Config.SeqLen}", code: "context_length_exceeded");
+}

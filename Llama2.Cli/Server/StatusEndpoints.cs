@@ -1,0 +1,53 @@
+using System.Text;
+using Llama2.Fast.Engine;
+
+namespace Llama2.Cli.Server;
+
+/// <summary>What the server says about itself.</summary>
+internal static class StatusEndpoints
+{
+    public static async Task HealthAsync(Call call)
+    {
+        if (call.Engine.Refusal is { } refusal)
+            throw ApiException.Unavailable(refusal.Message, "broken");
+        await call.WriteJsonAsync(ApiJson.Bytes(new Health("ok")));
+    }
+
+    public static async Task MetricsAsync(Call call)
+    {
+        GenerationEngine? engine = call.Service.Engine;
+        call.Http.Response.ContentType = "text/plain; version=0.0.4; charset=utf-8";
+        string text = call.Service.Metrics.Text(
+            engine?.Statistics ?? new(), engine?.Options.Pods ?? 0, call.Service.Model?.Name ?? "");
+        await call.Http.Response.Body.WriteAsync(Encoding.UTF8.GetBytes(text));
+    }
+
+    public const string ModelPath = "/v1/models/"; // with a model's name behind it
+
+    public static Task ModelsAsync(Call call) => call.WriteJsonAsync(ApiJson.Bytes(new ListOf<ModelEntry>("list", [Entry(call.Model)])));
+
+    public static Task ModelAsync(Call call) => call.Http.Request.Path == ModelPath + call.Model.Name
+        ? call.WriteJsonAsync(ApiJson.Bytes(Entry(call.Model)))
+        : throw new ApiException(404, "not_found_error", "there is no model of this name", "model", "model_not_found");
+
+    private static ModelEntry Entry(ServedModel model) => new(model.Name, "model", model.Created, "llama2", model.Config.SeqLen,
+        new(model.Config.VocabSize, model.Config.SeqLen, model.Config.Dim, model.Config.LayerCount));
+
+    public static async Task PropsAsync(Call call)
+    {
+        int context = call.Model.Config.SeqLen;
+        await call.WriteJsonAsync(ApiJson.Bytes(new Props(call.Model.Name, call.Model.Template.Name, call.Engine.Options.Pods,
+            TextFormat.Fingerprint, context, new(context, Temperature: 1, TopP: 1, TopK: 0, MinP: 0, RepeatPenalty: 1))));
+    }
+
+    /// <summary>The pods, under llama.cpp's name; with ?fail_on_no_slot=1 an error if none is free.</summary>
+    public static async Task SlotsAsync(Call call)
+    {
+        IReadOnlyList<Pod> pods = call.Engine.Pods;
+        if (call.Http.Request.Query["fail_on_no_slot"] == "1" && pods.All(pod => pod.IsBusy))
+            throw ApiException.Unavailable("no slot available", "no_slot");
+        IReadOnlyList<Slot> slots = [.. pods.Select(pod => new Slot(pod.Id, call.Model.Config.SeqLen, pod.IsBusy,
+            !pod.IsBusy ? "idle" : pod.IsPrefill ? "prefill" : "decode", pod.PromptTokens, pod.FedTokens, pod.SampledTokens))];
+        await call.WriteJsonAsync(ApiJson.Bytes(slots));
+    }
+}

@@ -1,0 +1,123 @@
+using System.Text.Json;
+using Llama2.Fast.Engine;
+using Llama2.Simple.Text;
+
+namespace Llama2.Cli.Server;
+
+/// <summary>A text that a request wants.</summary>
+/// <param name="Request">For the engine.</param>
+/// <param name="Text">Makes text of its tokens.</param>
+/// <param name="Echo">The prompt's text, if the answer is to begin with it.</param>
+internal sealed record WantedText(GenerationRequest Request, StoppableText Text, string Echo);
+
+/// <summary>A request for texts, understood.</summary>
+/// <param name="Texts">All of them, those of the first prompt first.</param>
+/// <param name="PerPrompt">How many of a prompt.</param>
+/// <param name="PromptTokens">Of all prompts, each counted once.</param>
+/// <param name="Streams">Whether the answer comes as server-sent events.</param>
+/// <param name="StreamsUsage">Whether the last of these has the counts.</param>
+internal sealed record TextRequest(IReadOnlyList<WantedText> Texts, int PerPrompt, int PromptTokens, bool Streams, bool StreamsUsage)
+{
+    private const int MaxLogProbs = 20;
+
+    /// <summary>Reads the body of POST /v1/completions.</summary>
+    /// <param name="user">Who asks: prompts that begin alike are shared only with the same user.</param>
+    /// <exception cref="ApiException">It is not understood, or asks for something that this server does not do.</exception>
+    public static TextRequest Completion(Fields fields, ServedModel model, string user)
+    {
+        fields.Refuse("suffix", "response_format");
+        SamplingFields sampling = new(fields, model);
+        int? logProbs = (int?)fields.Whole("logprobs", 0, MaxLogProbs);
+        bool echo = fields.Flag("echo");
+        int maxTokens = MaxTokens(fields, "max_tokens", min: 0) ?? 16;
+        if (fields.Whole("best_of", 1, int.MaxValue) is { } best && best != sampling.Count)
+            throw Unsupported("best_of", "expected the same as n, since texts are not ranked");
+        int[][] prompts = [.. Prompts(fields, "prompt", model)];
+        CheckCount(prompts.Length * (long)sampling.Count, "n", model);
+        string? key = CacheKey(fields, user);
+        return Create(fields, prompts, prompt => sampling.Requests(prompt, [], maxTokens, key, logProbs, echo));
+    }
+
+    /// <summary>Reads the body of POST /v1/chat/completions.</summary>
+    /// <param name="user">Who asks, as above.</param>
+    /// <exception cref="ApiException">It is not understood, or asks for something that this server does not do.</exception>
+    public static TextRequest Chat(Fields fields, ServedModel model, string user)
+    {
+        fields.Refuse("tools", "functions", "audio");
+        if (fields.Object("response_format") is { } format && format.Text("type") != "text")
+            throw Unsupported("response_format", "only text is supported by this server");
+        bool isObject = fields.Value("tool_choice") is { ValueKind: not JsonValueKind.String };
+        if (isObject || fields.Text("tool_choice") is not (null or "none" or "auto"))
+            throw Unsupported("tool_choice", "this server has no tools");
+        SamplingFields sampling = new(fields, model);
+        bool hasLogProbs = fields.Flag("logprobs");
+        int? top = (int?)fields.Whole("top_logprobs", 0, MaxLogProbs);
+        if (top is not null && !hasLogProbs)
+            throw ApiException.Invalid("top_logprobs: expected logprobs to be true", "top_logprobs");
+        int maxTokens = MaxTokens(fields, "max_completion_tokens", min: 1) ?? MaxTokens(fields, "max_tokens", min: 1) ?? int.MaxValue;
+        int[] prompt = ChatPrompt.Encode(fields.Array("messages"), model);
+        string? key = CacheKey(fields, user);
+        return Create(fields, [prompt],
+            prompt => sampling.Requests(prompt, model.Template.Stops, maxTokens, key, hasLogProbs ? top ?? 0 : null));
+    }
+
+    /// <summary>The prompts of a field: a string, token ids, or an array of strings or of arrays of ids.</summary>
+    public static IEnumerable<int[]> Prompts(Fields fields, string name, ServedModel model)
+    {
+        JsonElement value = fields.Value(name) ?? throw ApiException.Invalid($"{name}: expected it to be given", name);
+        if (value.ValueKind == JsonValueKind.String)
+            return [model.Encode(Fields.Text(value, name))];
+        if (value.ValueKind != JsonValueKind.Array)
+            throw Fields.Wrong(name, "a string or an array", value);
+        (string Path, JsonElement Value)[] elements = [.. Fields.Array(value, name)];
+        CheckCount(elements.Any(element => element.Value.ValueKind != JsonValueKind.Number) ? elements.Length : 1, name, model);
+        return elements switch
+        {
+            [] => throw ApiException.Invalid($"{name}: expected at least one text or token", name),
+            [{ Value.ValueKind: JsonValueKind.Number }, ..] => [Ids(value, name, model)],
+            [{ Value.ValueKind: JsonValueKind.Array }, ..] => [.. elements.Select(element => Ids(element.Value, element.Path, model))],
+            _ => [.. elements.Select(element => model.Encode(Fields.Text(element.Value, element.Path)))],
+        };
+    }
+
+    private static int[] Ids(JsonElement value, string path, ServedModel model)
+    {
+        int[] ids = [.. Fields.Array(value, path)
+            .Select(element => (int)Fields.Whole(element.Value, element.Path, 0, model.Config.VocabSize - 1))];
+        return ids.Length > 0 ? model.Checked(ids) : throw ApiException.Invalid($"{path}: expected at least one token", path);
+    }
+
+    private static ApiException Unsupported(string name, string problem) =>
+        ApiException.Invalid($"{name}: {problem}", name, "unsupported_parameter");
+
+    private static void CheckCount(long texts, string name, ServedModel model)
+    {
+        if (texts > model.MaxTexts)
+            throw ApiException.Invalid($"{name}: {texts} texts in one request, and this server takes {model.MaxTexts} at once", name);
+    }
+
+    private static TextRequest Create(
+        Fields fields, int[][] prompts, Func<int[], IEnumerable<(GenerationRequest Request, StoppableText Text, string Echo)>> requests)
+    {
+        bool streams = fields.Flag("stream");
+        bool usage = fields.Object("stream_options") is { } options && options.Flag("include_usage");
+        if (usage && !streams)
+            throw ApiException.Invalid("stream_options: expected stream to be true", "stream_options");
+        WantedText[] texts = [.. prompts.SelectMany(requests).Select(text => new WantedText(text.Request, text.Text, text.Echo))];
+        return new(texts, texts.Length / prompts.Length, prompts.Sum(prompt => prompt.Length), streams, usage);
+    }
+
+    // as in llama.cpp, -1 is all that the context holds
+    private static int? MaxTokens(Fields fields, string name, int min)
+    {
+        long? count = fields.Whole(name, -1, int.MaxValue);
+        return count == -1 ? int.MaxValue : count >= min || count is null ? (int?)count
+            : throw ApiException.Invalid($"{name}: expected {min} or more, found {count}", name);
+    }
+
+    private static string? CacheKey(Fields fields, string user)
+    {
+        string key = $"{user}\n{fields.Text("prompt_cache_key") ?? fields.Text("safety_identifier") ?? fields.Text("user")}";
+        return fields.Flag("cache_prompt", otherwise: true) ? key : null;
+    }
+}

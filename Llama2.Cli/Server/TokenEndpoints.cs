@@ -1,0 +1,90 @@
+using System.Runtime.InteropServices;
+using System.Text;
+using System.Text.Json;
+using System.Text.Unicode;
+using Llama2.Simple;
+using Llama2.Simple.Text;
+
+namespace Llama2.Cli.Server;
+
+/// <summary>Texts to tokens, to prompts and to vectors, and back.</summary>
+internal static class TokenEndpoints
+{
+    /// <summary>The vector of each text: the mean of its tokens' states after the final norm, of length 1.</summary>
+    public static async Task EmbeddingsAsync(Call call)
+    {
+        Fields fields = await call.ReadAsync();
+        int[][] texts = [.. TextRequest.Prompts(fields, "input", call.Model)];
+        string format = fields.Text("encoding_format") ?? "float";
+        if (format is not ("float" or "base64"))
+            throw ApiException.Invalid("encoding_format: expected float or base64", "encoding_format");
+        if (fields.Whole("dimensions", 1, int.MaxValue) is { } dimensions && dimensions != call.Model.Config.Dim)
+            throw ApiException.Invalid($"dimensions: this model's vectors have {call.Model.Config.Dim}", "dimensions");
+        using CancellationTokenSource cancel = call.CreateCancellation();
+        float[][] vectors = await call.Engine.EmbedAsync(texts, cancel.Token);
+        call.EmbeddedTokens = texts.Sum(tokens => tokens.Length);
+        await call.WriteJsonAsync(format == "float"
+            ? Json(vectors)
+            : Json([.. vectors.Select(vector => Convert.ToBase64String(MemoryMarshal.AsBytes(vector.AsSpan())))]));
+
+        byte[] Json<T>(T[] vectors) => ApiJson.Bytes(new EmbeddingList<T>("list",
+            [.. vectors.Select((vector, i) => new EmbeddingEntry<T>("embedding", i, vector))], call.Model.Name,
+            new(call.EmbeddedTokens, call.EmbeddedTokens)));
+    }
+
+    /// <summary>llama.cpp's: without add_special the tokens of a text that goes on from others.</summary>
+    public static async Task TokenizeAsync(Call call)
+    {
+        Fields fields = await call.ReadAsync();
+        string content = fields.Text("content") ?? throw ApiException.Invalid("content: expected it to be given", "content");
+        bool special = fields.Flag("add_special");
+        int[] ids = call.Model.Tokenizer.Encode(content, bos: special, blank: special);
+        await call.WriteJsonAsync(fields.Flag("with_pieces")
+            ? ApiJson.Bytes(new TokenPieces([.. ids.Select(id => new TokenPiece(id, Piece(call.Model.Tokenizer.Decode(-1, id))))]))
+            : ApiJson.Bytes(new TokenIds(ids)));
+    }
+
+    // A string, or numbers where the bytes are no text by themselves.
+    private static JsonElement Piece(ReadOnlySpan<byte> bytes)
+    {
+        using MemoryStream json = new();
+        using (Utf8JsonWriter writer = new(json))
+        {
+            if (Utf8.IsValid(bytes))
+            {
+                writer.WriteStringValue(bytes);
+            }
+            else
+            {
+                writer.WriteStartArray();
+                foreach (byte value in bytes)
+                    writer.WriteNumberValue(value);
+                writer.WriteEndArray();
+            }
+        }
+        return JsonElement.Parse(json.ToArray());
+    }
+
+    public static async Task DetokenizeAsync(Call call)
+    {
+        Fields fields = await call.ReadAsync();
+        int last = call.Model.Config.VocabSize - 1;
+        if (!fields.Has("tokens"))
+            throw ApiException.Invalid("tokens: expected it to be given", "tokens");
+        int[] ids = [.. fields.Array("tokens").Select(token => (int)Fields.Whole(token.Value, token.Path, 0, last))];
+        await call.WriteJsonAsync(ApiJson.Bytes(new Detokenized(call.Model.Tokenizer.Decode(ids))));
+    }
+
+    /// <summary>The prompt that a conversation becomes, as text without BOS and EOS, and as tokens.</summary>
+    public static async Task ApplyTemplateAsync(Call call)
+    {
+        Fields fields = await call.ReadAsync();
+        int[] ids = ChatPrompt.Encode(fields.Array("messages"), call.Model);
+        ITokenizer tokenizer = call.Model.Tokenizer;
+        TextStream text = new();
+        StringBuilder prompt = new();
+        for (int i = 0; i < ids.Length; i++)
+            prompt.Append(tokenizer.IsEnd(ids[i]) ? "" : text.Append(tokenizer.Decode(i > 0 ? ids[i - 1] : -1, ids[i])));
+        await call.WriteJsonAsync(ApiJson.Bytes(new AppliedTemplate(prompt.Append(text.Flush()).ToString(), ids)));
+    }
+}

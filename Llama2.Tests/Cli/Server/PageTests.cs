@@ -1,0 +1,85 @@
+using System.Text.RegularExpressions;
+using Llama2.Tests.Bench;
+
+namespace Llama2.Tests.Cli.Server;
+
+/// <summary>The page at /: by itself, and in a browser.</summary>
+public sealed partial class PageTests(StoryServer story) : IClassFixture<StoryServer>
+{
+    private const string Answer = "document.querySelector('#log li:last-child.assistant .text')?.textContent";
+
+    [Fact]
+    public async Task It_asks_nobody_but_this_server_and_names_all_that_can_be_used()
+    {
+        using HttpResponseMessage response = await story.Server.Client.GetAsync("/");
+        string page = await response.Content.ReadAsStringAsync();
+        Assert.Equal("text/html; charset=utf-8", response.Content.Headers.ContentType!.ToString());
+        Assert.Contains("default-src 'none'", response.Headers.GetValues("Content-Security-Policy").Single(), StringComparison.Ordinal);
+        Assert.DoesNotMatch("https?://|src=|@import|innerHTML", page);
+        Assert.StartsWith("<!DOCTYPE html>\n<html lang=\"en\">", page, StringComparison.Ordinal);
+        foreach (Match control in Control().Matches(page))
+        {
+            string id = control.Groups["id"].Value;
+            bool isInLabel = Regex.IsMatch(page, $"<label[^>]*>[^<]+<[^>]* id=\"{id}\"");
+            Assert.True(isInLabel || page.Contains($"for=\"{id}\"", StringComparison.Ordinal), $"{id} has no label");
+        }
+    }
+
+    [Fact]
+    public async Task In_a_browser_one_talks_stops_edits_regenerates_and_finds_all_again_after_a_reload()
+    {
+        Assert.SkipWhen(Browser.Path is null, "there is no Chromium");
+        using TestFolder folder = new();
+        await using RunningServer server = await RunningServer.StartAsync(EndlessModel.Write(folder.Path), "--template", "plain");
+        await using Browser browser = await Browser.StartAsync();
+        await browser.OpenAsync(server.Url);
+        await browser.UntilAsync("document.querySelector('#model').textContent === 'endless'");
+
+        // an answer with a limit, sent by the keyboard
+        await browser.EvaluateAsync("max_tokens.value = 12; seed.value = 5; document.querySelector('#prompt').focus()");
+        foreach (char letter in "Once")
+            await browser.PressAsync($"{letter}");
+        await browser.PressAsync("Enter");
+        await browser.UntilAsync("document.querySelector('.note')?.textContent.includes('12 tokens')");
+        string first = (string)(await browser.EvaluateAsync(Answer))!;
+        Assert.NotEqual("", first);
+        Assert.Matches(@"^12 tokens, .* tok/s, first after \d+ ms$",
+            (string)(await browser.EvaluateAsync("document.querySelector('.note').textContent"))!);
+
+        // the same seed, the same answer
+        await browser.EvaluateAsync("document.querySelector('[aria-label=\"Answer again\"]').click()");
+        await browser.UntilAsync("document.querySelector('.note')?.textContent.includes('12 tokens')");
+        Assert.Equal(first, (string)(await browser.EvaluateAsync(Answer))!);
+
+        // an endless one, stopped by the keyboard
+        await browser.EvaluateAsync(
+            "max_tokens.value = ''; document.querySelector('#prompt').value = 'And'; document.querySelector('#send').click()");
+        await browser.UntilAsync($"{Answer}?.length > 50 && !document.querySelector('#stop').hidden");
+        await browser.PressAsync("Escape");
+        await browser.UntilAsync("!document.querySelector('#send').hidden");
+        await RunningServer.UntilAsync(async () => await server.BusyAsync() == 0);
+        Assert.Equal(4, (int)(await browser.EvaluateAsync("document.querySelectorAll('#log li').length"))!);
+        Assert.Equal("", (string)(await browser.EvaluateAsync("document.querySelector('#error').textContent"))!);
+
+        // kept over a reload, and edited
+        await browser.OpenAsync(server.Url + "/?again");
+        Assert.Equal(4, (int)(await browser.EvaluateAsync("document.querySelectorAll('#log li').length"))!);
+        Assert.Equal("Once", (string)(await browser.EvaluateAsync("document.querySelector('#chats').selectedOptions[0].textContent"))!);
+        await browser.EvaluateAsync("document.querySelectorAll('[aria-label=\"Edit this message\"]')[1].click()");
+        Assert.Equal(2, (int)(await browser.EvaluateAsync("document.querySelectorAll('#log li').length"))!);
+        Assert.Equal("And", (string)(await browser.EvaluateAsync("document.querySelector('#prompt').value"))!);
+
+        // a telephone, light and dark
+        object telephone = new { width = 360, height = 640, deviceScaleFactor = 1, mobile = true };
+        await browser.CallAsync("Emulation.setDeviceMetricsOverride", telephone);
+        for (int themes = 0; themes < 2; themes++)
+        {
+            await browser.EvaluateAsync("document.querySelector('#details').open = true; document.querySelector('#theme').click()");
+            Assert.True((int)(await browser.EvaluateAsync("document.documentElement.scrollWidth"))! <= 360, "it is wider than a telephone");
+            await browser.EvaluateAsync("document.querySelector('#details').open = false");
+        }
+    }
+
+    [GeneratedRegex("<(input|select|textarea) [^>]*id=\"(?<id>[a-z_]+)\"|<(input|select|textarea) id=\"(?<id>[a-z_]+)\"")]
+    private static partial Regex Control();
+}
