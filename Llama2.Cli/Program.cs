@@ -15,11 +15,13 @@ internal static class Program
     [
         ("generate", "Generates text from a prompt; the same as no command", GenerateCommand.AddTo),
         ("chat", "A conversation with a model; /help in it lists its commands", ChatCommand.AddTo),
+        ("serve", "A server with OpenAI's API; many ask at once, and none changes another's answer", ServeCommand.AddTo),
         ("tokenize", "Prints the token ids of a text", TokenizeCommand.AddTo),
         ("detokenize", "Prints the text of token ids", DetokenizeCommand.AddTo),
         ("pull", "Downloads a model and its tokenizer, goes on where a download broke off, and verifies it", PullCommand.AddTo),
         ("bench", "Measures tok/s of models and implementations on this machine", BenchCommand.AddTo),
         ("quantize", "Makes a model four times smaller (int8), or converts it between formats", QuantizeCommand.AddTo),
+        ("convert", "Writes a model as a GGUF file of float32, float16, bfloat16 or of 8 or 4 bits", ConvertCommand.AddTo),
         ("verify", "Checks that every kernel, number of threads and batch gives the same bits on this machine", VerifyCommand.AddTo),
         ("inspect", "Shows what is in a checkpoint, and the memory it needs", InspectCommand.AddTo),
         ("completion", "Prints a script that makes the Tab key complete commands and options", CompletionCommand.AddTo),
@@ -85,7 +87,7 @@ internal static class Program
     /// <summary>The program's commands. Only those in args get their options, which saves 4 ms at each start.</summary>
     internal static Command CreateRootCommand(IReadOnlyList<string>? args = null)
     {
-        RootCommand root = new("Runs Llama 2 models of llama2.c's formats. Without a command it generates text, as llama2.c's run does");
+        RootCommand root = new("Runs models of llama2.c and GGUF. Without a command it generates text, as llama2.c's run does");
         bool all = args is null or [['[', ..], ..]; // [suggest:COLUMN] LINE asks for completions of a line
         root.Options.Clear();
         foreach ((string name, string description, Action<Command> addTo) in Commands)

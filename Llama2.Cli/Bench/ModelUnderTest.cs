@@ -2,7 +2,6 @@ using Llama2.Cli.Models;
 using Llama2.Fast;
 using Llama2.Simple;
 using Llama2.Simple.Formats;
-using Llama2.Simple.Formats.Llama2C;
 using Llama2.Simple.Tensors;
 
 namespace Llama2.Cli.Bench;
@@ -15,7 +14,7 @@ internal sealed class ModelUnderTest : IDisposable
 {
     private readonly string _folder = Directory.CreateTempSubdirectory("llama2-bench-").FullName;
     private readonly List<Candidate> _candidates = [];
-    private readonly Checkpoint? _checkpoint;
+    private readonly ModelFile? _file;
     private readonly bool _isRandom;
 
     /// <param name="text">A path, the name of a model, or a shape.</param>
@@ -24,7 +23,7 @@ internal sealed class ModelUnderTest : IDisposable
         _isRandom = isShape;
         try
         {
-            _checkpoint = Checkpoint.Open(isShape
+            _file = ModelFile.Open(isShape
                 ? Make("model.bin", stream => Shape.Parse(text).Write(stream, cancellation))
                 : ModelFiles.FindCheckpoint(text));
         }
@@ -35,16 +34,17 @@ internal sealed class ModelUnderTest : IDisposable
         }
     }
 
-    public string Path => System.IO.Path.GetFullPath(_checkpoint!.Path);
-    public Config Config => _checkpoint!.Config;
-    public long Parameters => _checkpoint!.Weights.Named().Sum(named => named.Tensor.Elements);
+    public string Path => System.IO.Path.GetFullPath(_file!.Path);
+    public Config Config => _file!.Config;
+    public long Parameters => _file!.Weights.Named().Sum(named => named.Tensor.Elements);
 
     /// <summary>simple on one thread; fast for each kind of weights and number of threads, with one kernel or with all.</summary>
     public IEnumerable<Candidate> Candidates(IReadOnlyList<int> threads, bool eachKernel)
     {
-        Weights own = _checkpoint!.Weights;
-        (string Suffix, Weights Weights)[] kinds = own.Classifier is not Float32Tensor ? [(" int8", own)]
-            : [("", own), (" int8", WeightQuantizer.Quantize(own, WeightQuantizer.GroupSizeFor(Config)))];
+        Weights own = _file!.Weights;
+        (string Suffix, Weights Weights)[] kinds = own.AreFloat32
+            ? [("", own), (" int8", WeightQuantizer.Quantize(own, WeightQuantizer.GroupSizeFor(Config)))]
+            : [(own.Classifier is Q8GroupsTensor ? " int8" : " " + own.DescribeTypes().Split(',')[0], own)];
         _candidates.Add(new("simple" + kinds[0].Suffix, 1, own, new Transformer(Config, own)));
         _candidates.AddRange(
             from kind in kinds
@@ -71,7 +71,7 @@ internal sealed class ModelUnderTest : IDisposable
     public void Dispose()
     {
         _candidates.ForEach(candidate => candidate.Transformer.Dispose());
-        _checkpoint?.Dispose();
+        _file?.Dispose();
         Directory.Delete(_folder, recursive: true);
     }
 }

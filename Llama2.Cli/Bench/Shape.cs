@@ -59,7 +59,7 @@ internal sealed record Shape(CheckpointHeader Header)
             {
                 cancellation.ThrowIfCancellationRequested();
                 Span<float> part = chunk.AsSpan(0, (int)Math.Min(left, chunk.Length));
-                if (Weights.IsNorm(spec.Name))
+                if (Weights.IsVector(spec.Name))
                     part.Fill(1);
                 else if (spec.Name == "rope_tables") // no program reads them
                     part.Clear();

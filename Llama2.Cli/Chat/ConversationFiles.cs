@@ -1,4 +1,5 @@
 using Llama2.Cli.Models;
+using Llama2.Cli.Terminal;
 using Llama2.Simple.Formats;
 using Llama2.Simple.Generation;
 using Llama2.Simple.Generation.Saved;
@@ -16,7 +17,16 @@ internal sealed class ConversationFiles(
 
     public int Context => model.Config.SeqLen; // in tokens
 
-    public Conversation Begin(string template, string system) => Begin(newSequence(null), Template(template), system);
+    /// <param name="template">The template's name, or null for the one that the model's file holds, or else the first one.</param>
+    /// <param name="system">The system prompt, empty if there is none.</param>
+    /// <exception cref="UsageException">No template that is known does what the file's own does, or it takes no system prompt.</exception>
+    public Conversation Begin(string? template, string system)
+    {
+        ChatTemplate chosen = model.Template(template);
+        UsageException.ThrowIf(system.Length > 0 && !chosen.TakesSystem,
+            $"--system: template {chosen.Name} has no place for a system prompt");
+        return Begin(newSequence(null), chosen, system);
+    }
 
     public Conversation Begin(Sequence sequence, ChatTemplate template, string system) => newConversation(sequence, template, system, []);
 
@@ -27,7 +37,14 @@ internal sealed class ConversationFiles(
         ConversationNotes notes = ConversationNotes.Read(path, saved);
         Sequence sequence = newSequence(saved);
         sequence.Sampler.RandomState = saved.RandomState; // in place of the seed that the program was started with
-        return newConversation(sequence, Template(notes.Template), notes.System, notes.Turns);
+        try
+        {
+            return newConversation(sequence, model.Template(notes.Template), notes.System, notes.Turns);
+        }
+        catch (ChatTemplateException e)
+        {
+            throw new ModelFileException(path, "notes", "a conversation that its template has a form for", e.Message, e);
+        }
     }
 
     /// <returns>Whether there was anything to save.</returns>
@@ -39,6 +56,4 @@ internal sealed class ConversationFiles(
         _store.Save(path, conversation.Sequence, cancellation, notes: ConversationNotes.Write(conversation));
         return true;
     }
-
-    private static ChatTemplate Template(string name) => ChatTemplate.All.Single(template => template.Name == name);
 }

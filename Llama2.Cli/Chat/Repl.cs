@@ -1,14 +1,17 @@
 using System.Diagnostics;
+using Llama2.Cli.Models;
 using Llama2.Cli.Terminal;
 using Llama2.Simple;
 using Llama2.Simple.Formats;
 using Llama2.Simple.Generation;
+using Llama2.Simple.Text;
 
 namespace Llama2.Cli.Chat;
 
 /// <summary>Reads lines, answers them, carries out commands. Answers go to stdout, all else to stderr.</summary>
 /// <param name="parameters">The text of /params.</param>
-internal sealed class Repl(LineInput input, Interrupt interrupt, Conversation conversation, ConversationFiles files, string parameters)
+internal sealed class Repl(
+    LineInput input, Interrupt interrupt, Conversation conversation, ConversationFiles files, string parameters, Speculation speculation)
 {
     private const string Help = """
         /help          this
@@ -123,7 +126,8 @@ internal sealed class Repl(LineInput input, Interrupt interrupt, Conversation co
                 _ => $"there is no command {words[0]}; /help lists them",
             };
         }
-        catch (Exception e) when (e is ModelFileException or IOException or UnauthorizedAccessException or ContextFullException)
+        catch (Exception e) when (e is ModelFileException or IOException or UnauthorizedAccessException or ContextFullException
+            or ChatTemplateException)
         {
             return e.Message;
         }
@@ -135,8 +139,9 @@ internal sealed class Repl(LineInput input, Interrupt interrupt, Conversation co
 
     private string Begin(string system, string note)
     {
-        Conversation.Sequence.Truncate(0);
-        Conversation = files.Begin(Conversation.Sequence, Conversation.Template, system);
+        Conversation next = files.Begin(Conversation.Sequence, Conversation.Template, system);
+        next.Sequence.Truncate(0);
+        Conversation = next;
         return note;
     }
 
@@ -146,7 +151,8 @@ internal sealed class Repl(LineInput input, Interrupt interrupt, Conversation co
         string last = answer == 0 ? ""
             : $"; last answer {Notes.Count(answer, "token")}, {answer / _lastTime.TotalSeconds:F1} tok/s with its prompt";
         return $"{Notes.Count(Conversation.Turns.Count, "turn")}, {Conversation.Sequence.Tokens.Length} of {files.Context} tokens used, "
-            + $"{Conversation.Left} left{last}";
+            + $"{Conversation.Left} left{last}"
+            + (speculation.Summary is { } summary ? "\n" + summary : "");
     }
 
     /// <summary>The note about a conversation that was loaded.</summary>

@@ -8,10 +8,8 @@ using Llama2.Simple.Text;
 namespace Llama2.Cli.Chat;
 
 /// <summary>run.c's chat loop (-m chat), without its limits of 512 bytes: the same prompts, the same draws of the sampler.</summary>
-internal sealed class RunChat(ITransformer transformer, Sequence sequence, ITokenizer tokenizer, int steps, CancellationToken cancellation)
+internal sealed class RunChat(Batch batch, Sequence sequence, ITokenizer tokenizer, int steps, CancellationToken cancellation)
 {
-    private readonly Batch _batch = new(transformer);
-
     /// <summary>Talks until the input ends, the context is full or Ctrl-C.</summary>
     /// <param name="systemPrompt">The system prompt; null to ask for it.</param>
     /// <param name="firstPrompt">The first user prompt; null to ask for it.</param>
@@ -19,7 +17,7 @@ internal sealed class RunChat(ITransformer transformer, Sequence sequence, IToke
     {
         using LineInput input = new(edits: false);
         byte[]? system = Bytes(systemPrompt), user = Bytes(firstPrompt); // which need not be UTF-8, as in run.c
-        sequence.IsEnd = token => token == tokenizer.Eos;
+        sequence.IsEnd = token => tokenizer.IsEnd(token) && token != tokenizer.Bos; // of llama2.c's tokens EOS alone
         AnswerText text = new();
         system ??= Ask("Enter system prompt (optional): ");
         for (int[] end = []; ; end = [tokenizer.Eos]) // the EOS that ended an answer is fed with the next turn
@@ -73,7 +71,7 @@ internal sealed class RunChat(ITransformer transformer, Sequence sequence, IToke
         sequence.MaxNewTokens = fed < turn.Length ? 0 : steps - sequence.Tokens.Length + 1;
         sequence.Text = new StoppableText(tokenizer, turn[^1], []);
         SkipCoins(fed - 1);
-        foreach (string text in _batch.Run(sequence, cancellation))
+        foreach (string text in batch.Run(sequence, cancellation))
             answer.Write(text);
         Output.WriteLine();
     }

@@ -22,12 +22,11 @@ internal sealed class ChatCommand(Command command)
     private readonly Option<string?> _prompt = command.AddOption<string?>("--prompt -prompt -i", "string", "input prompt");
     private readonly Option<string?> _system = command.AddOption<string?>("--system -y", "string", "system prompt in chat mode");
 
-    private readonly Option<string> _template = command.AddChoice("--template", "name",
-        "the format that the model was tuned on; plain just goes on with the text, for models of stories",
-        [.. ChatTemplate.All.Select(template => template.Name)]);
+    private readonly Option<string?> _template = command.AddTemplate();
 
     private readonly Option<bool> _keep = command.AddFlag("--keep", "where the context is full, drop the oldest turns and say so");
     private readonly SamplingOptions _sampling = new(command);
+    private readonly SpeculateOption _speculate = new(command);
     private readonly SessionOptions _sessions = new(command);
 
     public static void AddTo(Command command) => command.SetAction(new ChatCommand(command).Run);
@@ -37,8 +36,10 @@ internal sealed class ChatCommand(Command command)
         string? load = _sessions.LoadPath(result), save = _sessions.SavePath(result);
         string[] stops = _sampling.Stops(result);
         using LoadedModel model = _model.Load(result);
-        ConversationFiles files = new(model, saved => NewSequence(result, model, saved), (sequence, template, system, turns) =>
-            new Conversation(model.Transformer, model.Tokenizer, sequence, template, system, turns)
+        Speculation speculation = _speculate.For(result, model);
+        Sequence New(SavedSession? saved) => NewSequence(result, model, speculation, saved);
+        ConversationFiles files = new(model, New, (sequence, template, system, turns) =>
+            new Conversation(model.Transformer, model.Tokenizer, sequence, template, system, turns, speculation.Policy)
             {
                 Stops = stops,
                 MaxAnswer = result.GetValue(_answer) is > 0 and int max ? max : int.MaxValue,
@@ -47,7 +48,7 @@ internal sealed class ChatCommand(Command command)
                     $"context: {Notes.Count(turns, "oldest turn")} dropped, reading the other {Notes.Count(tokens, "token")} again"),
             });
         Conversation conversation = load is null
-            ? files.Begin(result.GetValue(_template)!, result.GetValue(_system) ?? "")
+            ? files.Begin(result.GetValue(_template), result.GetValue(_system) ?? "")
             : files.Load(load, CancellationToken.None); // signals still end the program
         ISampler sampler = conversation.Sequence.Sampler;
         if (load is not null)
@@ -63,7 +64,7 @@ internal sealed class ChatCommand(Command command)
         if (input.IsTerminal && !_model.IsSilent(result))
             Notes.Write("/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves");
         string[] parameters = [$"temperature {sampler.Temperature}", $"top-p {sampler.TopP}", .. _sampling.Given(result)];
-        Repl repl = new(input, interrupt, conversation, files, string.Join(", ", parameters));
+        Repl repl = new(input, interrupt, conversation, files, string.Join(", ", parameters), speculation);
         int exitCode = repl.Run(result.GetValue(_prompt));
         if (save is not null)
             files.Save(save, repl.Conversation, interrupt.Next());
@@ -75,9 +76,10 @@ internal sealed class ChatCommand(Command command)
         UsageException.ThrowIf(result.IsGiven(option) && result.GetResult(option)!.Tokens[^1].Value != saved,
             $"{option.Name}: {path} holds a conversation with {(saved.Length > 0 ? $"'{saved}'" : "none")}, which cannot be changed");
 
-    private Sequence NewSequence(ParseResult result, LoadedModel model, SavedSession? saved) =>
+    private Sequence NewSequence(ParseResult result, LoadedModel model, Speculation speculation, SavedSession? saved) =>
         new(model.Config, _sampler.Create(result, model, saved), saved?.Cache, saved?.Tokens)
         {
             Filters = _sampling.Filters(result, model.Tokenizer),
+            Drafters = speculation.NewDrafters(),
         };
 }

@@ -20,12 +20,12 @@ internal static class DetokenizeCommand
         Option<string?> tokenizer = ModelOptions.AddTokenizer(command, "the one that ships");
         command.SetAction(result =>
         {
-            Tokenizer t = ModelFiles.OpenTokenizer(result.GetValue(tokenizer));
+            ITokenizer t = ModelFiles.OpenTokenizer(result.GetValue(tokenizer));
             string[] words = result.GetValue(ids) ?? [];
             if (words is [] or ["-"])
                 words = Encoding.ASCII.GetString(Input.ReadText("-", CancellationToken.None)).Split((char[]?)null, RemoveEmpty);
             int[] tokens = [.. words.Select(word => Id(word, t.VocabSize))];
-            for (int i = tokens is [var first, ..] && first == Tokenizer.BosId ? 1 : 0; i < tokens.Length; i++)
+            for (int i = tokens is [var first, ..] && first == t.Bos ? 1 : 0; i < tokens.Length; i++)
                 Output.Write(t.Decode(i == 0 ? -1 : tokens[i - 1], tokens[i])); // its bytes, which need not be UTF-8
             Output.WriteLine();
             return ExitCode.Success;

@@ -43,6 +43,7 @@ internal sealed class GenerateCommand(Command command)
         "--batch", "file.jsonl", "a prompt a line, {\"prompt\": TEXT}; prints a line of JSON for each, computed several at a time");
 
     private readonly SamplingOptions _sampling = new(command);
+    private readonly SpeculateOption _speculate = new(command);
     private readonly SessionOptions _sessions = new(command);
 
     public static void AddTo(Command command) => command.SetAction(new GenerateCommand(command).Run);
@@ -53,24 +54,28 @@ internal sealed class GenerateCommand(Command command)
         using LoadedModel model = _model.Load(result);
         using Interrupt interrupt = new();
         int steps = Steps(result, model);
+        Speculation speculation = _speculate.For(result, model);
         if (result.GetValue(_batch) is { } batch)
         {
             string[] stops = _sampling.Stops(result);
-            return new BatchRun(model, () => NewSequence(result, model), stops, steps, _model.IsSilent(result), interrupt.Token).Run(batch);
+            return new BatchRun(model, () => NewSequence(result, model, speculation), speculation, stops, steps, _model.IsSilent(result),
+                interrupt.Token).Run(batch);
         }
 
         using FileStream? logits = result.GetValue(_logits) is { } file ? OpenLogits(file, interrupt.Token) : null;
         LogitsVisitor? onLogits = logits is null ? null : values => logits.Write(MemoryMarshal.AsBytes(values));
         if (result.GetValue(_mode) == "chat")
         {
-            Sequence sequence = NewSequence(result, model, onLogits: onLogits);
-            return new RunChat(model.Transformer, sequence, model.Tokenizer, steps, interrupt.Token)
+            Sequence sequence = NewSequence(result, model, speculation, onLogits: onLogits);
+            Batch one = new(model.Transformer, speculation.Policy);
+            return new RunChat(one, sequence, model.Tokenizer, steps, interrupt.Token)
                 .Run(result.GetValue(_system), result.GetValue(_prompt));
         }
-        return Generate(result, model, steps, onLogits, interrupt.Token);
+        return Generate(result, model, speculation, steps, onLogits, interrupt.Token);
     }
 
-    private int Generate(ParseResult result, LoadedModel model, int steps, LogitsVisitor? onLogits, CancellationToken cancellation)
+    private int Generate(
+        ParseResult result, LoadedModel model, Speculation speculation, int steps, LogitsVisitor? onLogits, CancellationToken cancellation)
     {
         string? load = _sessions.LoadPath(result), save = _sessions.SavePath(result);
         SessionStore store = new(model);
@@ -92,7 +97,7 @@ internal sealed class GenerateCommand(Command command)
             saved.Cache.Truncate(Math.Min(common, Math.Min(saved.Cache.Length, Math.Min(tokens.Length, steps) - 1)));
         }
 
-        Sequence sequence = NewSequence(result, model, saved, goesOn, onLogits);
+        Sequence sequence = NewSequence(result, model, speculation, saved, goesOn, onLogits);
         if (saved is not null && !_model.IsSilent(result))
             Notes.Write($"session: {sequence.Fed} of {Speed.Tokens(tokens.Length)} from {load}");
         bool json = result.GetValue(_json);
@@ -105,7 +110,7 @@ internal sealed class GenerateCommand(Command command)
         {
             if (!json)
                 Output.Write(story.Text);
-            foreach (string text in new Batch(model.Transformer).Run(sequence, cancellation))
+            foreach (string text in new Batch(model.Transformer, speculation.Policy).Run(sequence, cancellation))
             {
                 speed.Step();
                 if (json && logProbs > 0 && sequence.Sampled > sampled && sequence.End != TextEnd.Model)
@@ -117,7 +122,7 @@ internal sealed class GenerateCommand(Command command)
             }
             Output.WriteLine(json ? ResultJson.Line(story.Result) : "");
             if (!_model.IsSilent(result))
-                speed.Report();
+                speed.Report(speculation);
         }
         catch (ReaderGoneException) when (save is not null)
         {
@@ -141,7 +146,8 @@ internal sealed class GenerateCommand(Command command)
 
     /// <summary>A sequence with the given filters: a new one, or one with a saved cache and, to go on with it, its sampler.</summary>
     private Sequence NewSequence(
-        ParseResult result, LoadedModel model, SavedSession? saved = null, bool goesOn = false, LogitsVisitor? onLogits = null)
+        ParseResult result, LoadedModel model, Speculation speculation, SavedSession? saved = null, bool goesOn = false,
+        LogitsVisitor? onLogits = null)
     {
         SavedSession? sampled = goesOn ? saved : null;
         bool greedy = _sampler.Temperature(result, sampled) == 0;
@@ -152,7 +158,8 @@ internal sealed class GenerateCommand(Command command)
             Filters = filters,
             OnLogits = onLogits,
             KeepsLogits = result.GetValue(_logProbs) > 0,
-            IsEnd = token => token == model.Tokenizer.Bos, // as run.c: a model of stories ends each with BOS
+            Drafters = speculation.NewDrafters(),
+            IsEnd = model.EndsText,
         };
     }
 

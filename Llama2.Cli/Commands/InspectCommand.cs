@@ -7,11 +7,11 @@ using Llama2.Cli.Inspect;
 using Llama2.Cli.Models;
 using Llama2.Cli.Options;
 using Llama2.Cli.Terminal;
-using Llama2.Simple.Formats.Llama2C;
+using Llama2.Simple.Formats;
 
 namespace Llama2.Cli.Commands;
 
-/// <summary>Shows what is in a checkpoint and the memory it needs, or the kernels of this machine.</summary>
+/// <summary>Shows what is in a model's file and the memory it needs, or the kernels of this machine.</summary>
 internal static class InspectCommand
 {
     private static readonly JsonSerializerOptions Json = new()
@@ -42,11 +42,11 @@ internal static class InspectCommand
 
     private static JsonObject Report(string? name, int? context, bool statistics, string? tokenizer)
     {
-        using Checkpoint checkpoint = Checkpoint.Open(ModelFiles.FindCheckpoint(name));
-        int tokens = context ?? checkpoint.Config.SeqLen;
-        return tokens >= 1 && tokens <= checkpoint.Config.SeqLen
-            ? ModelReport.Create(checkpoint, tokens, statistics, tokenizer)
-            : throw new UsageException($"--context: expected 1 to {checkpoint.Config.SeqLen}, found {tokens}");
+        using ModelFile model = ModelFile.Open(ModelFiles.FindCheckpoint(name));
+        int tokens = context ?? model.Config.SeqLen;
+        return tokens >= 1 && tokens <= model.Config.SeqLen
+            ? ModelReport.Create(model, tokens, statistics, tokenizer)
+            : throw new UsageException($"--context: expected 1 to {model.Config.SeqLen}, found {tokens}");
     }
 
     /// <summary>A report as text: an object in an object is a paragraph, a list of objects is a table.</summary>

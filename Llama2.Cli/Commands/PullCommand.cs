@@ -84,11 +84,11 @@ internal static class PullCommand
         string? kind = FileKind.Of(start, part.Length);
         try
         {
-            if (kind is not (null or FileKind.Tokenizer or FileKind.Checkpoint))
-                throw new ModelFileException(file.Name, "file", "a checkpoint or a tokenizer of llama2.c", kind);
+            if (kind is not (null or FileKind.Tokenizer or FileKind.Checkpoint or FileKind.Gguf))
+                throw new ModelFileException(file.Name, "file", "a checkpoint or a tokenizer of llama2.c, or a GGUF file", kind);
             if (kind == FileKind.Tokenizer)
                 TokenizerFile.Parse(ReadStart(part, TokenizerFile.MaxBytes), file.Name);
-            else
+            else if (kind != FileKind.Gguf) // its header is long: it is read when the model is opened
                 CheckpointHeader.Parse(start, part.Length, file.Name);
         }
         catch (ModelFileException e)

@@ -82,7 +82,7 @@ internal static class QuantizeCommand
         FiniteWeights.Check(checkpoint, interrupt.Token);
         ProgressBar.RunAsync(Visible.Of(Path.GetFileName(path)), bar => Task.Run(() => AtomicFile.Write(path, stream =>
         {
-            Reporter reporter = new(bar, header.FileLength, interrupt.Token);
+            WriteProgress reporter = new(bar, header.FileLength, interrupt.Token);
             CheckpointWriter.Write(stream, header, checkpoint.Weights, checkpoint.RopeTables(), reporter);
         }))).GetAwaiter().GetResult();
 
@@ -119,7 +119,7 @@ internal static class QuantizeCommand
     private static (float Error, string Tensor) LargestError(Checkpoint a, Checkpoint b)
     {
         (float Error, string Tensor) worst = (0, "");
-        foreach ((string name, int? layer, Tensor tensor) in a.Weights.Named().Where(named => !Weights.IsNorm(named.Name)))
+        foreach ((string name, int? layer, Tensor tensor) in a.Weights.Named().Where(named => !Weights.IsVector(named.Name)))
         {
             float error = LargestError(tensor, b.Weights[name, layer ?? 0]);
             if (error > worst.Error)
@@ -151,15 +151,5 @@ internal static class QuantizeCommand
         float[] choices = new float[tokens.Length - 1];
         b.Forward([.. tokens[..^1].Select(token => new Row(token, cache, Want.Token))], choices);
         return (choices.Zip(tokens[1..]).Count(pair => pair.First == pair.Second), choices.Length);
-    }
-
-    /// <summary>Shows the bytes written, and stops the work between two tensors after Ctrl-C.</summary>
-    private sealed class Reporter(ProgressBar bar, long total, CancellationToken cancellation) : IProgress<long>
-    {
-        public void Report(long value)
-        {
-            cancellation.ThrowIfCancellationRequested();
-            bar.Report(value, total);
-        }
     }
 }

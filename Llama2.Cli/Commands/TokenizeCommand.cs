@@ -4,6 +4,7 @@ using Llama2.Cli.Models;
 using Llama2.Cli.Options;
 using Llama2.Cli.Terminal;
 using Llama2.Fast;
+using Llama2.Simple;
 
 namespace Llama2.Cli.Commands;
 
@@ -18,7 +19,7 @@ internal static class TokenizeCommand
         Option<bool> pieces = command.AddFlag("--pieces", "id and piece, a token a line");
         command.SetAction(result =>
         {
-            FastTokenizer t = new(ModelFiles.OpenTokenizer(result.GetValue(tokenizer)));
+            ITokenizer t = FastTokenizer.Of(ModelFiles.OpenTokenizer(result.GetValue(tokenizer)));
             int[] ids = t.Encode(Bytes(result.GetRequiredValue(text)), bos: !result.GetValue(noBos));
             if (result.GetValue(pieces))
                 Output.Write(string.Concat(ids.Select(id => $"{id} {Encoding.UTF8.GetString(t.Piece(id)).ReplaceLineEndings("\\n")}\n")));

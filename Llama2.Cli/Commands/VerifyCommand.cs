@@ -7,8 +7,7 @@ using Llama2.Cli.Options;
 using Llama2.Cli.Terminal;
 using Llama2.Fast;
 using Llama2.Simple;
-using Llama2.Simple.Formats.Llama2C;
-using Llama2.Simple.Tensors;
+using Llama2.Simple.Formats;
 
 namespace Llama2.Cli.Commands;
 
@@ -33,14 +32,14 @@ internal static class VerifyCommand
 
     private static int Run(string? name)
     {
-        using Checkpoint checkpoint = Checkpoint.Open(ModelFiles.FindCheckpoint(name));
-        string file = Path.GetFileName(checkpoint.Path);
+        using ModelFile model = ModelFile.Open(ModelFiles.FindCheckpoint(name));
+        string file = Path.GetFileName(model.Path);
         bool isDefault = ModelFiles.IsDefault(file);
-        bool agree = Verify(checkpoint.Config, checkpoint.Weights, file, isDefault ? DefaultModel : null);
-        if (checkpoint.Weights.Classifier is Float32Tensor)
+        bool agree = Verify(model.Config, model.Weights, file, isDefault ? DefaultModel : null);
+        if (model.Weights.AreFloat32)
         {
-            Weights int8 = WeightQuantizer.Quantize(checkpoint.Weights, WeightQuantizer.GroupSizeFor(checkpoint.Config));
-            agree &= Verify(checkpoint.Config, int8, file + " as q8_0", isDefault ? DefaultModelInt8 : null);
+            Weights int8 = WeightQuantizer.Quantize(model.Weights, WeightQuantizer.GroupSizeFor(model.Config));
+            agree &= Verify(model.Config, int8, file + " as q8_0", isDefault ? DefaultModelInt8 : null);
         }
         Output.WriteLine(agree ? "all the same" : "DIFFERENT: please report this table and the processor");
         return agree ? ExitCode.Success : ExitCode.Differs;

@@ -13,7 +13,8 @@ namespace Llama2.Cli.Generate;
 /// prints for it alone. Texts come in the order of their prompts.
 /// </summary>
 internal sealed class BatchRun(
-    LoadedModel model, Func<Sequence> newSequence, string[] stops, int steps, bool silent, CancellationToken cancellation)
+    LoadedModel model, Func<Sequence> newSequence, Speculation speculation, string[] stops, int steps, bool silent,
+    CancellationToken cancellation)
 {
     private const int MaxSequences = 8; // in a forward pass
     private const int MaxWaiting = 64;  // texts that are not printed yet, since an earlier one goes on
@@ -26,7 +27,7 @@ internal sealed class BatchRun(
     {
         using LineReader lines = new(Input.Open(path, cancellation));
         using IEnumerator<Story> stories = Read(lines, path).GetEnumerator();
-        Batch batch = new(model.Transformer);
+        Batch batch = new(model.Transformer, speculation.Policy);
         List<Story> running = [];
         Queue<Story> unprinted = new(); // in order
         for (bool more = true; ;)
@@ -45,6 +46,8 @@ internal sealed class BatchRun(
             while (unprinted.TryPeek(out Story? first) && first.Sequence.End is not null)
                 Output.WriteLine(ResultJson.Line(unprinted.Dequeue().Result));
         }
+        if (!silent && speculation.Summary is { } summary)
+            Notes.Write(summary);
         return cancellation.IsCancellationRequested ? Interrupt.ExitCode : _bad ? ExitCode.BadFile : ExitCode.Success;
     }
 

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Llama2.Cli.Models;
 using Llama2.Cli.Terminal;
 using Llama2.Simple.Generation;
 
@@ -19,9 +20,11 @@ internal sealed class Speed(Sequence sequence)
             _firstToken = _ended;
     }
 
-    /// <summary>Prints tokens per second of prompt and generation, and run.c's "achieved tok/s".</summary>
-    public void Report()
+    /// <summary>Prints tokens per second of prompt and generation, what was guessed, and run.c's "achieved tok/s".</summary>
+    public void Report(Speculation speculation)
     {
+        if (speculation.Summary is { } summary)
+            Notes.Write(summary);
         int fed = sequence.Fed - _loaded;
         TimeSpan prompt = Stopwatch.GetElapsedTime(_started, _firstToken == 0 ? _ended : _firstToken);
         TimeSpan generation = Stopwatch.GetElapsedTime(_firstToken, _ended);

@@ -1,39 +1,48 @@
 using System.Text;
 using System.Text.Json.Nodes;
 using Llama2.Cli.Models;
+using Llama2.Fast;
 using Llama2.Simple;
 using Llama2.Simple.Formats;
+using Llama2.Simple.Formats.Gguf;
 using Llama2.Simple.Formats.Llama2C;
+using Llama2.Simple.Tensors;
 
 namespace Llama2.Cli.Inspect;
 
-/// <summary>The report of inspect on a checkpoint, as JSON; its text is made of the same.</summary>
+/// <summary>The report of inspect on a model's file, as JSON; its text is made of the same.</summary>
 internal static class ModelReport
 {
     /// <summary>Makes the report; statistics read each element of each tensor.</summary>
     /// <exception cref="ModelFileException">The tokenizer that was named is no tokenizer for this model.</exception>
-    public static JsonObject Create(Checkpoint checkpoint, int context, bool statistics, string? tokenizer)
+    public static JsonObject Create(ModelFile model, int context, bool statistics, string? tokenizer)
     {
-        CheckpointHeader header = checkpoint.Header;
-        return new JsonObject
+        GgufModel? gguf = model as GgufModel;
+        JsonObject report = new()
         {
-            ["file"] = checkpoint.Path,
-            ["format"] = $"llama2.c v{header.Version}",
-            ["type"] = checkpoint.Weights.Classifier.Describe(),
-            ["bytes"] = checkpoint.Length,
-            ["parameters"] = checkpoint.Weights.Named().Sum(named => named.Tensor.Elements),
-            ["header"] = Header(header),
-            ["derived"] = Derived(header.Config),
-            ["memory"] = Memory(checkpoint, context),
-            ["tokenizer"] = Describe(checkpoint, tokenizer),
-            ["tensors"] = new JsonArray([.. header.Tensors().SelectMany(spec => Rows(checkpoint.Weights, spec, statistics))]),
+            ["file"] = model.Path,
+            ["format"] = model.Format,
+            ["type"] = model.Weights.DescribeTypes(),
+            ["bytes"] = model.Length,
+            ["parameters"] = model.Weights.Named().Sum(named => named.Tensor.Elements),
+            ["header"] = Header(model),
+            ["derived"] = Derived(model.Config),
+            ["memory"] = Memory(model, context),
+            ["tokenizer"] = Describe(model, tokenizer),
         };
+        if (gguf is not null)
+            report["metadata"] = GgufReport.Metadata(gguf.Metadata);
+        report["tensors"] = new JsonArray([.. gguf is not null
+            ? GgufReport.Tensors(gguf).Select(tensor =>
+                Row(tensor.Name, tensor.Shape, tensor.Type, tensor.Bytes, statistics ? tensor.Open : null))
+            : ((Checkpoint)model).Header.Tensors().SelectMany(spec => Rows(model.Weights, spec, statistics))]);
+        return report;
     }
 
-    private static JsonObject Header(CheckpointHeader header)
+    private static JsonObject Header(ModelFile model)
     {
-        JsonObject fields = new(Config.FieldNames.Zip(header.Config.Fields, (name, value) => KeyValuePair.Create(name, (JsonNode?)value)));
-        fields["shared_classifier"] = header.SharedClassifier;
+        JsonObject fields = new(Config.FieldNames.Zip(model.Config.Fields, (name, value) => KeyValuePair.Create(name, (JsonNode?)value)));
+        fields["shared_classifier"] = model.Weights.IsClassifierShared;
         return fields;
     }
 
@@ -46,61 +55,69 @@ internal static class ModelReport
     };
 
     /// <summary>Bytes to run one sequence. The weights are mapped: pages that memory lacks come from the file again.</summary>
-    private static JsonObject Memory(Checkpoint checkpoint, int context)
+    private static JsonObject Memory(ModelFile model, int context)
     {
-        Config c = checkpoint.Config;
+        Config c = model.Config;
         long cache = 2L * c.LayerCount * context * c.KvDim * sizeof(float);
-        // the activations of run.c's RunState: x, xb, xb2, q; hb, hb2; att; logits
-        long activations = (4L * c.Dim + 2L * c.HiddenDim + (long)c.HeadCount * context + c.VocabSize) * sizeof(float);
+        // the activations of run.c's RunState: x, xb, xb2; q; hb, hb2; att; logits
+        long activations = (3L * c.Dim + c.QDim + 2L * c.HiddenDim + (long)c.HeadCount * context + c.VocabSize) * sizeof(float);
+        bool isCopied = Speculation.IsCopiedByDefault(c, model.Weights);
         return new JsonObject
         {
             ["context"] = context,
-            ["weights_mapped"] = checkpoint.Length,
+            ["weights_mapped"] = model.Length,
             ["kv_cache"] = cache,
             ["kv_cache_per_token"] = cache / context,
             ["activations"] = activations,
-            ["total"] = checkpoint.Length + cache + activations,
+            ["total"] = model.Length + cache + activations,
+            ["speculation_adds"] = isCopied ? WeightQuantizer.CopyBytes(c, WeightQuantizer.GroupSizeFor(c)) : 0,
         };
     }
 
     private static IEnumerable<JsonObject> Rows(Weights weights, TensorSpec spec, bool statistics)
     {
         if (!statistics)
-            return [Row(spec, spec.Name, spec.Count)];
+            return [Row(spec.Name, Shape(spec, spec.Count), spec.TypeName, spec.Count * spec.Bytes)];
         bool isWeight = spec.Name != "rope_tables";
-        return Enumerable.Range(0, isWeight ? spec.Count : 0).Select(layer =>
-        {
-            JsonObject row = Row(spec, spec.Count == 1 ? spec.Name : $"{spec.Name}[{layer}]", 1);
-            TensorStatistics found = TensorStatistics.Of(weights[spec.Name, layer]);
-            row["min"] = Finite(found.Min);
-            row["max"] = Finite(found.Max);
-            row["mean"] = Finite((float)found.Mean);
-            row["outliers"] = found.Outliers;
-            row["not_finite"] = found.NotFinite;
-            return row;
-        });
+        return Enumerable.Range(0, isWeight ? spec.Count : 0).Select(layer => Row(
+            spec.Count == 1 ? spec.Name : $"{spec.Name}[{layer}]", Shape(spec, 1), spec.TypeName, spec.Bytes,
+            () => weights[spec.Name, layer]));
     }
 
-    private static JsonObject Row(TensorSpec spec, string name, int count)
+    private static int[] Shape(TensorSpec spec, int count) =>
+        [.. (int[])(count == 1 ? [] : [count]), .. (int[])(spec.Rows == 1 ? [] : [spec.Rows]), spec.Columns];
+
+    /// <summary>A row of the table of tensors; with statistics where the tensor is given.</summary>
+    private static JsonObject Row(string name, int[] shape, string type, long bytes, Func<Tensor>? tensor = null)
     {
-        int[] shape = [.. (int[])(count == 1 ? [] : [count]), .. (int[])(spec.Rows == 1 ? [] : [spec.Rows]), spec.Columns];
-        return new JsonObject
+        JsonObject row = new()
         {
             ["tensor"] = name,
             ["shape"] = new JsonArray([.. shape.Select(size => JsonValue.Create(size))]),
-            ["type"] = spec.TypeName,
-            ["bytes"] = count * spec.Bytes,
+            ["type"] = type,
+            ["bytes"] = bytes,
         };
+        if (tensor is null)
+            return row;
+        TensorStatistics found = TensorStatistics.Of(tensor());
+        row["min"] = Finite(found.Min);
+        row["max"] = Finite(found.Max);
+        row["mean"] = Finite((float)found.Mean);
+        row["outliers"] = found.Outliers;
+        row["not_finite"] = found.NotFinite;
+        return row;
     }
 
     private static JsonValue? Finite(float value) => float.IsFinite(value) ? JsonValue.Create(value) : null;
 
-    private static JsonNode Describe(Checkpoint checkpoint, string? path)
+    private static JsonNode Describe(ModelFile model, string? path)
     {
         try
         {
-            string file = path ?? ModelFiles.FindTokenizer(checkpoint.Path);
-            return Summary(file, TokenizerFile.Open(file, checkpoint.Config.VocabSize));
+            if (path is null && model.Tokenizer is { } own)
+                return Summary(model.Path, own);
+            string file = path ?? ModelFiles.FindTokenizer(model.Path);
+            return Summary(file, TokenizerFile.Open(file, model.Config.VocabSize));
         }
         catch (ModelFileException e) when (path is null)
         {
@@ -108,7 +125,7 @@ internal static class ModelReport
         }
     }
 
-    private static JsonObject Summary(string file, Tokenizer tokenizer)
+    private static JsonObject Summary(string file, ITokenizer tokenizer)
     {
         int[] ids = [.. Enumerable.Range(0, tokenizer.VocabSize)];
         int longest = ids.MaxBy(id => tokenizer.Piece(id).Length);

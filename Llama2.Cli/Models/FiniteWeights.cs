@@ -1,5 +1,4 @@
 using Llama2.Simple.Formats;
-using Llama2.Simple.Formats.Llama2C;
 using Llama2.Simple.Tensors;
 
 namespace Llama2.Cli.Models;
@@ -9,9 +8,9 @@ internal static class FiniteWeights
 {
     /// <summary>Refuses a model with a NaN or an infinity.</summary>
     /// <exception cref="ModelFileException">It has one; the message says where.</exception>
-    public static void Check(Checkpoint checkpoint, CancellationToken cancellation)
+    public static void Check(ModelFile model, CancellationToken cancellation)
     {
-        foreach ((string name, int? layer, Tensor tensor) in checkpoint.Weights.Named())
+        foreach ((string name, int? layer, Tensor tensor) in model.Weights.Named())
         {
             cancellation.ThrowIfCancellationRequested();
             float[] floats = new float[tensor.Columns];
@@ -22,7 +21,7 @@ internal static class FiniteWeights
                 {
                     if (!float.IsFinite(value))
                     {
-                        throw new ModelFileException(checkpoint.Path, NameOf(name, layer), "finite numbers",
+                        throw new ModelFileException(model.Path, NameOf(name, layer), "finite numbers",
                             $"{value} in row {row}, column {column}");
                     }
                 }

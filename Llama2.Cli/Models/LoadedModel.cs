@@ -1,37 +1,41 @@
+using Llama2.Cli.Terminal;
 using Llama2.Fast;
 using Llama2.Simple;
+using Llama2.Simple.Formats;
 using Llama2.Simple.Formats.Llama2C;
-using Llama2.Simple.Tensors;
+using Llama2.Simple.Text;
 
 namespace Llama2.Cli.Models;
 
-/// <summary>A checkpoint, its tokenizer and the implementation that runs it.</summary>
+/// <summary>A model's file, its tokenizer and the implementation that runs it.</summary>
 internal sealed class LoadedModel : IDisposable
 {
-    private const string Simple = "simple";
-    private readonly Checkpoint _checkpoint;
+    public const string Simple = "simple";
 
-    /// <param name="tokenizer">The tokenizer's file, or null to look for it.</param>
+    /// <param name="tokenizer">The tokenizer's file, or null for the one in the model's file, or else to look for it.</param>
     /// <param name="threads">Threads of fast, or 0 for its default.</param>
-    /// <param name="quantize">Whether to make int8 of a float32 checkpoint.</param>
+    /// <param name="quantize">Whether to make int8 of a float32 model.</param>
     public LoadedModel(string path, string? tokenizer, string implementation, int threads, bool quantize)
     {
         (Path, Implementation) = (path, implementation);
-        _checkpoint = Checkpoint.Open(path);
+        File = ModelFile.Open(path);
         try
         {
-            Tokenizer simple = ModelFiles.OpenTokenizer(tokenizer, path, Config.VocabSize);
-            Tokenizer = implementation == Simple ? simple : new FastTokenizer(simple);
-            Weights = quantize && _checkpoint.Weights.Classifier is Float32Tensor
-                ? WeightQuantizer.Quantize(_checkpoint.Weights, WeightQuantizer.GroupSizeFor(Config), threads)
-                : _checkpoint.Weights;
+            ITokenizer? own = tokenizer is null ? File.Tokenizer : null;
+            ITokenizer simple = own ?? ModelFiles.OpenTokenizer(tokenizer, path, Config.VocabSize);
+            Tokenizer = implementation == Simple ? simple : FastTokenizer.Of(simple);
+            Weights = quantize && File.Weights.AreFloat32
+                ? WeightQuantizer.Quantize(File.Weights, WeightQuantizer.GroupSizeFor(Config), threads)
+                : File.Weights;
+            CopyForDrafts = new Lazy<ITransformer>(() => new FastTransformer(Config,
+                WeightQuantizer.CopyForDrafts(Weights, WeightQuantizer.GroupSizeFor(Config), threads), threads));
             Transformer = implementation == Simple ? new Transformer(Config, Weights) : new FastTransformer(Config, Weights, threads);
         }
         catch (Exception e)
         {
-            using Checkpoint checkpoint = _checkpoint;
+            using ModelFile file = File;
             if (e is NotFiniteNumberException)
-                FiniteWeights.Check(checkpoint, CancellationToken.None); // which says where the number is
+                FiniteWeights.Check(file, CancellationToken.None); // which says where the number is
             throw;
         }
     }
@@ -41,25 +45,48 @@ internal sealed class LoadedModel : IDisposable
 
     public string Path { get; }
     public string Implementation { get; }
-    public Config Config => _checkpoint.Config;
+    public ModelFile File { get; }
+    public Config Config => File.Config;
     public ITokenizer Tokenizer { get; }
     public Weights Weights { get; } // that run; with quantize they are int8 copies of the file's
     public ITransformer Transformer { get; }
+    public Lazy<ITransformer> CopyForDrafts { get; } // in int8; the weights must be float32
 
     public ISampler CreateSampler(float temperature, float topp, ulong seed) => Implementation == Simple
         ? new Sampler(Config.VocabSize, temperature, topp, seed)
         : new FastSampler(Config.VocabSize, temperature, topp, seed);
+
+    /// <summary>
+    /// Whether a token ends a text that is not a conversation: BOS with llama2.c's models of stories, as in run.c; in other formats any
+    /// token that the file says ends one.
+    /// </summary>
+    public bool EndsText(int token) => File is Checkpoint ? token == Tokenizer.Bos : Tokenizer.IsEnd(token);
+
+    /// <summary>The chat template of that name, or of null that of the model's file, or else the first one.</summary>
+    /// <exception cref="UsageException">No template that is known does what the file's own does.</exception>
+    public ChatTemplate Template(string? name)
+    {
+        // the file's own may differ from the known one of its name, in what it trims or says where there is no system prompt
+        ChatTemplate? own = File.ChatTemplate is { } jinja ? ChatTemplate.Recognise(jinja) : null;
+        UsageException.ThrowIf(name is null && own is null && File.ChatTemplate is not null,
+            $"{Path}: its chat template is none of those that are known; --template NAME chooses one: "
+            + string.Join(", ", ChatTemplate.All.Select(known => known.Name)));
+        name ??= own?.Name ?? ChatTemplate.All[0].Name;
+        return own?.Name == name ? own : ChatTemplate.All.Single(template => template.Name == name);
+    }
 
     /// <summary>The model in one line.</summary>
     public string Describe() =>
         $"{System.IO.Path.GetFileName(Path).ReplaceLineEndings(" ")}: dim {Config.Dim}, hidden {Config.HiddenDim}, "
         + $"layers {Config.LayerCount}, heads {Config.HeadCount}, kv heads {Config.KvHeadCount}, "
         + $"vocab {Config.VocabSize}, context {Config.SeqLen}, "
-        + $"v{_checkpoint.Header.Version} {_checkpoint.Weights.Classifier.Describe()}, {Implementation}";
+        + $"{File.Format} {File.Weights.DescribeTypes()}, {Implementation}";
 
     public void Dispose()
     {
         Transformer.Dispose();
-        _checkpoint.Dispose();
+        if (CopyForDrafts.IsValueCreated)
+            CopyForDrafts.Value.Dispose();
+        File.Dispose();
     }
 }

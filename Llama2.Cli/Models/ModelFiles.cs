@@ -1,6 +1,8 @@
 using Llama2.Simple;
 using Llama2.Simple.Formats;
+using Llama2.Simple.Formats.Gguf;
 using Llama2.Simple.Formats.Llama2C;
+using Llama2.Simple.Text;
 
 namespace Llama2.Cli.Models;
 
@@ -31,7 +33,8 @@ internal static class ModelFiles
             return nameOrPath;
         if (Path.GetFileName(nameOrPath) == nameOrPath && !Path.HasExtension(nameOrPath))
         {
-            string[] places = [.. WeightsFolders.Select(folder => Path.Combine(folder, nameOrPath + ".bin"))];
+            string[] endings = [".bin", ".gguf"];
+            string[] places = [.. endings.SelectMany(ending => WeightsFolders.Select(folder => Path.Combine(folder, nameOrPath + ending)))];
             if (places.FirstOrDefault(File.Exists) is { } found)
                 return found;
             if (KnownModels.Contains(nameOrPath))
@@ -42,11 +45,11 @@ internal static class ModelFiles
 
     /// <summary>The tokenizer named, else that of the checkpoint.</summary>
     /// <exception cref="ModelFileException">There is none, or it is of another size than the checkpoint's vocabulary.</exception>
-    public static Tokenizer OpenTokenizer(string? path, string checkpoint, int vocabSize)
+    public static ITokenizer OpenTokenizer(string? path, string checkpoint, int vocabSize)
     {
         try
         {
-            return TokenizerFile.Open(path ?? FindTokenizer(checkpoint), vocabSize);
+            return ReadTokenizer(path ?? FindTokenizer(checkpoint), vocabSize);
         }
         catch (ModelFileException e) when (path is null && e.Path != checkpoint)
         {
@@ -54,9 +57,20 @@ internal static class ModelFiles
         }
     }
 
-    /// <summary>The tokenizer named, else that of the model that ships; of any size.</summary>
-    public static Tokenizer OpenTokenizer(string? path) =>
-        TokenizerFile.Open(path ?? Path.Combine(Shipped, DefaultTokenizer));
+    /// <summary>The tokenizer named, which may be the one in a GGUF file, else that of the model that ships; of any size.</summary>
+    public static ITokenizer OpenTokenizer(string? path) =>
+        ReadTokenizer(path ?? Path.Combine(Shipped, DefaultTokenizer), vocabSize: 0);
+
+    // The file is opened once, since it may be a pipe.
+    private static ITokenizer ReadTokenizer(string path, int vocabSize)
+    {
+        using MappedFile file = MappedFile.Open(path);
+        if (!GgufFile.IsStartOf(file))
+            return TokenizerFile.Open(file, path, vocabSize);
+        ITokenizer tokenizer = GgufTokenizer.Create(GgufFile.Open(file, path).Metadata);
+        return vocabSize == 0 || tokenizer.VocabSize == vocabSize ? tokenizer
+            : throw new ModelFileException(path, "vocabulary", $"the {vocabSize} tokens of the model", $"{tokenizer.VocabSize}");
+    }
 
     /// <summary>The file of the tokenizer that a checkpoint finds, or null if it finds none that fits.</summary>
     public static byte[]? TokenizerBytes(string checkpoint, int vocabSize)

@@ -38,7 +38,7 @@ internal sealed class ModelOptions
 
     /// <summary>The argument of every command that takes a model.</summary>
     public static Argument<string?> AddCheckpoint(Command command, string name) => command.AddArgument<string?>(
-        name, "checkpoint file of llama2.c, or the name of a model in weights/; default: the model that ships", ArgumentArity.ZeroOrOne);
+        name, "file of llama2.c or GGUF, or the name of a model in weights/; default: the model that ships", ArgumentArity.ZeroOrOne);
 
     /// <summary>The option of every command that takes a tokenizer.</summary>
     public static Option<string?> AddTokenizer(Command command, string theDefault) =>

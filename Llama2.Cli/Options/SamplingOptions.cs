@@ -58,7 +58,7 @@ internal sealed class SamplingOptions(Command command)
             filters.Add(LogitFilters.RepeatPenalty(penalty, lastN));
         }
         if (result.GetValue(_ignoreEos))
-            filters.Add(LogitFilters.Without(tokenizer.Bos, tokenizer.Eos));
+            filters.Add(LogitFilters.Without([.. tokenizer.Ends]));
         UsageException.ThrowIf(RuleOutAll(filters, tokenizer), "--logit-bias: rules out every token");
         if (result.GetValue(_topK) is { } k)
         {

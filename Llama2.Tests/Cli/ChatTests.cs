@@ -268,4 +268,52 @@ public sealed class ChatTests : IDisposable
         Assert.StartsWith("llama2: ", run.Err, StringComparison.Ordinal);
         Assert.Single(run.Err.TrimEnd().Split('\n'));
     }
+
+    /// <summary>A GGUF file whose template is chatml's, in a folder of its own.</summary>
+    private string ChatMlModel()
+    {
+        string model = Repository.Shared("formats", "gguf", "rand256-Q4_K_M.gguf");
+        Assert.SkipUnless(File.Exists(model), Repository.NoShared);
+        File.Copy(model, At("chatml.gguf"));
+        return At("chatml.gguf");
+    }
+
+    [Fact]
+    public void A_gguf_file_chooses_its_template_unless_the_user_does()
+    {
+        string[] chat = ["chat", ChatMlModel(), "-n", "3", "--silent"];
+        Assert.Contains("template chatml,", Say(chat, "/params").Err, StringComparison.Ordinal);
+        Assert.Contains("template zephyr,", Say([.. chat, "--template", "zephyr"], "/params").Err, StringComparison.Ordinal);
+        BuiltProgram said = Say([.. chat, "--system", "Be brief."], "Hi", $"/save {At("s")}", "/stats");
+        Assert.Equal(0, said.ExitCode);
+        Assert.Contains("1 turn, ", said.Err, StringComparison.Ordinal);
+        Assert.Contains("template chatml", Say([.. chat, "--load-session", At("s")], "/stats").Err, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_template_that_is_not_known_is_an_error_that_names_the_option()
+    {
+        byte[] bytes = File.ReadAllBytes(ChatMlModel());
+        for (int at; (at = bytes.AsSpan().IndexOf("<|im_"u8)) >= 0;)
+            bytes[at + 1] = (byte)'!';
+        File.WriteAllBytes(At("unknown.gguf"), bytes);
+        BuiltProgram run = Say(["chat", At("unknown.gguf"), "--silent"], "Hi");
+        Assert.Equal((1, ""), (run.ExitCode, run.Out));
+        Assert.Contains("--template NAME", run.Err, StringComparison.Ordinal);
+        Assert.Contains("llama3.1", run.Err, StringComparison.Ordinal);
+        Assert.Equal(0, Say(["chat", At("unknown.gguf"), "--silent", "-n", "3", "--template", "llama3"], "Hi").ExitCode);
+    }
+
+    [Fact]
+    public void A_template_without_a_place_for_a_system_prompt_says_so_and_the_conversation_goes_on()
+    {
+        string[] mistral = ["chat", "--template", "mistral-v1", "-n", "3", "--silent"];
+        BuiltProgram refused = Say([.. mistral, "--system", "Be brief."], "Hi");
+        Assert.Equal(1, refused.ExitCode);
+        Assert.Contains("mistral-v1 has no place for a system prompt", refused.Err, StringComparison.Ordinal);
+        BuiltProgram run = Say(mistral, "Hi", "/system Be brief.", "/stats");
+        Assert.Equal(0, run.ExitCode);
+        Assert.Contains("mistral-v1 has no place for a system prompt", run.Err, StringComparison.Ordinal);
+        Assert.Contains("1 turn, ", run.Err, StringComparison.Ordinal);
+    }
 }

@@ -17,7 +17,7 @@ public sealed class FilesForeignTests : IDisposable
     [InlineData("text", "a text, which begins \"Not Found\"")]
     [InlineData("gzip", "a gzip archive; gunzip unpacks it")]
     [InlineData("zip", "a zip archive; unpack it, or if PyTorch wrote it, convert it with llama2.c's export.py")]
-    [InlineData("gguf", "a GGUF file of llama.cpp, which is not read; llama2.c's export.py makes a checkpoint of the original model")]
+    [InlineData("gguf", "a GGUF file")]
     [InlineData("safetensors", "a safetensors file, which is not read; llama2.c's export.py makes a checkpoint of it")]
     [InlineData("sentencepiece", "a SentencePiece model; llama2.c's tokenizer.py makes a tokenizer.bin of it")]
     [InlineData("checkpoint v0", "a checkpoint of llama2.c")]
@@ -31,9 +31,9 @@ public sealed class FilesForeignTests : IDisposable
             Assert.Equal(0, BuiltProgram.Run("-n", "5", "--save-session", path).ExitCode);
         else
             File.WriteAllBytes(path, Contents(what));
-        if (!what.StartsWith("checkpoint", StringComparison.Ordinal))
+        if (!what.StartsWith("checkpoint", StringComparison.Ordinal) && what != "gguf")
             AssertRefused("a checkpoint of llama2.c", path, "-z", Tokenizer);
-        if (what != "tokenizer")
+        if (what is not ("tokenizer" or "gguf"))
             AssertRefused("a tokenizer of llama2.c", Model, "-z", path);
         if (what != "session")
             AssertRefused("a saved session", Model, "--load-session", path);

@@ -48,6 +48,24 @@ public sealed class InspectTests : IDisposable
         Assert.Equal(2 * 6 * 48 * 4, memory.GetProperty("kv_cache_per_token").GetInt32());
         Assert.Equal((4 * 96 + 2 * 256 + 6 * 100 + 512) * 4, memory.GetProperty("activations").GetInt32());
         Assert.Equal(2_667_420 + 2 * 6 * 100 * 48 * 4 + (4 * 96 + 2 * 256 + 6 * 100 + 512) * 4, memory.GetProperty("total").GetInt32());
+        Assert.Equal(0, memory.GetProperty("speculation_adds").GetInt32()); // too small a model for it
+    }
+
+    [Fact]
+    public void Memory_of_a_large_float32_model_says_what_drafting_with_a_copy_adds()
+    {
+        string path = Path.Combine(_folder.FullName, "large.bin");
+        CheckpointHeader header = new(0, new Config(512, 1024, 3, 8, 8, 4096, 64), SharedClassifier: true);
+        using (FileStream file = File.Create(path)) // zeros, which a file system need not store
+        {
+            file.Write(header.ToBytes());
+            file.SetLength(header.FileLength);
+        }
+        JsonElement report = Json("inspect", path, "--json");
+        long matrices = report.GetProperty("parameters").GetInt64() - (7 * 512);
+        long adds = report.GetProperty("memory").GetProperty("speculation_adds").GetInt64();
+        Assert.Equal(matrices + (matrices / 64 * 4), adds);
+        Assert.InRange(adds, 1, 0.3 * report.GetProperty("bytes").GetInt64());
     }
 
     [Fact]

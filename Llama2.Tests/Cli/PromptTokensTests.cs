@@ -111,6 +111,9 @@ public sealed class PromptTokensTests
         public int VocabSize => tokenizer.VocabSize;
         public int Bos => tokenizer.Bos;
         public int Eos => tokenizer.Eos;
+        public IReadOnlyList<int> Ends => tokenizer.Ends;
+        public bool AddsBos => tokenizer.AddsBos;
+        public int? Special(ReadOnlySpan<byte> utf8) => tokenizer.Special(utf8);
         public int[] EncodeBytes(ReadOnlySpan<byte> utf8) => tokenizer.EncodeBytes(utf8);
         public int? Find(ReadOnlySpan<byte> piece) => tokenizer.Find(piece);
         public ReadOnlySpan<byte> Decode(int previous, int token) => tokenizer.Decode(previous, token);

@@ -83,7 +83,8 @@ public sealed class PullTests : IDisposable
         foreach (string name in new[] { "model.bin", "tokenizer.bin" })
         {
             AssertFails(Pull($"{server.Address}/{name}"), 2,
-                $"{server.Address}/{name}: file: expected a checkpoint or a tokenizer of llama2.c, found an HTML page", ".part");
+                $"{server.Address}/{name}: file: expected a checkpoint or a tokenizer of llama2.c, or a GGUF file, found an HTML page",
+                ".part");
         }
     }
 

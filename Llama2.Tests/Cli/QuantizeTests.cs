@@ -149,8 +149,7 @@ public sealed class QuantizeTests : IDisposable
     [Fact]
     public void A_full_device_or_disk_is_one_line()
     {
-        Assert.SkipUnless(OperatingSystem.IsLinux(), "needs /dev/full, /proc and ulimit");
-        AssertFails(BuiltProgram.Run("quantize", Model, "/dev/full"), 2, "/dev/full: cannot be written: No space left on device");
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "needs /proc and ulimit");
         AssertFails(BuiltProgram.Run("quantize", Model, "/proc/out.bin"), 2, "/proc/out.bin: cannot be written: ");
         BuiltProgram.Setup full = new() { Under = BuiltProgram.FullDisk(512) };
         AssertFails(BuiltProgram.Run(full, "quantize", Model, Target), 2, "out.bin: cannot be written: ");

@@ -42,13 +42,19 @@ public sealed class UsageTests : IDisposable
     [InlineData("-m: talk is not generate or chat", "-m", "talk")]
     [InlineData("--quantize: q4 is not q8_0", "--quantize", "q4")]
     [InlineData("--impl:  is not fast or simple", "--impl", "")]
-    [InlineData("--template: gpt is not llama2 or plain or alpaca or chatml or vicuna", "chat", "--template", "gpt")]
     [InlineData("--type: q4 is not q8_0 or f32", "quantize", "in.bin", "out.bin", "--type", "q4")]
     [InlineData("shell: powershell is not bash or zsh or fish", "completion", "powershell")]
     [InlineData("shell: expected a name, found an empty one", "completion", "")]
+    [InlineData("--speculate: yes is not auto or off or self or lookup", "--speculate", "yes")]
     [InlineData("--threads: expected 1 to 1024, found 0", "--threads", "0")]
     public void A_bad_value_is_named_in_the_user_s_words(string message, params string[] args) =>
         Assert.Equal(message + " (llama2 --help lists the options)", Error(1, args));
+
+    [Theory]
+    [InlineData("chat")]
+    [InlineData("serve")]
+    public void A_bad_template_is_told_all_that_there_are(string command) => Assert.StartsWith(
+        "--template: gpt is not llama2 or plain or alpaca or ", Error(1, command, "--template", "gpt"), StringComparison.Ordinal);
 
     [Theory]
     [InlineData("checkpoint", "")]

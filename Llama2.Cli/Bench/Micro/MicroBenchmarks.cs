@@ -6,6 +6,7 @@ using Llama2.Fast;
 using Llama2.Fast.Kernels;
 using Llama2.Fast.Pass;
 using Llama2.Fast.Threads;
+using Llama2.Simple;
 using Llama2.Simple.Tensors;
 using Llama2.Simple.Text;
 
@@ -84,7 +85,7 @@ public unsafe class Layer : KernelBenchmark
         _hb2.Row(0).Fill(1 + MathF.E); // silu(-1) * (1 + e) is -1 again
     }
 
-    [Benchmark] public void RmsNorm() => Operations.RmsNorm(_out[0], _x[0], _weight[0], Dim);
+    [Benchmark] public void RmsNorm() => Operations.RmsNorm(_out[0], _x[0], _weight[0], Dim, 1e-5f);
     [Benchmark] public void SwiGlu() => Operations.SwiGlu(_hb[0], _hb2[0], Hidden);
     [Benchmark] public void Softmax() => Operations.Softmax(_scores[0], Positions, temperature: 1);
     [Benchmark] public void Quantize() => Operations.Quantize(_x[0], Dim, _x.Int8!, 0);
@@ -100,7 +101,7 @@ public unsafe class Layer : KernelBenchmark
 /// <summary>From text to tokens, and from logits to a token.</summary>
 public class Text
 {
-    private readonly FastTokenizer _tokenizer = new(ModelFiles.OpenTokenizer(null));
+    private readonly ITokenizer _tokenizer = FastTokenizer.Of(ModelFiles.OpenTokenizer(null));
     private readonly FastSampler _sampler = new(32000, temperature: 1, topp: 0.9f, seed: 1);
     private readonly float[] _logits = [.. Enumerable.Range(0, 32000).Select(i => i * 7919 % 32000 / 3200f)], _copy = new float[32000];
 

@@ -1,0 +1,57 @@
+using System.Text.Json.Nodes;
+using Llama2.Simple.Formats.Gguf;
+using Llama2.Simple.Tensors;
+
+namespace Llama2.Cli.Inspect;
+
+/// <summary>What the report has of a GGUF file that other formats have not.</summary>
+internal static class GgufReport
+{
+    private const int MaxShown = 60, ElementsShown = 4; // characters of a text; elements of an array
+
+    /// <summary>All keys with their values, of which long ones are cut.</summary>
+    public static JsonObject Metadata(GgufMetadata metadata) =>
+        new(metadata.Keys.Select(key => KeyValuePair.Create(key, (JsonNode?)Value(metadata, key, metadata.TypeOf(key)!.Value))));
+
+    private static JsonValue? Value(GgufMetadata metadata, string key, GgufValueType type) => type switch
+    {
+        GgufValueType.Text => JsonValue.Create(Cut(metadata.GetString(key)!)),
+        GgufValueType.Bool => JsonValue.Create(metadata.GetBool(key)),
+        GgufValueType.F32 or GgufValueType.F64 when metadata.GetFloat(key) is { } value && float.IsFinite(value) =>
+            JsonValue.Create(value),
+        GgufValueType.F32 or GgufValueType.F64 => JsonValue.Create("not finite"),
+        GgufValueType.U64 => JsonValue.Create(metadata.GetUnsigned(key)),
+        GgufValueType.Array => JsonValue.Create(Array(metadata, key)),
+        _ => JsonValue.Create(metadata.GetInteger(key)),
+    };
+
+    private static string Array(GgufMetadata metadata, string key)
+    {
+        int count = metadata.GetLength(key)!.Value;
+        GgufValueType type = metadata.GetElementType(key)!.Value;
+        string head = type switch
+        {
+            GgufValueType.Text => string.Join(", ", metadata.GetStrings(key)!.Take(ElementsShown)
+                .Select(utf8 => Cut(System.Text.Encoding.UTF8.GetString(utf8.Span)))),
+            GgufValueType.F32 or GgufValueType.F64 => string.Join(", ", metadata.GetFloats(key)!.Take(ElementsShown)),
+            GgufValueType.I32 or GgufValueType.U16 or GgufValueType.I16 or GgufValueType.U8 or GgufValueType.I8 =>
+                string.Join(", ", metadata.GetIntegers(key)!.Take(ElementsShown)),
+            _ => "",
+        };
+        string rest = head.Length > 0 && count > ElementsShown ? ", ..." : "";
+        return $"{count} of {type.ToString().ToLowerInvariant()}{(head.Length > 0 ? ": " : "")}{head}{rest}";
+    }
+
+    private static string Cut(string text)
+    {
+        string line = string.Concat(text.Select(c => char.IsControl(c) ? ' ' : c));
+        return line.Length > MaxShown ? line[..MaxShown] + "..." : line;
+    }
+
+    /// <summary>The tensors in the order of the file, with their shapes as rows x columns.</summary>
+    public static IEnumerable<(string Name, int[] Shape, string Type, long Bytes, Func<Tensor> Open)> Tensors(GgufModel model) =>
+        from tensor in model.Tensors
+        let shape = tensor.Dimensions.Reverse().Select(size => (int)size).ToArray()
+        select (tensor.Name, shape, tensor.Type.Name, tensor.Bytes, (Func<Tensor>)(() => GgmlTensor.Create(
+            tensor.Type, shape.Length > 1 ? shape[0] : 1, shape[^1], tensor.File, tensor.Offset)));
+}
