@@ -14,7 +14,7 @@ public class BytePairTokenizer : ITokenizer
 
     /// <summary>A tokenizer of this vocabulary.</summary>
     /// <param name="vocabulary">Its pieces are bytes, not <see cref="ByteCharacters"/>; each of the 256 bytes is one.</param>
-    /// <param name="merges">Pairs of tokens and what they become, the first one first. A control token is never made.</param>
+    /// <param name="merges">Pairs of tokens and what they become, the first one first. A piece that is no text is never made.</param>
     /// <param name="splitter">Cuts text into words.</param>
     /// <param name="ignoresMerges">Whether a word that is a piece is taken whole, even if no merges lead to it; so in Llama 3.</param>
     /// <exception cref="ArgumentException">A byte is no piece.</exception>
@@ -22,7 +22,7 @@ public class BytePairTokenizer : ITokenizer
         Vocabulary vocabulary, IEnumerable<(int Left, int Right, int Merged)> merges, TextSplitter splitter, bool ignoresMerges)
     {
         (_vocabulary, _splitter, _ignoresMerges, _merges) = (vocabulary, splitter, ignoresMerges, []);
-        foreach ((int left, int right, int merged) in merges.Where(merge => vocabulary.Type(merge.Merged) != PieceType.Control))
+        foreach ((int left, int right, int merged) in merges.Where(merge => vocabulary.IsText(merge.Merged)))
             _merges.TryAdd((left, right), (_merges.Count, merged));
         for (int value = 0; value < 256; value++)
             _bytes[value] = vocabulary.Find([(byte)value]) ?? throw new ArgumentException($"byte {value} is no piece", nameof(vocabulary));
@@ -45,9 +45,9 @@ public class BytePairTokenizer : ITokenizer
     /// <summary>0: the order of the merges decides, and no score.</summary>
     public float Score(int token) => 0;
 
-    /// <summary>The bytes of a token's piece; none of a control token's.</summary>
+    /// <summary>The bytes of a token's piece; none where that is no text, as a control token's.</summary>
     public ReadOnlySpan<byte> Decode(int previous, int token) =>
-        _vocabulary.Type(token) is PieceType.Normal or PieceType.UserDefined ? _vocabulary.Piece(token) : [];
+        _vocabulary.IsText(token) ? _vocabulary.Piece(token) : [];
 
     public int[] EncodeBytes(ReadOnlySpan<byte> utf8)
     {

@@ -29,7 +29,7 @@ public sealed class Vocabulary
         _special = new Dictionary<byte[], int>(PieceComparer.Instance).GetAlternateLookup<ReadOnlySpan<byte>>();
         for (int id = 0; id < _pieces.Length; id++)
         {
-            if (_types[id] is PieceType.Normal or PieceType.UserDefined)
+            if (IsText(id))
                 _found.TryAdd(_pieces[id], id);
             if (_types[id] is PieceType.Control or PieceType.UserDefined)
                 _special.TryAdd(_pieces[id], id);
@@ -47,6 +47,7 @@ public sealed class Vocabulary
 
     public ReadOnlySpan<byte> Piece(int id) => _pieces[id];
     public PieceType Type(int id) => _types[id];
+    public bool IsText(int id) => _types[id] is PieceType.Normal or PieceType.UserDefined; // whether text becomes it
     public int? Find(ReadOnlySpan<byte> piece) => _found.TryGetValue(piece, out int id) ? id : null;
     public int? Special(ReadOnlySpan<byte> piece) => _special.TryGetValue(piece, out int id) ? id : null;
 
