@@ -60,7 +60,7 @@ groups-begin-at-each-row|Llama2.Simple/Tensors/Q8GroupsTensor.cs|s/\(wGroup \+ 1
 scales-of-other-rows|Llama2.Simple/Formats/Llama2C/CheckpointWriter.cs|s/row \* spec.Columns \/ spec.GroupSize\);/row * spec.Columns \/ spec.GroupSize \/ 2);/
 session-values-are-keys|Llama2.Simple/Generation/Saved/SessionFile.cs|s/session.Cache.Values\(layer\)/session.Cache.Keys(layer)/
 rightmost-merge|Llama2.Simple/Tokenizer.cs|s/_scores\[id\] > bestScore/_scores[id] >= bestScore/
-rightmost-merge-of-fast|Llama2.Fast/FastTokenizer.cs|s/a.Left.CompareTo\(b.Left\)/b.Left.CompareTo(a.Left)/
+rightmost-merge-of-fast|Llama2.Fast/MergeHeap.cs|s/a.Index.CompareTo\(b.Index\)/b.Index.CompareTo(a.Index)/
 coin-of-23-bits|Llama2.Simple/Sampler.cs|s/>> 8\) \/ 16777216/>> 9) \/ 8388608/
 penalty-of-small-negative-logits|Llama2.Simple/Generation/LogitFilters.cs|s/logits\[token\] > 0 \?/logits[token] > -1 ?/
 shortlist-bound-of-the-weights|Llama2.Fast/Pass/Shortlist.cs|s/HalfStep = 0\.501/HalfStep = 0.4/
