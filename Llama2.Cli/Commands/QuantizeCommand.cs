@@ -56,7 +56,7 @@ internal static class QuantizeCommand
     }
 
     private static bool Divides(CheckpointHeader header, int size) =>
-        size >= 1 && header.Tensors().All(tensor => tensor.GroupSize == 0 || tensor.Elements % size == 0);
+        size >= 1 && header.Tensors().All(tensor => tensor.IsFloat32 || tensor.Elements % size == 0);
 
     /// <summary>Refuses groups so small that their scales make the file larger than float32, and warns of those that save little.</summary>
     private static void RefuseUselessGroups(CheckpointHeader header)

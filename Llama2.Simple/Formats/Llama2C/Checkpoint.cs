@@ -62,7 +62,7 @@ public sealed class Checkpoint : ModelFile
             return null; // a bias, or RoPE's factors
         (TensorSpec spec, long offset) = place;
         offset += layer * spec.Bytes;
-        if (spec.GroupSize == 0)
+        if (spec.IsFloat32)
             return new Float32Tensor(spec.Rows, spec.Columns, _file.Slice<float>(offset, (int)spec.Elements));
         return new Q8GroupsTensor(spec.Rows, spec.Columns, spec.GroupSize,
             _file.Slice<sbyte>(offset, (int)spec.Elements),

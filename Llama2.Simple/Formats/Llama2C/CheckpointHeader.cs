@@ -11,10 +11,11 @@ namespace Llama2.Simple.Formats.Llama2C;
 public sealed record TensorSpec(string Name, int Count, int Rows, int Columns, int GroupSize)
 {
     public long Elements => (long)Rows * Columns; // of one of them
-    public string TypeName => GroupSize == 0 ? "f32" : "q8_0";
+    public bool IsFloat32 => GroupSize == 0;
+    public string TypeName => IsFloat32 ? "f32" : "q8_0";
 
     /// <summary>Bytes of one of them: float32, or all int8 values and then all float32 scales.</summary>
-    public long Bytes => GroupSize == 0 ? sizeof(float) * Elements : Elements + sizeof(float) * (Elements / GroupSize);
+    public long Bytes => IsFloat32 ? sizeof(float) * Elements : Elements + sizeof(float) * (Elements / GroupSize);
 }
 
 /// <summary>

@@ -43,16 +43,16 @@ public static class CheckpointWriter
         }
 
         // Rows at a time, as many as fill whole groups; all int8 values precede all scales.
-        int rows = spec.GroupSize == 0 ? 1 : spec.GroupSize / Gcd(spec.Columns, spec.GroupSize);
+        int rows = spec.IsFloat32 ? 1 : spec.GroupSize / Gcd(spec.Columns, spec.GroupSize);
         float[] floats = new float[checked(rows * spec.Columns)];
-        sbyte[] values = new sbyte[spec.GroupSize == 0 ? 0 : floats.Length];
-        float[] scales = new float[spec.GroupSize == 0 ? 0 : (int)(spec.Elements / spec.GroupSize)];
+        sbyte[] values = new sbyte[spec.IsFloat32 ? 0 : floats.Length];
+        float[] scales = new float[spec.IsFloat32 ? 0 : (int)(spec.Elements / spec.GroupSize)];
         for (int row = 0; row < spec.Rows; row += rows)
         {
             int count = Math.Min(rows, spec.Rows - row) * spec.Columns;
             for (int i = 0; i < count / spec.Columns; i++)
                 source.CopyRow(row + i, floats.AsSpan(i * spec.Columns, spec.Columns));
-            if (spec.GroupSize == 0)
+            if (spec.IsFloat32)
             {
                 WriteFloats(stream, floats);
                 continue;
