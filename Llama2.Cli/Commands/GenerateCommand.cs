@@ -133,7 +133,7 @@ internal sealed class GenerateCommand(Command command)
         return cancellation.IsCancellationRequested ? Interrupt.ExitCode : ExitCode.Success;
     }
 
-    // a pipe waits for who reads it
+    // opening a named pipe blocks until a reader opens it
     private static FileStream OpenLogits(string path, CancellationToken cancellation) =>
         Input.Wait(Task.Run(() => new FileStream(path, FileMode.Append), CancellationToken.None), cancellation);
 

@@ -21,7 +21,7 @@ internal sealed record TextRequest(IReadOnlyList<WantedText> Texts, int PerPromp
     private const int MaxLogProbs = 20;
 
     /// <summary>Reads the body of POST /v1/completions.</summary>
-    /// <param name="user">Who asks: prompts that begin alike are shared only with the same user.</param>
+    /// <param name="user">The caller: the prefix cache is shared only by requests of one user.</param>
     /// <exception cref="ApiException">It is not understood, or asks for something that this server does not do.</exception>
     public static TextRequest Completion(Fields fields, ServedModel model, string user)
     {
@@ -39,7 +39,7 @@ internal sealed record TextRequest(IReadOnlyList<WantedText> Texts, int PerPromp
     }
 
     /// <summary>Reads the body of POST /v1/chat/completions.</summary>
-    /// <param name="user">Who asks, as above.</param>
+    /// <param name="user">The caller, as for completions.</param>
     /// <exception cref="ApiException">It is not understood, or asks for something that this server does not do.</exception>
     public static TextRequest Chat(Fields fields, ServedModel model, string user)
     {

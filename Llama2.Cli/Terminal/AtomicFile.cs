@@ -41,7 +41,8 @@ internal static class AtomicFile
 
         bool WriteInPlace()
         {
-            using FileStream device = new(path, FileMode.Open, FileAccess.Write); // waits for who reads a pipe
+            // opening a named pipe blocks until a reader opens it
+            using FileStream device = new(path, FileMode.Open, FileAccess.Write);
             write(device);
             return true;
         }

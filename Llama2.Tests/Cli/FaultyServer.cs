@@ -6,7 +6,7 @@ using System.Text;
 
 namespace Llama2.Tests.Cli;
 
-/// <summary>An HTTP server on this machine that answers as badly as it is told to.</summary>
+/// <summary>An HTTP server on this machine that sends the faulty answers of a test.</summary>
 internal sealed class FaultyServer : IDisposable
 {
     private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
