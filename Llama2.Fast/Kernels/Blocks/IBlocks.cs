@@ -27,7 +27,12 @@ internal unsafe interface IBlocks
     /// <summary>The scales of the groups' blocks, and their minima if there are any.</summary>
     static abstract (Vector256<float> Scales, Vector256<float> Minima) Floats(byte* unit);
 
-    static virtual (Vector256<int> Scales, Vector256<int> Minima) OfGroups(byte* unit) => throw new NotSupportedException();
-    static virtual (Vector256<int> First, Vector256<int> Last) ScalesOfParts(byte* unit) => throw new NotSupportedException();
-    static virtual (Vector256<int> First, Vector256<int> Last) MinimaOfParts(byte* unit) => throw new NotSupportedException();
+    /// <summary>The integers of the groups; read only where <see cref="Scale"/> is <see cref="Shared.Group"/>.</summary>
+    static virtual (Vector256<int> Scales, Vector256<int> Minima) OfGroups(byte* unit) => default;
+
+    /// <summary>The integers of the parts; read only where <see cref="Scale"/> is <see cref="Shared.Part"/>.</summary>
+    static virtual (Vector256<int> First, Vector256<int> Last) ScalesOfParts(byte* unit) => default;
+
+    /// <summary>Likewise, and only where the type has minima.</summary>
+    static virtual (Vector256<int> First, Vector256<int> Last) MinimaOfParts(byte* unit) => default;
 }
