@@ -40,6 +40,7 @@ internal sealed class ServeCommand(Command command)
 
     private async Task<int> RunAsync(ParseResult result)
     {
+        UsageException.ThrowIf(result.GetValue(_host) == "", "--host: expected a name, found an empty one");
         Service service = new(new ServerOptions
         {
             Host = result.GetValue(_host)!,
