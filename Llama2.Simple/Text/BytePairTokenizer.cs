@@ -4,9 +4,8 @@ namespace Llama2.Simple.Text;
 /// The tokenizer of GPT-2 and Llama 3 (tiktoken): a text is cut into words, and in each word neighbours are merged, beginning with its
 /// bytes, the pair first that stands first in the list of merges.
 /// </summary>
-public class BytePairTokenizer : ITokenizer
+public class BytePairTokenizer : VocabularyTokenizer
 {
-    private readonly Vocabulary _vocabulary;
     private readonly Dictionary<(int Left, int Right), (int Rank, int Merged)> _merges;
     private readonly TextSplitter _splitter;
     private readonly bool _ignoresMerges;
@@ -20,8 +19,9 @@ public class BytePairTokenizer : ITokenizer
     /// <exception cref="ArgumentException">A byte is no piece.</exception>
     public BytePairTokenizer(
         Vocabulary vocabulary, IEnumerable<(int Left, int Right, int Merged)> merges, TextSplitter splitter, bool ignoresMerges)
+        : base(vocabulary)
     {
-        (_vocabulary, _splitter, _ignoresMerges, _merges) = (vocabulary, splitter, ignoresMerges, []);
+        (_splitter, _ignoresMerges, _merges) = (splitter, ignoresMerges, []);
         foreach ((int left, int right, int merged) in merges.Where(merge => vocabulary.IsText(merge.Merged)))
             _merges.TryAdd((left, right), (_merges.Count, merged));
         for (int value = 0; value < 256; value++)
@@ -29,27 +29,18 @@ public class BytePairTokenizer : ITokenizer
     }
 
     /// <summary>The same tokenizer again, for a twin.</summary>
-    protected BytePairTokenizer(BytePairTokenizer other) =>
-        (_vocabulary, _merges, _splitter, _ignoresMerges, _bytes) =
-        (other._vocabulary, other._merges, other._splitter, other._ignoresMerges, other._bytes);
-
-    public int VocabSize => _vocabulary.Size;
-    public int Bos => _vocabulary.Bos;
-    public int Eos => _vocabulary.Eos;
-    public IReadOnlyList<int> Ends => _vocabulary.Ends;
-    public bool AddsBos => _vocabulary.AddsBos;
-    public int? Find(ReadOnlySpan<byte> piece) => _vocabulary.Find(piece);
-    public int? Special(ReadOnlySpan<byte> piece) => _vocabulary.Special(piece);
-    public ReadOnlySpan<byte> Piece(int token) => _vocabulary.Piece(token); // in bytes
+    protected BytePairTokenizer(BytePairTokenizer other)
+        : base(other.Vocabulary) =>
+        (_merges, _splitter, _ignoresMerges, _bytes) = (other._merges, other._splitter, other._ignoresMerges, other._bytes);
 
     /// <summary>0: the order of the merges decides, and no score.</summary>
-    public float Score(int token) => 0;
+    public override float Score(int token) => 0;
 
     /// <summary>The bytes of a token's piece; none where that is no text, as a control token's.</summary>
-    public ReadOnlySpan<byte> Decode(int previous, int token) =>
-        _vocabulary.IsText(token) ? _vocabulary.Piece(token) : [];
+    public override ReadOnlySpan<byte> Decode(int previous, int token) =>
+        Vocabulary.IsText(token) ? Vocabulary.Piece(token) : [];
 
-    public int[] EncodeBytes(ReadOnlySpan<byte> utf8)
+    public override int[] EncodeBytes(ReadOnlySpan<byte> utf8)
     {
         int[] ids = new int[utf8.Length];
         for (int i = 0; i < ids.Length; i++)
@@ -57,27 +48,21 @@ public class BytePairTokenizer : ITokenizer
         return ids;
     }
 
-    public int[] Encode(ReadOnlySpan<byte> utf8, bool bos = true, bool eos = false, bool blank = true)
+    protected override void AddText(ReadOnlySpan<byte> utf8, bool blank, List<int> ids)
     {
-        List<int> ids = [];
-        if (bos && (AddsBos || utf8.IsEmpty))
-            ids.Add(Bos);
         int start = 0; // of the text that is not yet encoded
-        for (int i = 0; i < utf8.Length && _vocabulary.HasUserDefined;)
+        for (int i = 0; i < utf8.Length && Vocabulary.HasUserDefined;)
         {
-            if (_vocabulary.UserDefinedAt(utf8[i..]) is not { } id)
+            if (Vocabulary.UserDefinedAt(utf8[i..]) is not { } id)
             {
                 i++;
                 continue;
             }
             AddWords(utf8[start..i], ids);
             ids.Add(id);
-            start = i += _vocabulary.Piece(id).Length;
+            start = i += Vocabulary.Piece(id).Length;
         }
         AddWords(utf8[start..], ids);
-        if (eos)
-            ids.Add(Eos);
-        return [.. ids];
     }
 
     private void AddWords(ReadOnlySpan<byte> utf8, List<int> ids)

@@ -7,12 +7,11 @@ namespace Llama2.Simple.Text;
 /// in the vocabulary, the best score first, beginning with characters. Characters without a piece become byte tokens. U+2581 in a text
 /// is read as a blank.
 /// </summary>
-public class SentencePieceTokenizer : ITokenizer
+public class SentencePieceTokenizer : VocabularyTokenizer
 {
     private static readonly byte[] Blank = [.. "\u2581"u8];
     private static readonly byte[] UnknownText = [.. " \u2047 "u8]; // as sentencepiece shows it
 
-    private readonly Vocabulary _vocabulary;
     private readonly float[] _scores;
     private readonly byte[][] _texts;               // what each token adds to a text
     private readonly int?[] _bytes = new int?[256]; // the token of each byte
@@ -21,8 +20,9 @@ public class SentencePieceTokenizer : ITokenizer
     /// <param name="vocabulary">Its pieces have U+2581 for blanks; those of bytes are written &lt;0x0A&gt;.</param>
     /// <param name="scores">By id; of two merges the one with the higher score comes first.</param>
     public SentencePieceTokenizer(Vocabulary vocabulary, IEnumerable<float> scores)
+        : base(vocabulary)
     {
-        (_vocabulary, _scores) = (vocabulary, [.. scores]);
+        _scores = [.. scores];
         _texts = new byte[vocabulary.Size][];
         for (int id = vocabulary.Size - 1; id >= 0; id--)
         {
@@ -34,8 +34,9 @@ public class SentencePieceTokenizer : ITokenizer
 
     /// <summary>The same tokenizer again, for a twin.</summary>
     protected SentencePieceTokenizer(SentencePieceTokenizer other)
+        : base(other.Vocabulary)
     {
-        (_vocabulary, _scores, _texts, _bytes) = (other._vocabulary, other._scores, other._texts, other._bytes);
+        (_scores, _texts, _bytes) = (other._scores, other._texts, other._bytes);
         (UnknownId, AddsBlank, RemovesBlanks) = (other.UnknownId, other.AddsBlank, other.RemovesBlanks);
     }
 
@@ -43,21 +44,13 @@ public class SentencePieceTokenizer : ITokenizer
     public bool AddsBlank { get; init; } = true; // whether a text gets a blank before it (add_dummy_prefix)
     public bool RemovesBlanks { get; init; }     // whether those around a text go, and of several one is left (remove_extra_whitespaces)
 
-    public int VocabSize => _vocabulary.Size;
-    public int Bos => _vocabulary.Bos;
-    public int Eos => _vocabulary.Eos;
-    public IReadOnlyList<int> Ends => _vocabulary.Ends;
-    public bool AddsBos => _vocabulary.AddsBos;
-    public int? Find(ReadOnlySpan<byte> piece) => _vocabulary.Find(piece);
-    public int? Special(ReadOnlySpan<byte> piece) => _vocabulary.Special(piece);
-    public ReadOnlySpan<byte> Piece(int token) => _vocabulary.Piece(token);
-    public float Score(int token) => _scores[token];
+    public override float Score(int token) => _scores[token];
 
     /// <summary>Nothing for a control token, the byte for a byte token; after BOS without the blank that a text gets.</summary>
-    public ReadOnlySpan<byte> Decode(int previous, int token) =>
+    public override ReadOnlySpan<byte> Decode(int previous, int token) =>
         AddsBlank && previous == Bos && Piece(token).StartsWith(Blank) ? _texts[token].AsSpan(1) : _texts[token];
 
-    private byte[] Text(int id) => _vocabulary.Type(id) switch
+    private byte[] Text(int id) => Vocabulary.Type(id) switch
     {
         PieceType.Control => [],
         PieceType.Unknown => UnknownText,
@@ -65,7 +58,7 @@ public class SentencePieceTokenizer : ITokenizer
         _ => Encoding.Latin1.GetBytes(Encoding.Latin1.GetString(Piece(id)).Replace(Encoding.Latin1.GetString(Blank), " ")),
     };
 
-    public int[] EncodeBytes(ReadOnlySpan<byte> utf8)
+    public override int[] EncodeBytes(ReadOnlySpan<byte> utf8)
     {
         int[] ids = new int[utf8.Length];
         for (int i = 0; i < ids.Length; i++)
@@ -73,11 +66,8 @@ public class SentencePieceTokenizer : ITokenizer
         return ids;
     }
 
-    public int[] Encode(ReadOnlySpan<byte> utf8, bool bos = true, bool eos = false, bool blank = true)
+    protected override void AddText(ReadOnlySpan<byte> utf8, bool blank, List<int> ids)
     {
-        List<int> ids = [];
-        if (bos && (AddsBos || utf8.IsEmpty))
-            ids.Add(Bos);
         byte[] text = Normalize(utf8, blank);
         bool isUnknown = false; // whether the last symbol was
         int start = 0;
@@ -94,9 +84,6 @@ public class SentencePieceTokenizer : ITokenizer
             ids.AddRange(added);
             start += length;
         }
-        if (eos)
-            ids.Add(Eos);
-        return [.. ids];
     }
 
     // The text with U+2581 for blanks and in front, and with fewer blanks where the model says so.
@@ -129,7 +116,7 @@ public class SentencePieceTokenizer : ITokenizer
         int start = 0; // of the mergeable ones
         for (int at = 0, length; at < text.Length; at += length)
         {
-            if (_vocabulary.UserDefinedAt(text[at..]) is { } id)
+            if (Vocabulary.UserDefinedAt(text[at..]) is { } id)
             {
                 Merge(text[start..at], mergeable);
                 symbols.AddRange(mergeable);
