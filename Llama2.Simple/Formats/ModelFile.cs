@@ -10,7 +10,7 @@ public abstract class ModelFile(string path) : IDisposable
     private static readonly (Predicate<MappedFile> Recognises, Func<MappedFile, string, ModelFile> Open)[] Formats =
     [
         (GgufFile.IsStartOf, GgufModel.Open),
-        (_ => true, Checkpoint.Open), // a v0 file has no magic number; its error says what else the file is
+        (_ => true, OpenCheckpoint), // a v0 file has no magic number; its error says what else the file is
     ];
 
     /// <summary>Opens a file of any format. Every field is checked before its value sizes an allocation.</summary>
@@ -26,6 +26,18 @@ public abstract class ModelFile(string path) : IDisposable
         {
             file.Dispose();
             throw;
+        }
+    }
+
+    private static Checkpoint OpenCheckpoint(MappedFile file, string path)
+    {
+        try
+        {
+            return Checkpoint.Open(file, path);
+        }
+        catch (ModelFileException e) when (e.Expected == FileKind.Checkpoint) // found is neither this nor GGUF
+        {
+            throw new ModelFileException(e.Path, e.Field, $"{FileKind.Checkpoint} or {FileKind.Gguf}", e.Found, e);
         }
     }
 

@@ -32,7 +32,7 @@ public sealed class FilesForeignTests : IDisposable
         else
             File.WriteAllBytes(path, Contents(what));
         if (!what.StartsWith("checkpoint", StringComparison.Ordinal) && what != "gguf")
-            AssertRefused("a checkpoint of llama2.c", path, "-z", Tokenizer);
+            AssertRefused("a checkpoint of llama2.c or a GGUF file", path, "-z", Tokenizer);
         if (what is not ("tokenizer" or "gguf"))
             AssertRefused("a tokenizer of llama2.c", Model, "-z", path);
         if (what != "session")
