@@ -9,7 +9,7 @@ public static class BlockQuantizer
 
     /// <summary>The types that floats can be made.</summary>
     public static IReadOnlyList<GgmlType> Types { get; } =
-        [GgmlType.F32, GgmlType.F16, GgmlType.BF16, GgmlType.Find("q8_0")!, GgmlType.Find("q4_0")!];
+        [GgmlType.F32, GgmlType.F16, GgmlType.BF16, .. ((string[])["q8_0", "q4_0", "q4_K", "q6_K"]).Select(name => GgmlType.Find(name)!)];
 
     /// <summary>Quantises whole blocks.</summary>
     /// <param name="type">One of <see cref="Types"/>.</param>
@@ -29,7 +29,9 @@ public static class BlockQuantizer
                 case "f16": BinaryPrimitives.WriteHalfLittleEndian(bytes, (Half)x[0]); break;
                 case "bf16": BinaryPrimitives.WriteUInt16LittleEndian(bytes, ToBFloat16(x[0])); break;
                 case "q8_0": ToQ80(x[..BlockElements], bytes); break;
-                default: ToQ40(x[..BlockElements], bytes); break;
+                case "q4_0": ToQ40(x[..BlockElements], bytes); break;
+                case "q4_K": KQuantizer.ToQ4K(x[..Block.MaxElements], bytes); break;
+                default: KQuantizer.ToQ6K(x[..Block.MaxElements], bytes); break;
             }
         }
     }

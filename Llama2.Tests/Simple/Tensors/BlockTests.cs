@@ -78,7 +78,7 @@ public sealed class BlockTests
                 Assert.Equal(golden.GetProperty(type.Name).GetString(), $"{BitConverter.ToUInt16(bytes):x4}");
             }
         }
-        Assert.Throws<ArgumentException>("type", () => BlockQuantizer.Quantize(GgmlType.Find("q4_K")!, input, new byte[144]));
+        Assert.Throws<ArgumentException>("type", () => BlockQuantizer.Quantize(GgmlType.Find("q5_K")!, input, new byte[176]));
     }
 
     [Fact]
