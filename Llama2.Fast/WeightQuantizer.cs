@@ -2,7 +2,10 @@ using System.Numerics;
 
 namespace Llama2.Fast;
 
-/// <summary>Quantises float32 weights at load, with <see cref="Quantization.QuantizeWeights"/>'s and so export.py's bytes.</summary>
+/// <summary>
+/// Quantises weights at load: float32 ones with <see cref="Quantization.QuantizeWeights"/>'s and so export.py's bytes, those of any type
+/// with <see cref="BlockQuantizer"/>'s and so ggml's.
+/// </summary>
 public static class WeightQuantizer
 {
     public const int MaxGroupSize = 64; // export.py's
@@ -31,26 +34,75 @@ public static class WeightQuantizer
     /// one row of it.
     /// </summary>
     /// <exception cref="ArgumentException">The group size does not divide a matrix, or a matrix is not float32.</exception>
-    public static Weights CopyForDrafts(Weights weights, int groupSize, int threads = 0)
-    {
-        Tensor embedding = weights.TokenEmbedding;
-        Weights other = new()
-        {
-            TokenEmbedding = weights.Classifier, // which is copied only once
-            Layers = weights.Layers,
-            RmsFinal = weights.RmsFinal,
-            Classifier = weights.Classifier,
-        };
-        Weights copy = Quantize(other, groupSize, threads);
-        return new Weights { TokenEmbedding = embedding, Layers = copy.Layers, RmsFinal = copy.RmsFinal, Classifier = copy.Classifier };
-    }
+    public static Weights CopyForDrafts(Weights weights, int groupSize, int threads = 0) =>
+        WithEmbedding(weights, Quantize(WithoutEmbedding(weights), groupSize, threads));
 
-    /// <summary>Bytes of <see cref="CopyForDrafts"/> beyond what it shares.</summary>
+    // The classifier in place of the embedding table, which is copied only once.
+    private static Weights WithoutEmbedding(Weights weights) => WithEmbedding(weights, weights, weights.Classifier);
+
+    private static Weights WithEmbedding(Weights weights, Weights others, Tensor? embedding = null) => new()
+    {
+        TokenEmbedding = embedding ?? weights.TokenEmbedding,
+        Layers = others.Layers,
+        RmsFinal = others.RmsFinal,
+        Classifier = others.Classifier,
+        RopeFactors = others.RopeFactors,
+    };
+
+    /// <summary>Bytes of <see cref="CopyForDrafts(Weights, int, int)"/> beyond what it shares.</summary>
     public static long CopyBytes(Config config, int groupSize)
     {
         long attention = 2L * config.Dim * (config.Dim + config.KvDim), ffn = 3L * config.Dim * config.HiddenDim;
         long elements = config.LayerCount * (attention + ffn) + (long)config.VocabSize * config.Dim;
         return elements + elements / groupSize * sizeof(float);
+    }
+
+    /// <summary>The weights with every matrix in ggml's blocks; the vectors are shared with the old weights.</summary>
+    /// <param name="weights">The weights of a model, of any types.</param>
+    /// <param name="mix">The types to make of them.</param>
+    /// <param name="threads">Threads to work with, or 0 for one on each physical core.</param>
+    /// <exception cref="ArgumentException">A matrix has 2 GB and more in its new type.</exception>
+    /// <exception cref="NotFiniteNumberException">A matrix holds a NaN or an infinity, which would be lost, or lose others.</exception>
+    public static Weights Quantize(Weights weights, TypeMix mix, int threads = 0)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(threads);
+        return weights.Map((name, layer) => Quantize(weights[name, layer], mix.TypeOf(weights, name, layer), threads));
+    }
+
+    /// <summary>
+    /// A copy to draft with whose matrices are all of one type. The embedding table is shared, as a token reads one row of it, and so are
+    /// matrices whose rows are not of whole blocks.
+    /// </summary>
+    /// <param name="weights">The weights of a model, of any types.</param>
+    /// <param name="type">One of <see cref="BlockQuantizer.Types"/>.</param>
+    /// <param name="threads">Threads to work with, or 0 for one on each physical core.</param>
+    /// <exception cref="ArgumentException">A matrix has 2 GB and more in its new type.</exception>
+    /// <exception cref="NotFiniteNumberException">A matrix holds a NaN or an infinity, which would be lost, or lose others.</exception>
+    public static Weights CopyForDrafts(Weights weights, GgmlType type, int threads = 0)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(threads);
+        Weights copy = WithoutEmbedding(weights).Map(matrix => Fits(matrix, type) ? Quantize(matrix, type, threads) : matrix);
+        return WithEmbedding(weights, copy);
+    }
+
+    /// <summary>Bytes of <see cref="CopyForDrafts(Weights, GgmlType, int)"/> beyond what it shares.</summary>
+    public static long CopyBytes(Weights weights, GgmlType type) =>
+        WithoutEmbedding(weights).Named().Where(named => !Weights.IsVector(named.Name) && Fits(named.Tensor, type))
+            .Sum(named => named.Tensor.Rows * type.RowBytes(named.Tensor.Columns));
+
+    private static bool Fits(Tensor matrix, GgmlType type) => matrix.Columns % type.BlockElements == 0;
+
+    private static Tensor Quantize(Tensor tensor, GgmlType type, int threads)
+    {
+        if (tensor is GgmlTensor { Type: var own } && own == type)
+            return tensor;
+        long bytes = tensor.Rows * type.RowBytes(tensor.Columns);
+        if (bytes > Array.MaxLength)
+            throw new ArgumentException($"{tensor.Rows} x {tensor.Columns} of {type} do not fit an array", nameof(tensor));
+        byte[] blocks = GC.AllocateUninitializedArray<byte>((int)bytes);
+        using Lock.Scope scope = Team.Shared.Enter();
+        Team.Shared.Run(new QuantizeRows(tensor, type, blocks, threads == 0 ? Cores.Available : threads));
+        return GgmlTensor.Create(type, tensor.Rows, tensor.Columns, blocks);
     }
 
     private static unsafe Q8GroupsTensor Quantize(Tensor tensor, int groupSize, int threads)
@@ -104,6 +156,35 @@ public static class WeightQuantizer
             fixed (float* x = _floats.Span[(first * _groupSize)..], scales = &_scales[first])
             fixed (sbyte* values = &_values[first * _groupSize])
                 _kernel.Quantize(x, groups * _groupSize, _groupSize, values, scales, halvesToEven: true);
+        }
+    }
+
+    private sealed class QuantizeRows : Region
+    {
+        private readonly Tensor _tensor;
+        private readonly GgmlType _type;
+        private readonly byte[] _blocks;
+        private readonly int _rowBytes, _chunkRows;
+
+        public QuantizeRows(Tensor tensor, GgmlType type, byte[] blocks, int threads)
+        {
+            (_tensor, _type, _blocks) = (tensor, type, blocks);
+            (_rowBytes, _chunkRows) = ((int)type.RowBytes(tensor.Columns), Math.Max(1, ChunkElements / Math.Max(1, tensor.Columns)));
+            (Threads, Chunks) = (threads, (tensor.Rows + _chunkRows - 1) / _chunkRows);
+        }
+
+        public override void Chunk(int chunk, int thread)
+        {
+            float[] row = ArrayPool<float>.Shared.Rent(_tensor.Columns);
+            Span<float> floats = row.AsSpan(0, _tensor.Columns);
+            for (int i = chunk * _chunkRows; i < Math.Min((chunk + 1) * _chunkRows, _tensor.Rows); i++)
+            {
+                _tensor.CopyRow(i, floats);
+                if (!AreFinite(floats))
+                    throw new NotFiniteNumberException("a weight is no finite number");
+                BlockQuantizer.Quantize(_type, floats, _blocks.AsSpan(i * _rowBytes, _rowBytes));
+            }
+            ArrayPool<float>.Shared.Return(row);
         }
     }
 }

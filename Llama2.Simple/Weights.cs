@@ -119,8 +119,12 @@ public sealed class Weights
 
     /// <summary>The same model with other matrices; vectors stay as they are.</summary>
     /// <param name="matrix">Gives the matrix to take in place of one.</param>
-    public Weights Map(Func<Tensor, Tensor> matrix) => From(
-        Layers.Count, IsClassifierShared, (name, layer) => IsVector(name) ? Find(name, layer) : matrix(this[name, layer]));
+    public Weights Map(Func<Tensor, Tensor> matrix) => Map((name, layer) => matrix(this[name, layer]));
+
+    /// <summary>The same by names.</summary>
+    /// <param name="matrix">Gives the matrix of a name (run.c's) and a layer, which is 0 where there is one for all.</param>
+    public Weights Map(Func<string, int, Tensor> matrix) => From(
+        Layers.Count, IsClassifierShared, (name, layer) => IsVector(name) ? Find(name, layer) : matrix(name, layer));
 
     /// <summary>Whether a tensor of this name is a vector: of a norm, a bias, or RoPE's factors. Vectors are float32.</summary>
     public static bool IsVector(string name) => name is ['r', 'm', 's', '_', ..] or ['b', _] or RopeFactorsName;

@@ -69,6 +69,37 @@ public sealed unsafe class QuantizationTests
         Assert.Equal(WeightQuantizer.CopyBytes(shape.Config, 16), bytes);
     }
 
+    [Theory]
+    [InlineData("q4_0", true)]
+    [InlineData("q4_0", false)]
+    [InlineData("q8_0", false)]
+    public void A_copy_to_draft_with_may_be_of_ggml_s_blocks(string name, bool shared)
+    {
+        GgmlType type = GgmlType.Find(name)!;
+        ModelShape shape = ModelShape.Tiny with { HalfHead = 16, Hidden = 48, Vocab = 12, Shared = shared };
+        Weights weights = shape.CreateWeights(), copy = WeightQuantizer.CopyForDrafts(weights, type, threads: 2);
+        Assert.Same(weights.TokenEmbedding, copy.TokenEmbedding);
+        Assert.Same(weights.Layers[0].W2, copy.Layers[0].W2); // rows of 48
+        long bytes = 0;
+        foreach ((string tensor, int? layer, Tensor own) in copy.Named())
+        {
+            if (own is not GgmlTensor blocks)
+                continue;
+            bytes += own.Bytes;
+            Assert.Equal(type, blocks.Type);
+            float[] floats = new float[own.Columns];
+            byte[] expected = new byte[blocks.RowBytes];
+            for (int row = 0; row < own.Rows; row++)
+            {
+                weights[tensor, layer ?? 0].CopyRow(row, floats);
+                BlockQuantizer.Quantize(type, floats, expected);
+                Assert.Equal(expected, blocks.Row(row).ToArray());
+            }
+        }
+        Assert.Equal(WeightQuantizer.CopyBytes(weights, type), bytes);
+        Assert.True(bytes > 0);
+    }
+
     [Fact]
     public void Halves_round_as_Simple_rounds_them()
     {
