@@ -9,7 +9,7 @@ public sealed class Tokenizer : ITokenizer
     /// <summary>Ids of &lt;unk&gt;, BOS and EOS in the vocabularies of llama2.c.</summary>
     public const int UnknownId = 0, BosId = 1, EosId = 2;
 
-    private const int FirstByte = 3; // the first 3 tokens are <unk>, <s>, </s>, then come the 256 bytes
+    internal const int FirstByte = 3; // the first 3 tokens are <unk>, <s>, </s>, then come the 256 bytes
 
     private readonly byte[][] _vocab;
     private readonly float[] _scores;

@@ -13,6 +13,7 @@ public abstract class VocabularyTokenizer(Vocabulary vocabulary) : ITokenizer
     public int? Find(ReadOnlySpan<byte> piece) => Vocabulary.Find(piece);
     public int? Special(ReadOnlySpan<byte> piece) => Vocabulary.Special(piece);
     public ReadOnlySpan<byte> Piece(int token) => Vocabulary.Piece(token);
+    public PieceType Type(int token) => Vocabulary.Type(token);
 
     public int[] Encode(ReadOnlySpan<byte> utf8, bool bos = true, bool eos = false, bool blank = true)
     {

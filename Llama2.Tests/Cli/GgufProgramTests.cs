@@ -103,14 +103,6 @@ public sealed class GgufProgramTests : IDisposable
         Assert.Equal((1, $"llama2: {bits4} is the input; name another file\n"), (same.ExitCode, same.Err));
     }
 
-    [Fact]
-    public void What_makes_checkpoints_of_llama2_c_says_that_it_wants_one()
-    {
-        BuiltProgram program = BuiltProgram.Run("quantize", _model, Path.Combine(_folder, "out.bin"));
-        string message = $"llama2: {_model}: file: expected a checkpoint of llama2.c, found a GGUF file\n";
-        Assert.Equal((2, message), (program.ExitCode, program.Err));
-    }
-
     private string Small()
     {
         string path = Path.Combine(_folder, "small");

@@ -37,8 +37,8 @@ public sealed class QuantizeTests : IDisposable
     {
         BuiltProgram program = BuiltProgram.Run("quantize", Model, Target);
         Assert.Equal($"""
-            {Model}: 2,667,420 bytes, v0, f32
-            {Target}: 744,832 bytes, v2, q8_0 in groups of 32
+            {Model}: 2,667,420 bytes, llama2.c v0, f32
+            {Target}: 744,832 bytes, llama2.c v2, q8_0 in groups of 32
             {Path.ChangeExtension(Target, "tokenizer.bin")}: its tokenizer
             largest error: 0.00324 in wk, layer 4
             greedy agreement: 64 of 64 tokens of the story the original tells without a prompt

@@ -106,13 +106,13 @@ public sealed partial class GgufModel : ModelFile
     }
 
     /// <summary>The tensors of a model in the order in which they are written, with run.c's names and those in a file.</summary>
-    internal static IEnumerable<(string Name, string InFile, Tensor Tensor)> InOrder(Weights weights)
+    internal static IEnumerable<(string Name, int Layer, string InFile, Tensor Tensor)> InOrder(Weights weights)
     {
         string[] inLayer = [.. Layer.Select(layer => layer.Name)];
         return from named in weights.Named()
                let layer = named.Layer ?? (named.Name == Global[0].Name ? -1 : weights.Layers.Count)
                orderby layer, Array.IndexOf(inLayer, named.Name), Array.FindIndex(Global, global => global.Name == named.Name)
-               select (named.Name, NameInFile(named.Name, layer), named.Tensor);
+               select (named.Name, named.Layer ?? 0, NameInFile(named.Name, layer), named.Tensor);
     }
 
     // The name in GGUF files of the tensor with run.c's name.

@@ -10,18 +10,16 @@ public static class GgufModelWriter
     private const uint QuantizationVersion = 2;
     private const int NormalType = 1, UnknownType = 2, ControlType = 3, ByteType = 6; // of tokens
 
-    // llama.cpp's numbers of files whose matrices are of a type
-    private static readonly Dictionary<string, uint> FileTypes =
-        new() { ["f32"] = 0, ["f16"] = 1, ["q4_0"] = 2, ["q8_0"] = 7, ["bf16"] = 32 };
+    private const int ChunkElements = 1 << 18; // that are in memory at once, or one row
 
     /// <summary>Lists a model's metadata and tensors; <see cref="GgufWriter.Write"/> then writes them.</summary>
     /// <param name="name">The model's name.</param>
     /// <param name="config">Its shape.</param>
     /// <param name="weights">Its weights.</param>
     /// <param name="tokenizer">Its tokenizer, or null.</param>
-    /// <param name="type">The type of its matrices, one of <see cref="BlockQuantizer.Types"/>; vectors are float32.</param>
+    /// <param name="types">The types of its matrices, one of <see cref="TypeMix.All"/> by its name; vectors are float32.</param>
     /// <exception cref="ArgumentException">The config has a scaling of RoPE.</exception>
-    public static GgufWriter Create(string name, Config config, Weights weights, Tokenizer? tokenizer, string type)
+    public static GgufWriter Create(string name, Config config, Weights weights, Tokenizer? tokenizer, string types)
     {
         if (config.RopeScaling is not null)
             throw new ArgumentException("a scaling of RoPE is not written", nameof(config));
@@ -41,21 +39,21 @@ public static class GgufModelWriter
         }
         writer.Add("llama.rope.freq_base", config.RopeBase);
         writer.Add("llama.attention.layer_norm_rms_epsilon", config.NormEpsilon);
-        writer.Add(FileTypeKey, FileTypes[type]);
+        writer.Add(FileTypeKey, TypeMix.Find(types).FileType);
         writer.Add("llama.vocab_size", (uint)config.VocabSize);
         writer.Add("llama.rope.dimension_count", (uint)config.RopeDim);
         if (tokenizer is not null)
             AddTokenizer(writer, tokenizer);
         writer.Add("general.quantization_version", QuantizationVersion);
 
-        AddTensors(writer, weights, type);
+        AddTensors(writer, weights, TypeMix.Find(types));
         return writer;
     }
 
     /// <summary>Lists a GGUF file's metadata, as they are but for its type, and its tensors in a type.</summary>
     /// <param name="model">The file, which must stay open until all is written.</param>
-    /// <param name="type">The type of its matrices, one of <see cref="BlockQuantizer.Types"/>; vectors are float32.</param>
-    public static GgufWriter Create(GgufModel model, string type)
+    /// <param name="types">The types of its matrices, one of <see cref="TypeMix.All"/> by its name; vectors are float32.</param>
+    public static GgufWriter Create(GgufModel model, string types)
     {
         GgufWriter writer = new();
         foreach (string key in model.Metadata.Keys)
@@ -63,29 +61,19 @@ public static class GgufModelWriter
             if (key is not (FileTypeKey or GgufFile.AlignmentKey) && !key.StartsWith("split.", StringComparison.Ordinal))
                 writer.Add(key, model.Metadata);
         }
-        writer.Add(FileTypeKey, FileTypes[type]);
-        AddTensors(writer, model.Weights, type);
+        writer.Add(FileTypeKey, TypeMix.Find(types).FileType);
+        AddTensors(writer, model.Weights, TypeMix.Find(types));
         return writer;
     }
 
-    private static void AddTensors(GgufWriter writer, Weights weights, string type)
+    private static void AddTensors(GgufWriter writer, Weights weights, TypeMix types)
     {
-        foreach ((string name, string nameInFile, Tensor tensor) in GgufModel.InOrder(weights))
+        foreach ((string name, int layer, string nameInFile, Tensor tensor) in GgufModel.InOrder(weights))
         {
-            GgmlType written = TypeOf(name, tensor, type);
-            writer.AddTensor(nameInFile, written, Weights.IsVector(name) ? [tensor.Columns] : [tensor.Columns, tensor.Rows],
-                stream => WriteRows(stream, tensor, written));
+            GgmlType type = Weights.IsVector(name) ? GgmlType.F32 : types.TypeOf(weights, name, layer);
+            writer.AddTensor(nameInFile, type, Weights.IsVector(name) ? [tensor.Columns] : [tensor.Columns, tensor.Rows],
+                stream => WriteRows(stream, tensor, type));
         }
-    }
-
-    // As llama.cpp: rows that are not of whole blocks stay float16; the embedding and the classifier of a q4_0 file are q8_0.
-    private static GgmlType TypeOf(string name, Tensor tensor, string type)
-    {
-        if (Weights.IsVector(name))
-            return GgmlType.F32;
-        bool isFine = type == "q4_0" && name is ("token_embedding_table" or "wcls");
-        GgmlType wanted = GgmlType.Find(isFine ? "q8_0" : type)!;
-        return tensor.Columns % wanted.BlockElements == 0 ? wanted : GgmlType.F16;
     }
 
     private static void AddTokenizer(GgufWriter writer, Tokenizer tokenizer)
@@ -118,15 +106,23 @@ public static class GgufModelWriter
         _ => Encoding.Latin1.GetString(tokenizer.Piece(id)) is ['<', '0', 'x', _, _, '>'] ? ByteType : NormalType,
     };
 
+    // All threads make a chunk of rows, which is then written.
     private static void WriteRows(Stream stream, Tensor tensor, GgmlType type)
     {
-        float[] floats = new float[tensor.Columns];
-        byte[] bytes = new byte[type.RowBytes(tensor.Columns)];
-        for (int row = 0; row < tensor.Rows; row++)
+        int columns = tensor.Columns, rowBytes = (int)type.RowBytes(columns);
+        int most = Math.Clamp(ChunkElements / columns, 1, tensor.Rows);
+        float[] floats = new float[most * columns];
+        byte[] bytes = new byte[most * rowBytes];
+        for (int first = 0, rows; first < tensor.Rows; first += rows)
         {
-            tensor.CopyRow(row, floats);
-            BlockQuantizer.Quantize(type, floats, bytes);
-            stream.Write(bytes);
+            rows = Math.Min(most, tensor.Rows - first);
+            Parallel.For(first, first + rows, row =>
+            {
+                Span<float> from = floats.AsSpan((row - first) * columns, columns);
+                tensor.CopyRow(row, from);
+                BlockQuantizer.Quantize(type, from, bytes.AsSpan((row - first) * rowBytes, rowBytes));
+            });
+            stream.Write(bytes, 0, rows * rowBytes);
         }
     }
 }

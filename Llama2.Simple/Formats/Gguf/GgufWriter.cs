@@ -42,12 +42,13 @@ public sealed class GgufWriter
 
     /// <summary>Writes the whole file.</summary>
     /// <param name="stream">Receives it.</param>
-    /// <param name="progress">Gets the bytes written so far, after each tensor.</param>
+    /// <param name="progress">Gets the bytes written so far, after each part of a tensor.</param>
     /// <exception cref="InvalidOperationException">A tensor had another number of bytes than its type and sizes say.</exception>
     public void Write(Stream stream, IProgress<long>? progress = null)
     {
         using CountingStream counted = new(stream);
         WriteHeader(counted);
+        counted.Progress = progress;
         foreach ((string name, long[] dimensions, GgmlType type, Action<Stream> data) in _tensors)
         {
             long end = counted.Length + Bytes(dimensions, type);
@@ -55,7 +56,6 @@ public sealed class GgufWriter
             if (counted.Length != end)
                 throw new InvalidOperationException($"{name} ended at byte {counted.Length}, not {end}");
             Pad(counted); // as llama.cpp's writer, behind the last one too
-            progress?.Report(counted.Length);
         }
     }
 
@@ -147,6 +147,8 @@ public sealed class GgufWriter
     {
         private long _length;
 
+        public IProgress<long>? Progress { get; set; } // gets the length after each write
+
         public override bool CanRead => false;
         public override bool CanSeek => false;
         public override bool CanWrite => true;
@@ -157,6 +159,7 @@ public sealed class GgufWriter
         {
             stream.Write(buffer);
             _length += buffer.Length;
+            Progress?.Report(_length);
         }
 
         public override void Write(byte[] buffer, int offset, int count) => Write(buffer.AsSpan(offset, count));

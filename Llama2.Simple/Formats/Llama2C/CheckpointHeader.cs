@@ -102,7 +102,7 @@ public sealed record CheckpointHeader(int Version, Config Config, bool SharedCla
     }
 
     /// <summary>Checks what the fields must be to one another.</summary>
-    private void Check(Func<string, string, string, ModelFileException> error)
+    internal void Check(Func<string, string, string, ModelFileException> error)
     {
         if (Config.Dim % Config.HeadCount != 0)
             throw error("n_heads", $"a divisor of dim {Config.Dim}", $"{Config.HeadCount}");

@@ -25,7 +25,7 @@ public static class CheckpointWriter
             for (int i = 0; i < spec.Count; i++)
             {
                 if (spec.Name == "rope_tables")
-                    WriteFloats(stream, RopeTable(header.Config, ropeTables, i));
+                    WriteRopeTable(stream, header.Config, ropeTables.Span, i);
                 else
                     WriteMatrix(stream, spec, weights[spec.Name, i]);
                 progress?.Report(written += spec.Bytes);
@@ -65,19 +65,20 @@ public static class CheckpointWriter
     }
 
     /// <summary>Table 0 holds the cosines, table 1 the sines: (seq_len, head_size / 2).</summary>
-    private static ReadOnlySpan<float> RopeTable(Config config, ReadOnlyMemory<float> tables, int table)
+    private static void WriteRopeTable(Stream stream, Config config, ReadOnlySpan<float> tables, int table)
     {
         int half = config.HeadSize / 2;
-        if (tables.Length == 2 * config.SeqLen * half)
-            return tables.Span.Slice(table * config.SeqLen * half, config.SeqLen * half);
-        float[] floats = new float[checked(config.SeqLen * half)];
-        float[] other = new float[half], frequencies = Nn.RopeFrequencies(config, default);
+        if (tables.Length == 2L * config.SeqLen * half)
+        {
+            WriteFloats(stream, tables.Slice(table * config.SeqLen * half, config.SeqLen * half));
+            return;
+        }
+        float[] cosines = new float[half], sines = new float[half], frequencies = Nn.RopeFrequencies(config, default);
         for (int position = 0; position < config.SeqLen; position++)
         {
-            Span<float> wanted = floats.AsSpan(position * half, half);
-            Nn.RopeAngles(table == 0 ? wanted : other, table == 0 ? other : wanted, position, frequencies, magnitude: 1);
+            Nn.RopeAngles(cosines, sines, position, frequencies, magnitude: 1);
+            WriteFloats(stream, table == 0 ? cosines : sines);
         }
-        return floats;
     }
 
     private static void WriteFloats(Stream stream, ReadOnlySpan<float> floats) => stream.Write(MemoryMarshal.AsBytes(floats));

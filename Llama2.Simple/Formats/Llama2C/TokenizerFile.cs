@@ -69,4 +69,19 @@ public static class TokenizerFile
 
         string Token() => $"token {count}";
     }
+
+    /// <summary>The bytes of a file with these tokens.</summary>
+    public static byte[] ToBytes(IReadOnlyList<(byte[] Piece, float Score)> vocab)
+    {
+        using MemoryStream stream = new();
+        using BinaryWriter writer = new(stream); // little endian, as the format is
+        writer.Write(vocab.Max(token => token.Piece.Length));
+        foreach ((byte[] piece, float score) in vocab)
+        {
+            writer.Write(score);
+            writer.Write(piece.Length);
+            writer.Write(piece);
+        }
+        return stream.ToArray();
+    }
 }
