@@ -57,11 +57,13 @@ public static class WeightQuantizer
         return elements + elements / groupSize * sizeof(float);
     }
 
-    /// <summary>The weights with every matrix in ggml's blocks; the vectors are shared with the old weights.</summary>
+    /// <summary>
+    /// The weights with every matrix in ggml's blocks, but for those of more than 2 GB in them; these and the vectors are shared with the
+    /// old weights.
+    /// </summary>
     /// <param name="weights">The weights of a model, of any types.</param>
     /// <param name="mix">The types to make of them.</param>
     /// <param name="threads">Threads to work with, or 0 for one on each physical core.</param>
-    /// <exception cref="ArgumentException">A matrix has 2 GB and more in its new type.</exception>
     /// <exception cref="NotFiniteNumberException">A matrix holds a NaN or an infinity, which would be lost, or lose others.</exception>
     public static Weights Quantize(Weights weights, TypeMix mix, int threads = 0)
     {
@@ -71,12 +73,11 @@ public static class WeightQuantizer
 
     /// <summary>
     /// A copy to draft with whose matrices are all of one type. The embedding table is shared, as a token reads one row of it, and so are
-    /// matrices whose rows are not of whole blocks.
+    /// matrices whose rows are not of whole blocks, or that have more than 2 GB in them.
     /// </summary>
     /// <param name="weights">The weights of a model, of any types.</param>
     /// <param name="type">One of <see cref="BlockQuantizer.Types"/>.</param>
     /// <param name="threads">Threads to work with, or 0 for one on each physical core.</param>
-    /// <exception cref="ArgumentException">A matrix has 2 GB and more in its new type.</exception>
     /// <exception cref="NotFiniteNumberException">A matrix holds a NaN or an infinity, which would be lost, or lose others.</exception>
     public static Weights CopyForDrafts(Weights weights, GgmlType type, int threads = 0)
     {
@@ -94,11 +95,9 @@ public static class WeightQuantizer
 
     private static Tensor Quantize(Tensor tensor, GgmlType type, int threads)
     {
-        if (tensor is GgmlTensor { Type: var own } && own == type)
-            return tensor;
         long bytes = tensor.Rows * type.RowBytes(tensor.Columns);
-        if (bytes > Array.MaxLength)
-            throw new ArgumentException($"{tensor.Rows} x {tensor.Columns} of {type} do not fit an array", nameof(tensor));
+        if (bytes > Array.MaxLength || (tensor is GgmlTensor { Type: var own } && own == type))
+            return tensor;
         byte[] blocks = GC.AllocateUninitializedArray<byte>((int)bytes);
         using Lock.Scope scope = Team.Shared.Enter();
         Team.Shared.Run(new QuantizeRows(tensor, type, blocks, threads == 0 ? Cores.Available : threads));

@@ -111,6 +111,9 @@ public sealed class Weights
     /// <summary>Whether every matrix is float32.</summary>
     public bool AreFloat32 => Matrices.All(matrix => matrix is Float32Tensor);
 
+    /// <summary>Whether every matrix is of floats, of 32 or 16 bits.</summary>
+    public bool AreFloats => Matrices.All(matrix => matrix is Float32Tensor or GgmlTensor { Type.Unpack: null });
+
     /// <summary>The types of the matrices in words, those with the most bytes first.</summary>
     public string DescribeTypes() => string.Join(", ",
         from matrix in Matrices group matrix.Bytes by matrix.Describe() into type orderby type.Sum() descending select type.Key);

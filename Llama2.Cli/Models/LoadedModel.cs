@@ -3,6 +3,7 @@ using Llama2.Fast;
 using Llama2.Simple;
 using Llama2.Simple.Formats;
 using Llama2.Simple.Formats.Llama2C;
+using Llama2.Simple.Tensors;
 using Llama2.Simple.Text;
 
 namespace Llama2.Cli.Models;
@@ -12,10 +13,12 @@ internal sealed class LoadedModel : IDisposable
 {
     public const string Simple = "simple";
 
+    private const string Int8 = "q8_0"; // of a float32 model in llama2.c's groups, as quantize writes it
+
     /// <param name="tokenizer">The tokenizer's file, or null for the one in the model's file, or else to look for it.</param>
     /// <param name="threads">Threads of fast, or 0 for its default.</param>
-    /// <param name="quantize">Whether to make int8 of a float32 model.</param>
-    public LoadedModel(string path, string? tokenizer, string implementation, int threads, bool quantize)
+    /// <param name="quantize">One of <see cref="QuantizedTypes"/> to make of a model of floats, or null.</param>
+    public LoadedModel(string path, string? tokenizer, string implementation, int threads, string? quantize)
     {
         (Path, Implementation) = (path, implementation);
         File = ModelFile.Open(path);
@@ -24,9 +27,10 @@ internal sealed class LoadedModel : IDisposable
             ITokenizer? own = tokenizer is null ? File.Tokenizer : null;
             ITokenizer simple = own ?? ModelFiles.OpenTokenizer(tokenizer, path, Config.VocabSize);
             Tokenizer = implementation == Simple ? simple : FastTokenizer.Of(simple);
-            Weights = quantize && File.Weights.AreFloat32
+            Weights = quantize is null || !File.Weights.AreFloats ? File.Weights
+                : quantize == Int8 && File.Weights.AreFloat32
                 ? WeightQuantizer.Quantize(File.Weights, WeightQuantizer.GroupSizeFor(Config), threads)
-                : File.Weights;
+                : WeightQuantizer.Quantize(File.Weights, TypeMix.Find(quantize), threads);
             CopyForDrafts = new Lazy<ITransformer>(() => new FastTransformer(Config,
                 WeightQuantizer.CopyForDrafts(Weights, WeightQuantizer.GroupSizeFor(Config), threads), threads));
             Transformer = implementation == Simple ? new Transformer(Config, Weights) : new FastTransformer(Config, Weights, threads);
@@ -43,12 +47,15 @@ internal sealed class LoadedModel : IDisposable
     /// <summary>Each is a transformer, a tokenizer and a sampler; the first is the default.</summary>
     public static readonly string[] Implementations = ["fast", Simple];
 
+    /// <summary>What a model of floats can be made as it is loaded.</summary>
+    public static readonly string[] QuantizedTypes = [Int8, "q4_0"];
+
     public string Path { get; }
     public string Implementation { get; }
     public ModelFile File { get; }
     public Config Config => File.Config;
     public ITokenizer Tokenizer { get; }
-    public Weights Weights { get; } // that run; with quantize they are int8 copies of the file's
+    public Weights Weights { get; } // that run; with quantize they are copies of the file's
     public ITransformer Transformer { get; }
     public Lazy<ITransformer> CopyForDrafts { get; } // in int8; the weights must be float32
 

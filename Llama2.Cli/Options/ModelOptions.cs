@@ -15,9 +15,9 @@ internal sealed class ModelOptions
     private readonly Option<int> _threads;
     private readonly Option<bool> _silent;
 
-    public ModelOptions(Command command)
+    public ModelOptions(Command command, bool isRequired = false)
     {
-        _checkpoint = AddCheckpoint(command, "checkpoint");
+        _checkpoint = AddCheckpoint(command, "checkpoint", isRequired);
         _checkpointOption = command.AddOption<string?>("--checkpoint -checkpoint", "file", "the same, as an option");
         _tokenizer = AddTokenizer(
             command, "NAME.tokenizer.bin or tokenizer.bin beside the checkpoint, else tokenizer.bin here or in weights/");
@@ -25,8 +25,9 @@ internal sealed class ModelOptions
         _implementation = command.AddChoice("--impl", "name", "implementation: " + string.Join(" or ", names), names);
         _threads = command.AddOption<int>(
             "--threads", "int", $"threads of fast; default: one for each core, here {FastTransformer.DefaultThreads}");
-        _quantize = command.AddOption<string?>("--quantize", "type", "q8_0: a float32 checkpoint becomes int8 as it is loaded");
-        _quantize.AcceptOnlyFrom("q8_0");
+        _quantize = command.AddOption<string?>("--quantize", "type",
+            $"{string.Join(" or ", LoadedModel.QuantizedTypes)}: floats become 8 or 4 bits as they are loaded");
+        _quantize.AcceptOnlyFrom(LoadedModel.QuantizedTypes);
         _silent = command.AddFlag("--silent", "nothing on stderr but errors");
         _threads.Validators.Add(result =>
         {
@@ -37,8 +38,12 @@ internal sealed class ModelOptions
     }
 
     /// <summary>The argument of every command that takes a model.</summary>
-    public static Argument<string?> AddCheckpoint(Command command, string name) => command.AddArgument<string?>(
-        name, "file of llama2.c or GGUF, or the name of a model in weights/; default: the model that ships", ArgumentArity.ZeroOrOne);
+    public static Argument<string?> AddCheckpoint(Command command, string name, bool isRequired = false)
+    {
+        string description = "file of llama2.c or GGUF, or the name of a model in weights/";
+        return isRequired ? command.AddArgument<string?>(name, description, ArgumentArity.ExactlyOne)
+            : command.AddArgument<string?>(name, description + "; default: the model that ships", ArgumentArity.ZeroOrOne);
+    }
 
     /// <summary>The option of every command that takes a tokenizer.</summary>
     public static Option<string?> AddTokenizer(Command command, string theDefault) =>
@@ -55,7 +60,7 @@ internal sealed class ModelOptions
         if (name is not null && !Path.Exists(path) && DidYouMean.Answer(name) is { } answer)
             throw new UsageException(answer);
         LoadedModel model = new(path, result.GetValue(_tokenizer), result.GetValue(_implementation)!, result.GetValue(_threads),
-            quantize: result.GetValue(_quantize) is not null);
+            result.GetValue(_quantize));
         if (!IsSilent(result))
             Notes.Write(model.Describe());
         return model;

@@ -103,6 +103,26 @@ public sealed class GgufProgramTests : IDisposable
         Assert.Equal((1, $"llama2: {bits4} is the input; name another file\n"), (same.ExitCode, same.Err));
     }
 
+    [Theory]
+    [InlineData("f32", "q4_0")]
+    [InlineData("f16", "q4_0")]
+    [InlineData("bf16", "q8_0")]
+    public void Floats_quantised_at_load_are_what_convert_writes(string from, string to)
+    {
+        string floats = Path.Combine(_folder, "floats.gguf"), blocks = Path.Combine(_folder, "blocks.gguf");
+        Assert.Equal(0, BuiltProgram.Run("convert", Repository.Weights("tales659K.bin"), floats, "--type", from).ExitCode);
+        Assert.Equal(0, BuiltProgram.Run("convert", floats, blocks, "--type", to).ExitCode);
+        string[] options = ["-s", "5", "-n", "60", "--silent"];
+        BuiltProgram expected = BuiltProgram.Run([blocks, .. options]);
+        Assert.Equal(0, expected.ExitCode);
+        Assert.NotEqual(BuiltProgram.Run([floats, .. options]).Out, expected.Out);
+        foreach (string implementation in LoadedModel.Implementations)
+        {
+            BuiltProgram actual = BuiltProgram.Run([floats, "--quantize", to, "--impl", implementation, .. options]);
+            Assert.Equal((0, expected.Out, ""), (actual.ExitCode, actual.Out, actual.Err));
+        }
+    }
+
     private string Small()
     {
         string path = Path.Combine(_folder, "small");

@@ -40,7 +40,7 @@ public sealed class UsageTests : IDisposable
     [InlineData("--context: x is not a whole number", "inspect", "--context", "x")]
     [InlineData("--tolerance: ten is not a number", "bench", "--tolerance", "ten")]
     [InlineData("-m: talk is not generate or chat", "-m", "talk")]
-    [InlineData("--quantize: q4 is not q8_0", "--quantize", "q4")]
+    [InlineData("--quantize: q4 is not q8_0 or q4_0", "--quantize", "q4")]
     [InlineData("--impl:  is not fast or simple", "--impl", "")]
     [InlineData("--type: q4 is not f32 or f16 or bf16 or q8_0 or q6_k or q4_k_m or q4_k or q4_0", "quantize", "in.bin", "out.bin", "--type", "q4")]
     [InlineData("shell: powershell is not bash or zsh or fish", "completion", "powershell")]
