@@ -22,6 +22,7 @@ internal static class Program
         ("bench", "Measures tok/s of models and implementations on this machine", BenchCommand.AddTo),
         (ConvertCommand.QuantizeName, "Makes a model four times smaller (int8); the same as convert", ConvertCommand.AddTo),
         (ConvertCommand.Name, "Writes a model as GGUF or in llama2.c's format, in types of 32 to 4 bits", ConvertCommand.AddTo),
+        ("perplexity", "Measures how well a model predicts a text", PerplexityCommand.AddTo),
         ("verify", "Checks that every kernel, number of threads and batch gives the same bits on this machine", VerifyCommand.AddTo),
         ("inspect", "Shows what is in a checkpoint, and the memory it needs", InspectCommand.AddTo),
         ("completion", "Prints a script that makes the Tab key complete commands and options", CompletionCommand.AddTo),

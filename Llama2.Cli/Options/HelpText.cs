@@ -28,6 +28,8 @@ internal static class HelpText
             "llama2 quantize model_q80.bin model.bin --type f32 --version 1"],
         ["convert"] = ["llama2 convert stories110M stories110M.gguf --type q8_0", "llama2 convert model.gguf small.gguf --type q4_k_m",
             "llama2 convert model.gguf model.bin"],
+        ["perplexity"] = ["llama2 perplexity stories15M story.txt",
+            "llama2 perplexity model.gguf text.txt --context 2048 --stride 512 --json"],
         ["inspect"] = ["llama2 inspect", "llama2 inspect stories15M --context 128 --stats", "llama2 inspect model.bin --json",
             "llama2 inspect --cpu"],
         ["bench"] = ["llama2 bench", "llama2 bench stories15M --threads 1,2,4", "llama2 bench --shape stories110M --quick --json now.json"],
