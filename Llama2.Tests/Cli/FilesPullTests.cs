@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Llama2.Simple.Formats.Gguf;
 using static Llama2.Tests.Cli.FaultyServer;
 
 namespace Llama2.Tests.Cli;
@@ -7,7 +8,7 @@ namespace Llama2.Tests.Cli;
 public sealed class FilesPullTests : IDisposable
 {
     private static readonly byte[] Model = File.ReadAllBytes(Repository.Weights("tales659K.bin"));
-    private static readonly byte[] Tokenizer = File.ReadAllBytes(Repository.Weights("tok512-tales.bin"));
+    private static readonly byte[] TokenizerBytes = File.ReadAllBytes(Repository.Weights("tok512-tales.bin"));
 
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("llama2-");
 
@@ -27,10 +28,27 @@ public sealed class FilesPullTests : IDisposable
     [InlineData("story.txt", false)]
     public void A_file_is_what_is_in_it_whatever_its_name(string name, bool isTokenizer)
     {
-        byte[] bytes = isTokenizer ? Tokenizer : Model;
+        byte[] bytes = isTokenizer ? TokenizerBytes : Model;
         using FaultyServer server = new(_ => new Reply(bytes));
         Assert.Equal(0, Pull($"{server.Address}/{name}").ExitCode);
         Assert.Equal(bytes, File.ReadAllBytes(Weights(name)));
+    }
+
+    [Fact]
+    public void A_GGUF_file_of_a_URL_runs_by_its_name()
+    {
+        using Checkpoint checkpoint = Checkpoint.Open(Repository.Weights("tales659K.bin"));
+        Tokenizer tokenizer = TokenizerFile.Open(Repository.Weights("tok512-tales.bin"), checkpoint.Config.VocabSize);
+        using MemoryStream gguf = new();
+        GgufModelWriter.Create("tales", checkpoint.Config, checkpoint.Weights, tokenizer, "f32").Write(gguf);
+        using FaultyServer server = new(request => request.Target.StartsWith("/cdn", StringComparison.Ordinal)
+            ? new Reply(gguf.ToArray()) : new Reply([]) { Status = 302, Headers = ["Location: /cdn/4f1b"] });
+        BuiltProgram pull = Pull($"{server.Address}/someone/resolve/main/some-tales.F32.gguf?download=true", "--to", "weights");
+        Assert.Equal((0, ""), (pull.ExitCode, pull.Out));
+        Assert.Equal(gguf.ToArray(), File.ReadAllBytes(Weights("some-tales.F32.gguf")));
+        string[] options = ["-t", "0", "-n", "30", "--silent"];
+        BuiltProgram run = BuiltProgram.Run([Weights("some-tales.F32.gguf"), .. options]);
+        Assert.Equal((0, BuiltProgram.Run(options).Out), (run.ExitCode, run.Out));
     }
 
     [Theory]
@@ -53,7 +71,7 @@ public sealed class FilesPullTests : IDisposable
             "page" => new Reply("<html><title>Log in</title></html>"u8.ToArray()),
             "Git LFS" => new Reply("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n"u8.ToArray()),
             "cut checkpoint" => new Reply(Model[..^1]),
-            "cut tokenizer" => new Reply(Tokenizer[..^1]),
+            "cut tokenizer" => new Reply(TokenizerBytes[..^1]),
             _ => new Reply([]) { Status = 302, Headers = [what] },
         });
         BuiltProgram run = Pull(server.Address + "/model.bin");

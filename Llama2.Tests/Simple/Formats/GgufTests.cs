@@ -216,6 +216,25 @@ public sealed class GgufTests : IDisposable
         Assert.Equal((0, 1.5f), (row[0], row[^1]));
     }
 
+    private sealed class Steps : List<long>, IProgress<long>
+    {
+        public void Report(long value) => Add(value);
+    }
+
+    [Fact]
+    public void Progress_is_told_of_the_parts_of_a_tensor()
+    {
+        const int Dim = 64, Vocab = 1 << 14; // a million weights
+        Float32Tensor embedding = new(Vocab, Dim, new float[Vocab * Dim]);
+        Weights weights = new() { TokenEmbedding = embedding, Layers = [], RmsFinal = new float[Dim], Classifier = embedding };
+        GgufWriter writer = GgufModelWriter.Create("large", new Config(Dim, 4, 0, 1, 1, Vocab, 8), weights, null, "q8_0");
+        Steps steps = [];
+        writer.Write(Stream.Null, steps);
+        Assert.Equal(steps.Order(), steps);
+        Assert.Equal(writer.Length, steps[^1]);
+        Assert.InRange(steps.Distinct().Count(), 4, 100);
+    }
+
     private static byte[] Tales(string type)
     {
         using Checkpoint checkpoint = Checkpoint.Open(Repository.Weights("tales659K.bin"));
