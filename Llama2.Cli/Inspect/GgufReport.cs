@@ -31,11 +31,11 @@ internal static class GgufReport
         GgufValueType type = metadata.GetElementType(key)!.Value;
         string head = type switch
         {
-            GgufValueType.Text => string.Join(", ", metadata.GetStrings(key)!.Take(ElementsShown)
+            GgufValueType.Text => string.Join(", ", metadata.GetStrings(key, ElementsShown)!
                 .Select(utf8 => Cut(System.Text.Encoding.UTF8.GetString(utf8.Span)))),
-            GgufValueType.F32 or GgufValueType.F64 => string.Join(", ", metadata.GetFloats(key)!.Take(ElementsShown)),
+            GgufValueType.F32 or GgufValueType.F64 => string.Join(", ", metadata.GetFloats(key, ElementsShown)!),
             GgufValueType.I32 or GgufValueType.U16 or GgufValueType.I16 or GgufValueType.U8 or GgufValueType.I8 =>
-                string.Join(", ", metadata.GetIntegers(key)!.Take(ElementsShown)),
+                string.Join(", ", metadata.GetIntegers(key, ElementsShown)!),
             _ => "",
         };
         string rest = head.Length > 0 && count > ElementsShown ? ", ..." : "";
@@ -44,7 +44,7 @@ internal static class GgufReport
 
     private static string Cut(string text)
     {
-        string line = string.Concat(text.Select(c => char.IsControl(c) ? ' ' : c));
+        string line = string.Concat(text.Take(MaxShown + 1).Select(c => char.IsControl(c) ? ' ' : c));
         return line.Length > MaxShown ? line[..MaxShown] + "..." : line;
     }
 

@@ -5,6 +5,8 @@ namespace Llama2.Simple.Text;
 
 public sealed partial record ChatTemplate
 {
+    private const int MaxLength = 1 << 16; // of a text that is looked through; several times the longest there are
+
     /// <summary>
     /// The template that writes what a model's own writes, or null where none is known to. The text in the file is a program in the
     /// language Jinja. Its markers tell which format it is, and how it joins them tells the details.
@@ -12,6 +14,8 @@ public sealed partial record ChatTemplate
     /// <param name="jinja">The text, as tokenizer.chat_template of a GGUF file has it.</param>
     public static ChatTemplate? Recognise(string jinja)
     {
+        if (jinja.Length > MaxLength)
+            return null;
         bool isTrimmed = jinja.Contains("trim", StringComparison.Ordinal) || jinja.Contains(".strip()", StringComparison.Ordinal);
         ChatTemplate? template = Has("<|im_start|>", "<|im_end|>") ? Has("<|im_sep|>") ? null : RecogniseChatMl(jinja)
             : Has("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")

@@ -15,6 +15,8 @@ public static class GgufTokenizer
     private static readonly string[] EndPieces =
         ["<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|end_of_text|>", "<EOT>"];
 
+    private const int MaxPieces = 1 << 20, MaxMerges = 1 << 20; // several times the largest there are
+
     private static readonly string[] EndKeys = [Prefix + "eot_token_id", Prefix + "eom_token_id"]; // beside EOS
 
     /// <summary>
@@ -26,10 +28,10 @@ public static class GgufTokenizer
     /// </exception>
     public static ITokenizer Create(GgufMetadata metadata)
     {
-        byte[][] pieces = Array.ConvertAll(
-            metadata.GetStrings(Tokens) ?? throw metadata.Error(Tokens, "the pieces of a vocabulary", "nothing"), piece => piece.ToArray());
-        if (pieces.Length == 0)
-            throw metadata.Error(Tokens, "at least one piece", "none");
+        int count = metadata.GetLength(Tokens) ?? throw metadata.Error(Tokens, "the pieces of a vocabulary", "nothing");
+        if (count is 0 or > MaxPieces)
+            throw metadata.Error(Tokens, $"1 to {MaxPieces} pieces", $"{count}");
+        byte[][] pieces = Array.ConvertAll(metadata.GetStrings(Tokens)!, piece => piece.ToArray());
         return metadata.GetString(Model) switch
         {
             "llama" => SentencePiece(metadata, pieces),
@@ -40,9 +42,10 @@ public static class GgufTokenizer
 
     private static SentencePieceTokenizer SentencePiece(GgufMetadata metadata, byte[][] pieces)
     {
-        float[] scores = metadata.GetFloats(Scores) ?? throw metadata.Error(Scores, "a score for each piece", "nothing");
-        if (scores.Length != pieces.Length)
-            throw metadata.Error(Scores, $"{pieces.Length} scores, as there are pieces", $"{scores.Length}");
+        int count = metadata.GetLength(Scores) ?? throw metadata.Error(Scores, "a score for each piece", "nothing");
+        if (count != pieces.Length)
+            throw metadata.Error(Scores, $"{pieces.Length} scores, as there are pieces", $"{count}");
+        float[] scores = metadata.GetFloats(Scores)!;
         int bos = Id(metadata, Bos, pieces.Length) ?? Within(1), unknown = Id(metadata, Prefix + "unknown_token_id", pieces.Length) ?? 0;
         int[] ends = [Id(metadata, Eos, pieces.Length) ?? Within(2), .. OtherEnds(metadata, pieces)];
         PieceType[] types = ReadTypes(metadata, pieces.Length) ?? Array.ConvertAll(pieces, piece =>
@@ -102,7 +105,10 @@ public static class GgufTokenizer
 
     private static (int Left, int Right, int Merged)[] ReadMerges(GgufMetadata metadata, Dictionary<byte[], int> written)
     {
-        ReadOnlyMemory<byte>[] texts = metadata.GetStrings(Merges) ?? throw metadata.Error(Merges, "pairs of pieces", "nothing");
+        int count = metadata.GetLength(Merges) ?? throw metadata.Error(Merges, "pairs of pieces", "nothing");
+        if (count > MaxMerges)
+            throw metadata.Error(Merges, $"at most {MaxMerges} pairs", $"{count}");
+        ReadOnlyMemory<byte>[] texts = metadata.GetStrings(Merges)!;
         Dictionary<byte[], int>.AlternateLookup<ReadOnlySpan<byte>> ids = written.GetAlternateLookup<ReadOnlySpan<byte>>();
         (int, int, int)[] merges = new (int, int, int)[texts.Length];
         byte[] joined = new byte[texts.Length == 0 ? 0 : texts.Max(text => text.Length)];
@@ -144,10 +150,11 @@ public static class GgufTokenizer
 
     private static PieceType[]? ReadTypes(GgufMetadata metadata, int count)
     {
-        if (metadata.GetIntegers(Types) is not { } types)
+        if (metadata.GetLength(Types) is not { } length)
             return null;
-        if (types.Length != count)
-            throw metadata.Error(Types, $"{count} types, as there are pieces", $"{types.Length}");
+        if (length != count)
+            throw metadata.Error(Types, $"{count} types, as there are pieces", $"{length}");
+        int[] types = metadata.GetIntegers(Types)!;
         int wrong = Array.FindIndex(types, type => type is < 0 or > (int)PieceType.Byte);
         if (wrong >= 0)
             throw metadata.Error($"{Types}[{wrong}]", $"a type from 0 to {(int)PieceType.Byte}", $"{types[wrong]}");

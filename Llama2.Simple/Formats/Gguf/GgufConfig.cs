@@ -72,9 +72,9 @@ internal static class GgufConfig
         {
             if (metadata.TypeOf(Key(name)) != GgufValueType.Array)
                 return metadata.GetInteger(Key(name), 1, max);
+            if (metadata.GetLength(Key(name)) is { } length && length != layers)
+                throw metadata.Error(Key(name), $"a number for each of {layers} layers", $"{length}");
             int[] each = metadata.GetIntegers(Key(name))!;
-            if (each.Length != layers)
-                throw metadata.Error(Key(name), $"a number for each of {layers} layers", $"{each.Length}");
             if (each.Distinct().Count() > 1)
                 throw metadata.Error(Key(name), "the same for all layers", $"{each.Min()} to {each.Max()}");
             return each[0] >= 1 && each[0] <= max ? each[0] : throw metadata.Error(Key(name), $"1 to {max}", $"{each[0]}");

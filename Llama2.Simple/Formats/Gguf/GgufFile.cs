@@ -17,7 +17,7 @@ public sealed class GgufFile : IDisposable
 {
     public const string AlignmentKey = "general.alignment";
 
-    private const int MaxHeaderBytes = 1 << 27; // ten times Llama 3's vocabulary; a file of holes must not be read for minutes
+    private const int MaxHeaderBytes = 1 << 26; // eight times Llama 3's vocabulary; a file of holes must not be read for minutes
     private const int MaxKeys = 1 << 16, MaxTensors = 1 << 18, MaxDimensions = 4, MaxNameBytes = 64;
     private const int DefaultAlignment = 32, MaxAlignment = 1 << 20;
     private const int MinKeyBytes = 9, MinTensorBytes = 24; // of version 1, the shortest

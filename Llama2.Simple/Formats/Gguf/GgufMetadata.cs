@@ -84,33 +84,35 @@ public sealed class GgufMetadata
     public GgufValueType? GetElementType(string key) => FindArray(key, "an array", _ => true)?.Type;
 
     /// <summary>An array of texts as their bytes.</summary>
-    public ReadOnlyMemory<byte>[]? GetStrings(string key)
+    /// <param name="key">The key.</param>
+    /// <param name="most">How many of its elements are wanted; bounds what a file without limits can take.</param>
+    public ReadOnlyMemory<byte>[]? GetStrings(string key, int most = int.MaxValue)
     {
         if (FindArray(key, "an array of strings", type => type == GgufValueType.Text) is not { } array)
             return null;
-        ReadOnlyMemory<byte>[] strings = new ReadOnlyMemory<byte>[array.Count];
+        ReadOnlyMemory<byte>[] strings = new ReadOnlyMemory<byte>[Math.Min(array.Count, most)];
         for (int i = 0; i < strings.Length; i++)
             strings[i] = array.Reader.String(key);
         return strings;
     }
 
     /// <summary>An array of floats, each as <see cref="GetFloat"/>.</summary>
-    public float[]? GetFloats(string key)
+    public float[]? GetFloats(string key, int most = int.MaxValue)
     {
         if (FindArray(key, "an array of floats", GgufValueTypes.IsFloat) is not { } array)
             return null;
-        float[] floats = new float[array.Count];
+        float[] floats = new float[Math.Min(array.Count, most)];
         for (int i = 0; i < floats.Length; i++)
             floats[i] = Float(array.Type, array.Reader);
         return floats;
     }
 
     /// <summary>An array of whole numbers of any width that 32 bits with a sign hold.</summary>
-    public int[]? GetIntegers(string key)
+    public int[]? GetIntegers(string key, int most = int.MaxValue)
     {
         if (FindArray(key, "an array of whole numbers", GgufValueTypes.IsInteger) is not { } array)
             return null;
-        int[] integers = new int[array.Count];
+        int[] integers = new int[Math.Min(array.Count, most)];
         for (int i = 0; i < integers.Length; i++)
         {
             long value = Integer(key, array.Type, array.Reader);

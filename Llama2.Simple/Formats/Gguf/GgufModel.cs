@@ -97,6 +97,8 @@ public sealed partial class GgufModel : ModelFile
                 throw part.Metadata.Error(Count, $"{count}, as in the first part", $"{part.Metadata.GetInteger(Count)}");
             if (part.Metadata.GetInteger(Number) != i)
                 throw part.Metadata.Error(Number, $"{i}", $"{part.Metadata.GetInteger(Number)}");
+            if (part.Metadata.GetInteger(TensorCount) is { } other && other != first.Metadata.GetInteger(TensorCount))
+                throw part.Metadata.Error(TensorCount, $"{first.Metadata.GetInteger(TensorCount)}, as in the first part", $"{other}");
         }
         long tensors = _parts.Sum(part => (long)part.Tensors.Count);
         if (first.Metadata.GetInteger(TensorCount) is { } expected && expected != tensors)

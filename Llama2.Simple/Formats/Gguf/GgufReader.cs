@@ -56,7 +56,7 @@ internal sealed class GgufReader(ReadOnlyMemory<byte> bytes, string path, string
     /// <summary>A text for messages: short, in one line.</summary>
     public static string Shown(string text)
     {
-        string shown = string.Concat(text.Select(c => char.IsControl(c) || c is '\u2028' or '\u2029' ? '\ufffd' : c));
+        string shown = string.Concat(text.Take(MaxShown + 1).Select(c => char.IsControl(c) || c is '\u2028' or '\u2029' ? '\ufffd' : c));
         return shown.Length > MaxShown ? shown[..MaxShown] + "..." : shown;
     }
 }
