@@ -192,30 +192,6 @@ public sealed class GgufTests : IDisposable
             tensors: tensors => tensors.RemoveAll(tensor => tensors.IndexOf(tensor) % 3 != i && tensor.Name.Length > 0));
     }
 
-    [Fact]
-    public void A_tensor_of_40_GB_is_mapped_and_read_at_its_end()
-    {
-        const int Dim = 10240, Vocab = 1 << 20;
-        string path = Path.Combine(_folder, "huge.gguf");
-        byte[] small = SmallGguf.Create(new Config(Dim, 1, 1, 1, 1, 1, 16), values => values.Remove("tokenizer.ggml.tokens"),
-            tensors => tensors.RemoveAll(tensor => tensor.Name != "token_embd.weight"));
-        SmallGguf.Place rows = SmallGguf.Counts(small).Last(place => place.Name == "token_embd.weight: dims");
-        BitConverter.TryWriteBytes(small.AsSpan(rows.Offset), (long)Vocab);
-        using (FileStream stream = File.Create(path))
-        {
-            stream.Write(small);
-            stream.SetLength(small.Length + 4L * Dim * (Vocab - 1));
-            stream.Position = stream.Length - 4;
-            stream.Write(BitConverter.GetBytes(1.5f));
-        }
-        using GgufFile file = GgufFile.Open(path);
-        GgufTensor tensor = Assert.Single(file.Tensors);
-        Assert.Equal(4L * Dim * Vocab, tensor.Bytes);
-        float[] row = new float[Dim];
-        GgmlTensor.Create(tensor.Type, Vocab, Dim, tensor.File, tensor.Offset).CopyRow(Vocab - 1, row);
-        Assert.Equal((0, 1.5f), (row[0], row[^1]));
-    }
-
     private sealed class Steps : List<long>, IProgress<long>
     {
         public void Report(long value) => Add(value);
