@@ -22,7 +22,7 @@ internal sealed class LineInput : IDisposable
         _input = Tty.OpenInput();
         _onKey = onKey;
         _editor = edits && Tty.CanEdit ? new LineEditor("> ") : null;
-        _lines = new LineReader(_input);
+        _lines = new LineReader(_input, "-");
     }
 
     public bool IsTerminal => _editor is not null; // if not, nobody can press Ctrl-C a second time

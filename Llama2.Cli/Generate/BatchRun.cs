@@ -25,7 +25,7 @@ internal sealed class BatchRun(
     /// <returns>The exit code: a bad line is reported and skipped, and makes it 2.</returns>
     public int Run(string path)
     {
-        using LineReader lines = new(Input.Open(path, cancellation));
+        using LineReader lines = new(Input.Open(path, cancellation), path);
         using IEnumerator<Story> stories = Read(lines, path).GetEnumerator();
         Batch batch = new(model.Transformer, speculation.Policy);
         List<Story> running = [];

@@ -77,7 +77,7 @@ internal static class AtomicFile
     {
         string target = RealPath(path);
         if (File.Exists(path) && !File.Exists(target))
-            return true; // /dev/stdout in a pipe is a link to pipe:[NUMBER], which is no path
+            return target.StartsWith("/proc/", StringComparison.Ordinal); // /dev/stdout in a pipe: a link there to pipe:[NUMBER], no path
         if (new FileInfo(target) is not { Exists: true, Length: 0 })
             return false;
         using MemoryStream archive = new();
@@ -89,7 +89,20 @@ internal static class AtomicFile
     }
 
     /// <summary>Whether two names, links followed, mean one file.</summary>
-    public static bool IsSame(string a, string b) => RealPath(a) == RealPath(b);
+    /// <param name="input">A file that there is.</param>
+    /// <param name="output">One that may be there.</param>
+    /// <exception cref="OutputException">The links of the output lead nowhere.</exception>
+    public static bool IsSame(string input, string output)
+    {
+        try
+        {
+            return RealPath(input) == RealPath(output);
+        }
+        catch (IOException e)
+        {
+            throw new OutputException(output, e);
+        }
+    }
 
     /// <summary>Whether the folder of a file exists, so that the file can be written.</summary>
     public static bool HasFolder(string path) =>

@@ -1,12 +1,15 @@
 namespace Llama2.Cli.Terminal;
 
 /// <summary>The lines of a stream as the bytes that came, without their ends.</summary>
-internal sealed class LineReader(Stream stream) : IDisposable
+/// <param name="stream">What is read.</param>
+/// <param name="path">Its name, for messages.</param>
+internal sealed class LineReader(Stream stream, string path) : IDisposable
 {
     private readonly byte[] _buffer = new byte[1 << 16];
     private int _start, _end; // of what is in the buffer and in no line yet
 
     /// <summary>The next line, or null at the end.</summary>
+    /// <exception cref="IOException">It has more than <see cref="Input.MaxText"/> bytes.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled before the line ended; no more can be read.</exception>
     public byte[]? Read(CancellationToken cancellation)
     {
@@ -14,6 +17,7 @@ internal sealed class LineReader(Stream stream) : IDisposable
         int length;
         while ((length = _buffer.AsSpan(_start, _end - _start).IndexOf((byte)'\n')) < 0)
         {
+            Input.ThrowIfTooLong(path, line.Length + _end - _start);
             line.Write(_buffer, _start, _end - _start);
             _start = 0;
             _end = Input.Wait(Task.Run(() => stream.Read(_buffer), CancellationToken.None), cancellation);

@@ -52,6 +52,19 @@ public sealed class AtomicFileTests : IDisposable
     }
 
     [Fact]
+    public void A_link_to_what_is_not_there_yet_gets_its_file()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "links need rights there");
+        File.CreateSymbolicLink(Target, "new");
+        AtomicFile.Write(Target, stream => stream.Write("after"u8));
+        Assert.Equal("after", File.ReadAllText(Path.Combine(_folder.FullName, "new")));
+        Assert.NotNull(new FileInfo(Target).LinkTarget);
+        string other = Path.Combine(_folder.FullName, "other");
+        File.CreateSymbolicLink(other, Path.Combine("no", "such"));
+        AssertRefused(other, "there is no such folder");
+    }
+
+    [Fact]
     public void One_place_under_two_names_is_the_same()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "links need rights there");
@@ -69,6 +82,8 @@ public sealed class AtomicFileTests : IDisposable
         Assert.SkipWhen(OperatingSystem.IsWindows(), "links need rights there");
         File.CreateSymbolicLink(Target, Target);
         AssertRefused(Target, "too many levels of symbolic links");
+        Assert.StartsWith($"{Target}: cannot be written: ",
+            Assert.Throws<OutputException>(() => AtomicFile.IsSame(_folder.FullName, Target)).Message, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -92,6 +92,18 @@ public sealed class FilesSafetyTests : IDisposable
         Assert.Contains(option == "-m" ? "20 tokens used up" : "of more than ", run.Err, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("--prompt-file")]
+    [InlineData("--batch")]
+    public void A_text_without_end_is_refused(string option)
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "/dev/zero");
+        BuiltProgram.Setup limited = new() { Environment = { ["DOTNET_GCHeapHardLimit"] = $"{900L << 20:x}" } };
+        BuiltProgram run = BuiltProgram.Run(limited, option, "/dev/zero", "-n", "5", "--silent");
+        string message = "llama2: /dev/zero: expected at most 268435456 bytes of text, found more\n";
+        Assert.Equal((2, "", message), (run.ExitCode, run.Out, run.Err));
+    }
+
     [Fact]
     public void A_file_of_holes_takes_no_memory()
     {
