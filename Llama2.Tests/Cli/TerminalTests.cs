@@ -123,6 +123,23 @@ public sealed class TerminalTests : IDisposable
         Assert.DoesNotContain("\u009b", terminal.Screen, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("inspect", "general.name", 0)]
+    [InlineData("inspect --json", "general.name", 0)]
+    [InlineData("inspect", "general.architecture", 2)]
+    [InlineData("-n 2", "general.architecture", 2)]
+    public void What_a_GGUF_file_says_is_shown_and_not_obeyed_by_a_terminal(string command, string key, int code)
+    {
+        byte[] model = SmallGguf.Create(metadata: values => values[key] = values["x\e[2J"] = "llama\e[2J\u009b31m");
+        File.WriteAllBytes(At("model"), model);
+        using PseudoTerminal terminal = new($"llama2 {command} model", columns: 200, folder: _folder);
+        Assert.Equal(code, terminal.End());
+        Assert.Contains("llama", terminal.Screen, StringComparison.Ordinal);
+        Assert.Contains("[2J", terminal.Screen.Replace("\\u001B", "", StringComparison.Ordinal), StringComparison.Ordinal);
+        Assert.DoesNotContain("\e", terminal.Screen, StringComparison.Ordinal);
+        Assert.DoesNotContain("\u009b", terminal.Screen, StringComparison.Ordinal);
+    }
+
     /// <summary>The tokenizer that ships, with an escape in each of its longer pieces.</summary>
     private static byte[] TokenizerWithEscapes()
     {
