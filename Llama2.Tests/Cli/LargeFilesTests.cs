@@ -73,8 +73,11 @@ public sealed class LargeFilesTests : IDisposable
         File.WriteAllBytes(At("f32.gguf"), SmallGguf.Create(config, values => values.Remove("tokenizer.ggml.tokens")));
         if (type != "f32")
             Assert.Equal(0, BuiltProgram.Run("convert", At("f32.gguf"), At(type + ".gguf"), "--type", type).ExitCode);
-        string[] args = ["chat", At(type + ".gguf"), "-z", Repository.Weights("tok512-tales.bin"), "--template", "plain", "-s", "1", "-n", "40",
-            "--silent", "--speculate", "off"];
+        string[] args =
+        [
+            "chat", At(type + ".gguf"), "-z", Repository.Weights("tok512-tales.bin"), "--template", "plain", "-s", "1", "-n", "40",
+            "--silent", "--speculate", "off",
+        ];
         const string Line = "Once upon a time\n";
         string answer = BuiltProgram.Run(new BuiltProgram.Setup { Input = Line }, args).Out;
         Assert.True(answer.Length > 40);
@@ -84,7 +87,8 @@ public sealed class LargeFilesTests : IDisposable
         process.StandardInput.Flush();
         char[] read = new char[answer.Length - 1]; // the last line feed comes when the input ends
         Assert.Equal(read.Length, process.StandardOutput.ReadBlock(read));
-        string anonymous = File.ReadLines($"/proc/{process.Id}/status").Single(line => line.StartsWith("RssAnon:", StringComparison.Ordinal));
+        string anonymous = File.ReadLines($"/proc/{process.Id}/status")
+            .Single(line => line.StartsWith("RssAnon:", StringComparison.Ordinal));
         process.StandardInput.Close();
         Assert.Equal(0, BuiltProgram.ExitCodeOf(process, new BuiltProgram.Setup()));
         long cache = 2L * config.LayerCount * 64 * config.KvDim * sizeof(float);
