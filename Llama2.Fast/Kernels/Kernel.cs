@@ -18,11 +18,11 @@ internal abstract unsafe class Kernel(string name, bool isSupported)
     /// </summary>
     public static IReadOnlyList<Kernel> All { get; } =
     [
-        new Kernel<Lanes512, Int8Vnni, VectorBlocks<DotsVnni>>("avx512-vnni"),
-        new Kernel<Lanes512, Int8Avx512, VectorBlocks<DotsAvx2>>("avx512"),
-        new Kernel<Lanes256, Int8Vnni, VectorBlocks<DotsVnni>>("avx2-vnni"),
-        new Kernel<Lanes256, Int8Avx2, VectorBlocks<DotsAvx2>>("avx2"),
-        new Kernel<Lanes128, Int8Vector128, VectorBlocks<Dots128>>("128"),
+        new Kernel<Lanes512, Int8Vnni, VectorBlocks<DotsVnni, Rows512>>("avx512-vnni"),
+        new Kernel<Lanes512, Int8Avx512, VectorBlocks<DotsAvx2, Rows512>>("avx512"),
+        new Kernel<Lanes256, Int8Vnni, VectorBlocks<DotsVnni, Rows256>>("avx2-vnni"),
+        new Kernel<Lanes256, Int8Avx2, VectorBlocks<DotsAvx2, Rows256>>("avx2"),
+        new Kernel<Lanes128, Int8Vector128, VectorBlocks<Dots128, Rows128>>("128"),
         new Kernel<LanesScalar, Int8Scalar, ScalarBlocks>("scalar"),
     ];
 
@@ -102,7 +102,7 @@ internal sealed unsafe class Kernel<TLanes, TInt8, TBlocks>(string name)
         for (int j = 0; j < blocks.Length; j += BlockUnit.Length, unit++)
         {
             int count = Math.Min(BlockUnit.Length, blocks.Length - j);
-            Nn<TLanes>.Quantize(x + j, count, BlockUnit.GroupSize, unit->Values, unit->Scales, halvesToEven: false);
+            Nn<TLanes>.QuantizeUnit(x + j, count, unit);
             BlockUnit.Sum(unit);
         }
     }

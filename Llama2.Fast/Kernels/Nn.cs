@@ -111,6 +111,27 @@ internal static unsafe class Nn<TLanes> where TLanes : struct, ILanes<TLanes>
         }
     }
 
+    /// <summary>Quantises what a matrix of blocks multiplies: bit for bit Simple's <c>QuantizeTo15Bits</c>, in two digits.</summary>
+    /// <param name="x">The floats.</param>
+    /// <param name="n">How many: whole groups, at most a unit.</param>
+    /// <param name="unit">Receives the digits and the scales.</param>
+    [MethodImpl(Jit.Optimize)]
+    public static void QuantizeUnit(float* x, int n, BlockUnit* unit)
+    {
+        for (int start = 0; start < n; start += BlockUnit.GroupSize)
+        {
+            float scale = MaxMagnitude(x + start, BlockUnit.GroupSize) / BlockUnit.MaxValue;
+            unit->Scales[start / BlockUnit.GroupSize] = scale;
+            for (int j = start; j < start + BlockUnit.GroupSize; j += Lanes.Count)
+            {
+                TLanes value = Round(Clamp(TLanes.Load(x + j) / TLanes.Create(scale), BlockUnit.MaxValue));
+                TLanes high = Round(value * TLanes.Create(1f / BlockUnit.HighDigit));
+                TLanes.StoreInt8(unit->High + j, high);
+                TLanes.StoreInt8(unit->Low + j, value - high * TLanes.Create(BlockUnit.HighDigit));
+            }
+        }
+    }
+
     [MethodImpl(Jit.Inline)]
     private static float MaxMagnitude(float* x, int n)
     {
@@ -123,14 +144,22 @@ internal static unsafe class Nn<TLanes> where TLanes : struct, ILanes<TLanes>
         return TLanes.MaxAcross(lanes);
     }
 
-    // A quotient beyond 127 comes from a denormal scale that lost its digits. Halves away from zero: the largest float below 0.5
-    // is added before StoreInt8 truncates, since 0.49999997 + 0.5 would round to 1; it is right for all quotients up to 127.
+    // Halves away from zero: the largest float below 0.5 is added before StoreInt8 truncates, since 0.49999997 + 0.5 would round to 1; it
+    // is right for all quotients up to 127.
     [MethodImpl(Jit.Inline)]
     private static TLanes ToInt8(TLanes quotient, bool halvesToEven)
     {
-        TLanes x = TLanes.Max(TLanes.Create(-127), TLanes.Min(TLanes.Create(127), quotient)), whole = TLanes.Create(Whole);
-        return halvesToEven ? x + whole - whole : x + TLanes.CopySign(TLanes.Create(0.49999997f), x);
+        TLanes x = Clamp(quotient, 127);
+        return halvesToEven ? Round(x) : x + TLanes.CopySign(TLanes.Create(0.49999997f), x);
     }
+
+    // Halves to even.
+    [MethodImpl(Jit.Inline)]
+    private static TLanes Round(TLanes x) => x + TLanes.Create(Whole) - TLanes.Create(Whole);
+
+    // A quotient beyond the maximum comes from a denormal scale that lost its digits.
+    [MethodImpl(Jit.Inline)]
+    private static TLanes Clamp(TLanes quotient, float max) => TLanes.Max(TLanes.Create(-max), TLanes.Min(TLanes.Create(max), quotient));
 
     /// <summary>
     /// x[i] +- (errors[i] * xNorm + norms[i] * xError) bounds a logit of which x[i] is an estimate. Writes the upper bounds to x, infinity

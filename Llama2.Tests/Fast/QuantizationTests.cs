@@ -51,6 +51,50 @@ public sealed unsafe class QuantizationTests
         AssertQuantizes(Palette.Normal.Numbers(Random, 40), int.MaxValue);
     }
 
+    private static void AssertQuantizesTo15Bits(float[] x)
+    {
+        short[] values = new short[x.Length];
+        float[] scales = new float[x.Length / BlockUnit.GroupSize];
+        Quantization.QuantizeTo15Bits(x, BlockUnit.GroupSize, values, scales);
+        foreach (Kernel kernel in Kernels)
+        {
+            using BlockActivations blocks = new(x.Length);
+            blocks.EnsureRows(2);
+            fixed (float* p = x)
+                kernel.Quantize(p, blocks, 1);
+            for (int j = 0; j < blocks.RowUnits * BlockUnit.Length; j++)
+            {
+                BlockUnit* unit = blocks.Row(1) + j / BlockUnit.Length;
+                int i = j % BlockUnit.Length, group = i / BlockUnit.GroupSize, value = j < x.Length ? values[j] : 0;
+                Assert.Equal(value, unit->Values[i]);
+                Assert.Equal(value, unit->High[i] * BlockUnit.HighDigit + unit->Low[i]);
+                Assert.InRange(unit->Low[i], -BlockUnit.HighDigit / 2, BlockUnit.HighDigit / 2);
+                if (i % BlockUnit.GroupSize == 0)
+                {
+                    int sum = j < x.Length ? values.Skip(j).Take(BlockUnit.GroupSize).Sum(v => v) : 0;
+                    int part = group / 4 * BlockUnit.Groups + group % 4;
+                    Assert.Equal(j < x.Length ? scales[j / BlockUnit.GroupSize] : 0, unit->Scales[group]);
+                    Assert.Equal(sum, unit->Sums[group]);
+                    Assert.Equal(sum, unit->Parts[part] + unit->Parts[part + 4]);
+                    Assert.Equal(j < x.Length ? values.Skip(j).Take(BlockUnit.PartSize).Sum(v => v) : 0, unit->Parts[part]);
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public void Activations_of_blocks_have_Simple_s_bits_in_two_digits()
+    {
+        foreach (Palette palette in Palettes.All)
+        {
+            for (int n = BlockUnit.GroupSize; n <= 3 * BlockUnit.Length; n += BlockUnit.GroupSize)
+                AssertQuantizesTo15Bits(palette.Numbers(Random, n));
+        }
+        float[] edges = [.. Enumerable.Range(-8, 17).SelectMany(i => (float[])[i + 0.5f, 64 * i, 64 * i + 0.5f, 128 * i - 0.5f, 2000 * i])];
+        foreach (float[] part in edges.Chunk(BlockUnit.GroupSize - 1))
+            AssertQuantizesTo15Bits([BlockUnit.MaxValue, .. part, .. new float[BlockUnit.GroupSize - 1 - part.Length]]); // a scale of 1
+    }
+
     [Theory, InlineData(true), InlineData(false)]
     public void A_copy_to_draft_with_is_int8_but_for_the_embedding_table_and_as_large_as_said(bool shared)
     {

@@ -6,8 +6,8 @@ namespace Llama2.Tests.Golden;
 
 /// <summary>
 /// What a model loses because its activations are quantised: how far its logits are from those of the dequantised weights in float32,
-/// beside llama.cpp's own distance with the same file. Where both quantise the same groups of 32, one position tells no more than that
-/// the two are of a size; where llama.cpp's groups are of 256, and for halves, whose vectors it rounds and we do not, ours is smaller.
+/// beside llama.cpp's own distance with the same file. One position is a throw of dice where both round to 8 bits; our 15, and the float32
+/// that halves meet, are nearer in every file.
 /// </summary>
 public sealed class BlockLogitsTests(ITestOutputHelper output)
 {
@@ -22,7 +22,7 @@ public sealed class BlockLogitsTests(ITestOutputHelper output)
 
     [Theory]
     [MemberData(nameof(Files))]
-    public void Logits_are_near_those_of_the_dequantised_weights(string name)
+    public void Logits_are_nearer_to_those_of_the_dequantised_weights_than_llama_cpp_s(string name)
     {
         string golden = Repository.Shared("formats", "golden", name);
         Assert.SkipUnless(File.Exists($"{golden}.json"), "needs llama.cpp's logits, in ../shared/formats, beside the clone");
@@ -42,8 +42,7 @@ public sealed class BlockLogitsTests(ITestOutputHelper output)
         }
         output.WriteLine($"{name}: root mean square {Rms(simple):g3}, Fast {Rms(fast):g3}, llama.cpp {Rms(theirs):g3}; "
             + $"largest {Max(simple):g3}, Fast {Max(fast):g3}, llama.cpp {Max(theirs):g3}");
-        bool halves = name.EndsWith("16", StringComparison.Ordinal), superBlocks = name.Contains("_K", StringComparison.Ordinal);
-        double bound = Rms(theirs) * (halves ? 0.01 : superBlocks ? 1 : 2);
+        double bound = 0.05 * Rms(theirs);
         Assert.InRange(Rms(simple), 0, bound);
         Assert.InRange(Rms(fast), 0, bound);
 

@@ -1,30 +1,28 @@
-using System.Numerics;
-
 namespace Llama2.Fast.Kernels;
 
 /// <summary>
-/// Prefill: sixteen rows of blocks, unpacked once for all tokens, a row in each element of two vectors, so that the integer of a group is
-/// complete where it is scaled. The bits are those of <see cref="MatMulBlocks{TDots, TBlocks}"/>.
+/// Prefill: sixteen rows of blocks, unpacked to 16 bits once for all tokens. Each int of a vector is a row's, so that the integer of a
+/// group is complete where it is scaled. The bits are those of <see cref="MatMulBlocks{TDots, TRows, TBlocks}"/>.
 /// </summary>
-internal static unsafe class BlockTile<TDots, TBlocks>
-    where TDots : struct, IDots
+internal static unsafe class BlockTile<TRows, TBlocks>
+    where TRows : struct, IRows<TRows>
     where TBlocks : struct, IBlocks
 {
-    public const int Rows = 16, Tokens = 6; // 12 accumulators, which with 2 registers of weights and 1 of activations fit in 16
+    public const int Rows = 16, Tokens = 6; // with two registers of 256 bits a row: 12 accumulators, 2 of weights, 1 of activations
 
-    private const int Width = 8;                              // elements of a vector
-    private const int Steps = BlockUnit.GroupSize / 4;        // of four weights of each row
-    private const int GroupBytes = BlockUnit.GroupSize * Rows;
-
-    private static int Bias => TBlocks.Bias + (TBlocks.IsSigned ? TDots.SignedBias : 0);
+    private const int Alignment = 64;
+    private const int Width = 8;                       // floats of a vector of 256 bits
+    private const int Steps = BlockUnit.GroupSize / 2; // of two weights of each row
+    private const int GroupWeights = BlockUnit.GroupSize * Rows;
+    private const int Lanes = BlockUnit.Groups * Tokens * Rows;
 
     /// <summary>A unit of the rows.</summary>
     private struct Packed
     {
-        public fixed byte Weights[BlockUnit.Groups * GroupBytes];  // (groups, steps, rows, 4)
-        public fixed float Scales[BlockUnit.Groups * Rows];        // (groups, rows)
-        public fixed float Minima[BlockUnit.Groups * Rows];
-        public fixed int OfScales[2 * BlockUnit.Groups * Rows];    // (groups, 2, rows) where parts have integers, else (groups, rows)
+        public fixed short Weights[BlockUnit.Groups * GroupWeights]; // (groups, steps, rows, 2)
+        public fixed float Scales[BlockUnit.Groups * Rows];          // (groups, rows)
+        public fixed float Minima[BlockUnit.Groups * Rows];          // with their sign changed
+        public fixed int OfScales[2 * BlockUnit.Groups * Rows];      // (groups, 2, rows) where parts have integers, else (groups, rows)
         public fixed int OfMinima[2 * BlockUnit.Groups * Rows];
     }
 
@@ -33,19 +31,11 @@ internal static unsafe class BlockTile<TDots, TBlocks>
 
     private static int Units(int columns) => 1 + (columns - 1) / BlockUnit.Length;
 
-    /// <summary>The rows lie <paramref name="rowBytes"/> apart; the tokens fill tiles.</summary>
-    public static void Multiply(
-        byte* w, long rowBytes, BlockActivations x, int token, int tokens, float* o, nint oStride, bool add, float* memory)
+    /// <summary>Unpacks rows that lie <paramref name="rowBytes"/> apart.</summary>
+    [MethodImpl(Jit.Optimize)]
+    public static void Pack(byte* w, long rowBytes, int columns, float* memory)
     {
         Packed* packed = (Packed*)memory;
-        Pack(w, rowBytes, x.Length, packed);
-        for (int t = 0; t < tokens; t += Tokens, o += Tokens * oStride)
-            Tile(packed, x, token + t, o, oStride, add);
-    }
-
-    [MethodImpl(Jit.Optimize)]
-    private static void Pack(byte* w, long rowBytes, int columns, Packed* packed)
-    {
         byte* rest = stackalloc byte[4 * TBlocks.UnitBytes];
         for (int u = 0; u < Units(columns); u++, packed++, w += TBlocks.UnitBytes)
         {
@@ -57,12 +47,12 @@ internal static unsafe class BlockTile<TDots, TBlocks>
                 if (left < BlockUnit.Length)
                 {
                     for (int i = 0; i < 4; i++)
-                        MatMulBlocks<TDots, TBlocks>.CopyRest(from + i * apart, left, rest + i * TBlocks.UnitBytes);
+                        BlockRest<TBlocks>.Copy(from + i * apart, left, rest + i * TBlocks.UnitBytes);
                     from = rest;
                     apart = TBlocks.UnitBytes;
                 }
                 for (int g = 0; g < BlockUnit.Groups; g++)
-                    PackWeights(from, apart, g, packed->Weights + g * GroupBytes + row * 4);
+                    PackWeights(from, apart, g, packed->Weights + g * GroupWeights + row * 2);
                 for (int i = 0; i < 4; i++)
                     PackScales(from + i * apart, packed, row + i);
             }
@@ -71,26 +61,41 @@ internal static unsafe class BlockTile<TDots, TBlocks>
 
     // A group of four rows.
     [MethodImpl(Jit.Inline)]
-    private static void PackWeights(byte* w, nint apart, int group, byte* to)
+    private static void PackWeights(byte* w, nint apart, int group, short* to)
     {
-        Vector256<float> a = Weights(w, group), b = Weights(w + apart, group);
-        Vector256<float> c = Weights(w + 2 * apart, group), d = Weights(w + 3 * apart, group);
-        Transpose(a.GetLower(), b.GetLower(), c.GetLower(), d.GetLower(), to);
-        Transpose(a.GetUpper(), b.GetUpper(), c.GetUpper(), d.GetUpper(), to + GroupBytes / 2);
+        (Vector256<float> a0, Vector256<float> a1) = Weights(w, group);
+        (Vector256<float> b0, Vector256<float> b1) = Weights(w + apart, group);
+        (Vector256<float> c0, Vector256<float> c1) = Weights(w + 2 * apart, group);
+        (Vector256<float> d0, Vector256<float> d1) = Weights(w + 3 * apart, group);
+        Transpose(a0.GetLower(), b0.GetLower(), c0.GetLower(), d0.GetLower(), to);
+        Transpose(a0.GetUpper(), b0.GetUpper(), c0.GetUpper(), d0.GetUpper(), to + GroupWeights / 4);
+        Transpose(a1.GetLower(), b1.GetLower(), c1.GetLower(), d1.GetLower(), to + GroupWeights / 2);
+        Transpose(a1.GetUpper(), b1.GetUpper(), c1.GetUpper(), d1.GetUpper(), to + GroupWeights / 4 * 3);
+    }
+
+    // Of 16 bits, in pairs.
+    [MethodImpl(Jit.Inline)]
+    private static (Vector256<float> First, Vector256<float> Last) Weights(byte* w, int group)
+    {
+        Vector256<byte> weights = TBlocks.Weights(w, group);
+        if (TBlocks.IsSigned)
+        {
+            (Vector256<short> lower, Vector256<short> upper) = Vector256.Widen(weights.AsSByte());
+            return (lower.AsSingle(), upper.AsSingle());
+        }
+        (Vector256<ushort> first, Vector256<ushort> last) = Vector256.Widen(weights);
+        Vector256<ushort> bias = Vector256.Create((ushort)TBlocks.Bias);
+        return ((first - bias).AsSingle(), (last - bias).AsSingle());
     }
 
     [MethodImpl(Jit.Inline)]
-    private static Vector256<float> Weights(byte* w, int group) =>
-        (TBlocks.Weights(w, group) ^ Vector256.Create((byte)(TBlocks.IsSigned ? TDots.SignedBias : 0))).AsSingle();
-
-    [MethodImpl(Jit.Inline)]
-    private static void Transpose(Vector128<float> a, Vector128<float> b, Vector128<float> c, Vector128<float> d, byte* to)
+    private static void Transpose(Vector128<float> a, Vector128<float> b, Vector128<float> c, Vector128<float> d, short* to)
     {
         Horizontal.Transpose(ref a, ref b, ref c, ref d);
-        a.AsByte().Store(to);
-        b.AsByte().Store(to + Rows * 4);
-        c.AsByte().Store(to + 2 * Rows * 4);
-        d.AsByte().Store(to + 3 * Rows * 4);
+        a.AsInt16().Store(to);
+        b.AsInt16().Store(to + 2 * Rows);
+        c.AsInt16().Store(to + 4 * Rows);
+        d.AsInt16().Store(to + 6 * Rows);
     }
 
     [MethodImpl(Jit.Inline)]
@@ -99,7 +104,7 @@ internal static unsafe class BlockTile<TDots, TBlocks>
         (Vector256<float> scales, Vector256<float> minima) = TBlocks.Floats(w);
         Scatter(scales.AsInt32(), (int*)packed->Scales + row, Rows);
         if (TBlocks.HasMinima)
-            Scatter(minima.AsInt32(), (int*)packed->Minima + row, Rows);
+            Scatter((-minima).AsInt32(), (int*)packed->Minima + row, Rows);
         if (TBlocks.Scale == Shared.Group)
         {
             (Vector256<int> ofScales, Vector256<int> ofMinima) = TBlocks.OfGroups(w);
@@ -135,104 +140,96 @@ internal static unsafe class BlockTile<TDots, TBlocks>
             to[i * apart] = ((int*)&v)[i];
     }
 
+    /// <summary>Six tokens meet packed rows.</summary>
     [MethodImpl(Jit.Optimize)]
-    private static void Tile(Packed* packed, BlockActivations x, int token, float* o, nint oStride, bool add)
+    public static void Multiply(float* memory, BlockActivations x, int token, float* o, nint oStride, bool add)
     {
-        Vector256<float>* lanes = stackalloc Vector256<float>[BlockUnit.Groups * 2 * Tokens]; // (groups, tokens, rows)
-        Vector256<int>* dots = stackalloc Vector256<int>[4 * Tokens];                         // (parts, tokens, rows)
-        new Span<Vector256<float>>(lanes, BlockUnit.Groups * 2 * Tokens).Clear();
+        byte* stack = stackalloc byte[Alignment + sizeof(float) * (Lanes + 2 * Tokens * Rows)];
+        float* lanes = (float*)((nint)(stack + Alignment - 1) & -Alignment); // (groups, tokens, rows)
+        int* dots = (int*)(lanes + Lanes);                                   // (parts, tokens, rows)
+        new Span<float>(lanes, Lanes).Clear();
+        Packed* packed = (Packed*)memory;
         BlockUnit* unit = x.Row(token);
         for (int u = 0; u < Units(x.Length); u++, packed++, unit++)
         {
             for (int g = 0; g < BlockUnit.Groups; g++)
             {
-                byte* weights = packed->Weights + g * GroupBytes;
+                int* weights = (int*)(packed->Weights + g * GroupWeights), values = (int*)(unit->Values + g * BlockUnit.GroupSize);
                 if (TBlocks.Scale == Shared.Part)
                 {
-                    int part = g / 4 * BlockUnit.Groups + g % 4;
-                    Dots(weights, Steps / 2, unit, x.RowUnits, g * BlockUnit.GroupSize, unit->Parts + part, dots);
-                    Dots(weights + GroupBytes / 2, Steps / 2, unit, x.RowUnits, g * BlockUnit.GroupSize + BlockUnit.PartSize,
-                        unit->Parts + part + 4, dots + 2 * Tokens);
+                    Dots(weights, Steps / 2, values, x.RowUnits, dots);
+                    Dots(weights + Steps / 2 * Rows, Steps / 2, values + Steps / 2, x.RowUnits, dots + Tokens * Rows);
                 }
                 else
-                    Dots(weights, Steps, unit, x.RowUnits, g * BlockUnit.GroupSize, unit->Sums + g, dots);
-                Scale(packed, g, 0, unit, x.RowUnits, dots, lanes + g * 2 * Tokens);
-                Scale(packed, g, Width, unit, x.RowUnits, dots + 1, lanes + g * 2 * Tokens + 1);
+                    Dots(weights, Steps, values, x.RowUnits, dots);
+                Scale(packed, g, unit, x.RowUnits, dots, lanes + g * Tokens * Rows);
             }
         }
-        for (int t = 0; t < 2 * Tokens; t++)
+        for (int t = 0; t < Tokens; t++, lanes += Rows, o += oStride)
         {
-            Vector256<float>* l = lanes + t;
-            const int Next = 2 * Tokens;
-            Vector256<float> even = l[0] + l[4 * Next] + (l[2 * Next] + l[6 * Next]);
-            Vector256<float> odd = l[Next] + l[5 * Next] + (l[3 * Next] + l[7 * Next]);
-            float* to = o + t / 2 * oStride + t % 2 * Width;
-            (add ? Vector256.Load(to) + (even + odd) : even + odd).Store(to);
+            for (int row = 0; row < Rows; row += Width)
+            {
+                Vector256<float> even = Lane(lanes + row, 0) + Lane(lanes + row, 4) + (Lane(lanes + row, 2) + Lane(lanes + row, 6));
+                Vector256<float> odd = Lane(lanes + row, 1) + Lane(lanes + row, 5) + (Lane(lanes + row, 3) + Lane(lanes + row, 7));
+                (add ? Vector256.Load(o + row) + (even + odd) : even + odd).Store(o + row);
+            }
         }
     }
-
-    // The sums of products of some steps, for two vectors of rows and six tokens, without the bias.
-    [MethodImpl(Jit.Optimize)]
-    private static void Dots(byte* w, int steps, BlockUnit* x, nint apart, int offset, int* sums, Vector256<int>* dots)
-    {
-        sbyte* x0 = x->Values + offset, x1 = x[apart].Values + offset, x2 = x[2 * apart].Values + offset;
-        sbyte* x3 = x[3 * apart].Values + offset, x4 = x[4 * apart].Values + offset, x5 = x[5 * apart].Values + offset;
-        nint sumsApart = apart * (sizeof(BlockUnit) / sizeof(int));
-        Vector256<int> a0 = Start(sums[0]), a1 = Start(sums[sumsApart]), a2 = Start(sums[2 * sumsApart]);
-        Vector256<int> a3 = Start(sums[3 * sumsApart]), a4 = Start(sums[4 * sumsApart]), a5 = Start(sums[5 * sumsApart]);
-        Vector256<int> b0 = a0, b1 = a1, b2 = a2, b3 = a3, b4 = a4, b5 = a5;
-        for (int j = 0; j < 4 * steps; j += 4, w += 4 * Rows)
-        {
-            Vector256<byte> a = Vector256.Load(w), b = Vector256.Load(w + 4 * Width);
-            Column(a, b, x0 + j, ref a0, ref b0);
-            Column(a, b, x1 + j, ref a1, ref b1);
-            Column(a, b, x2 + j, ref a2, ref b2);
-            Column(a, b, x3 + j, ref a3, ref b3);
-            Column(a, b, x4 + j, ref a4, ref b4);
-            Column(a, b, x5 + j, ref a5, ref b5);
-        }
-        (dots[0], dots[1], dots[2], dots[3], dots[4], dots[5]) = (a0, b0, a1, b1, a2, b2);
-        (dots[6], dots[7], dots[8], dots[9], dots[10], dots[11]) = (a3, b3, a4, b4, a5, b5);
-    }
-
-    [MethodImpl(Jit.Inline)] private static Vector256<int> Start(int sum) => Bias == 0 ? default : Vector256.Create(-Bias * sum);
 
     [MethodImpl(Jit.Inline)]
-    private static void Column(Vector256<byte> wa, Vector256<byte> wb, sbyte* x, ref Vector256<int> a, ref Vector256<int> b)
+    private static Vector256<float> Lane(float* lanes, int group) => Vector256.Load(lanes + group * Tokens * Rows);
+
+    // The sums of products of some steps, for six tokens.
+    [MethodImpl(Jit.Optimize)]
+    private static void Dots(int* w, int steps, int* x, nint apart, int* dots)
     {
-        Vector256<sbyte> four = Vector256.Create(*(int*)x).AsSByte();
-        a = TDots.Add(a, wa, four, TBlocks.IsSigned);
-        b = TDots.Add(b, wb, four, TBlocks.IsSigned);
+        apart *= sizeof(BlockUnit) / sizeof(int);
+        int* x1 = x + apart, x2 = x1 + apart, x3 = x2 + apart, x4 = x3 + apart, x5 = x4 + apart;
+        TRows a = default, b = default, c = default, d = default, e = default, f = default;
+        for (int j = 0; j < steps; j++, w += Rows)
+        {
+            TRows weights = TRows.Load(w);
+            a = TRows.AddProducts(a, weights, x[j]);
+            b = TRows.AddProducts(b, weights, x1[j]);
+            c = TRows.AddProducts(c, weights, x2[j]);
+            d = TRows.AddProducts(d, weights, x3[j]);
+            e = TRows.AddProducts(e, weights, x4[j]);
+            f = TRows.AddProducts(f, weights, x5[j]);
+        }
+        TRows.Store(dots, a);
+        TRows.Store(dots + Rows, b);
+        TRows.Store(dots + 2 * Rows, c);
+        TRows.Store(dots + 3 * Rows, d);
+        TRows.Store(dots + 4 * Rows, e);
+        TRows.Store(dots + 5 * Rows, f);
     }
 
-    // A vector of rows of a group meets the tokens; what the rows have is loaded once for all.
+    // A group of the rows meets the tokens.
     [MethodImpl(Jit.Optimize)]
-    private static void Scale(Packed* packed, int group, int row, BlockUnit* x, nint apart, Vector256<int>* dots, Vector256<float>* lanes)
+    private static void Scale(Packed* packed, int group, BlockUnit* x, nint apart, int* dots, float* lanes)
     {
-        int at = group * Rows + row, part = 2 * group * Rows + row, ofPart = group / 4 * BlockUnit.Groups + group % 4;
-        Vector256<float> scales = Vector256.Load(packed->Scales + at), minima = Vector256.Load(packed->Minima + at);
-        Vector256<int> first = Vector256.Load(packed->OfScales + part), second = Vector256.Load(packed->OfScales + part + Rows);
-        Vector256<int> minFirst = Vector256.Load(packed->OfMinima + part), minSecond = Vector256.Load(packed->OfMinima + part + Rows);
-        Vector256<float> ofGroup = Vector256.ConvertToSingle(Vector256.Load(packed->OfScales + at));
-        Vector256<float> minOfGroup = Vector256.ConvertToSingle(Vector256.Load(packed->OfMinima + at));
-        for (int t = 0; t < Tokens; t++, x += apart, dots += 2, lanes += 2)
+        float* scales = packed->Scales + group * Rows, minima = packed->Minima + group * Rows;
+        int part = (TBlocks.Scale == Shared.Part ? 2 : 1) * group * Rows, ofPart = group / 4 * BlockUnit.Groups + group % 4;
+        TRows first = TRows.Load(packed->OfScales + part), second = TRows.Load(packed->OfScales + part + Rows);
+        TRows minFirst = TRows.Load(packed->OfMinima + part), minSecond = TRows.Load(packed->OfMinima + part + Rows);
+        for (int t = 0; t < Tokens; t++, x += apart, dots += Rows, lanes += Rows)
         {
-            Vector256<float> dot = Vector256.ConvertToSingle(
-                TBlocks.Scale == Shared.Part ? dots[0] * first + dots[2 * Tokens] * second : dots[0]);
-            if (TBlocks.Scale == Shared.Group)
-                dot *= ofGroup;
-            Vector256<float> xs = Vector256.Create(x->Scales[group]);
-            Vector256<float> v = Vector256.FusedMultiplyAdd(dot, scales * xs, *lanes);
+            TRows dot = TRows.Load(dots);
+            if (TBlocks.Scale != Shared.Block)
+                dot *= first;
+            if (TBlocks.Scale == Shared.Part)
+                dot += TRows.Load(dots + Tokens * Rows) * second;
+            float scale = x->Scales[group];
+            TRows.AddScaled(lanes, dot, scales, scale);
             if (TBlocks.HasMinima)
             {
-                Vector256<float> min = TBlocks.Scale == Shared.Part
-                    ? Vector256.ConvertToSingle(minFirst * x->Parts[ofPart] + minSecond * x->Parts[ofPart + 4])
-                    : Vector256.Create((float)x->Sums[group]);
+                TRows min = TBlocks.Scale == Shared.Part
+                    ? minFirst * TRows.Create(x->Parts[ofPart]) + minSecond * TRows.Create(x->Parts[ofPart + 4])
+                    : TRows.Create(x->Sums[group]);
                 if (TBlocks.Scale == Shared.Group)
-                    min *= minOfGroup;
-                v = Vector256.FusedMultiplyAdd(min, -(minima * xs), v);
+                    min *= minFirst;
+                TRows.AddScaled(lanes, min, minima, scale);
             }
-            *lanes = v;
         }
     }
 }

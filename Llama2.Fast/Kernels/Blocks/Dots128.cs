@@ -7,21 +7,20 @@ internal readonly struct Dots128 : IDots
     public static int SignedBias => 0;
 
     [MethodImpl(Jit.Inline)]
-    public static Vector256<int> Unsigned(Vector256<byte> w, Vector256<sbyte> x) => Signed(w.AsSByte(), x);
+    public static Vector256<int> Unsigned(Vector256<byte> w, Vector256<sbyte> high, Vector256<sbyte> low) =>
+        Signed(w.AsSByte(), high, low);
 
     [MethodImpl(Jit.Inline)]
-    public static Vector256<int> Signed(Vector256<sbyte> w, Vector256<sbyte> x) => Add(default, w.AsByte(), x, signed: true);
+    public static Vector256<int> Signed(Vector256<sbyte> w, Vector256<sbyte> high, Vector256<sbyte> low) =>
+        Add(Add(default, w, high) << BlockUnit.LowBits, w, low);
 
     [MethodImpl(Jit.Inline)]
-    public static Vector256<int> Add(Vector256<int> sum, Vector256<byte> w, Vector256<sbyte> x, bool signed) => Vector256.Create(
-        Int8Vector128.Dot(sum.GetLower(), w.GetLower().AsSByte(), x.GetLower()),
-        Int8Vector128.Dot(sum.GetUpper(), w.GetUpper().AsSByte(), x.GetUpper()));
+    private static Vector256<int> Add(Vector256<int> sum, Vector256<sbyte> w, Vector256<sbyte> x) => Vector256.Create(
+        Int8Vector128.Dot(sum.GetLower(), w.GetLower(), x.GetLower()), Int8Vector128.Dot(sum.GetUpper(), w.GetUpper(), x.GetUpper()));
 
     [MethodImpl(Jit.Inline)]
     public static Vector256<int> AddPairs(Vector256<int> a, Vector256<int> b) => Vector256.Create(
         Int8Vector128.AddPairs(a.GetLower(), b.GetLower()), Int8Vector128.AddPairs(a.GetUpper(), b.GetUpper()));
-
-    [MethodImpl(Jit.Inline)] public static Vector256<int> AddUnsignedPairs(Vector256<int> a, Vector256<int> b) => AddPairs(a, b);
 
     [MethodImpl(Jit.Inline)]
     public static Vector256<int> AddHalves(Vector256<int> a, Vector256<int> b) =>

@@ -9,21 +9,18 @@ internal readonly struct DotsAvx2 : IDots
     public static int SignedBias => 0;
 
     [MethodImpl(Jit.Inline)]
-    public static Vector256<int> Unsigned(Vector256<byte> w, Vector256<sbyte> x) =>
-        Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(w, x), Vector256<short>.One);
+    public static Vector256<int> Unsigned(Vector256<byte> w, Vector256<sbyte> high, Vector256<sbyte> low) =>
+        Pairs(w, high, BlockUnit.HighDigit) + Pairs(w, low, 1);
 
     [MethodImpl(Jit.Inline)]
-    public static Vector256<int> Signed(Vector256<sbyte> w, Vector256<sbyte> x) => Unsigned(Avx2.Abs(w), Avx2.Sign(x, w));
+    public static Vector256<int> Signed(Vector256<sbyte> w, Vector256<sbyte> high, Vector256<sbyte> low) =>
+        Unsigned(Avx2.Abs(w), Avx2.Sign(high, w), Avx2.Sign(low, w));
 
     [MethodImpl(Jit.Inline)]
-    public static Vector256<int> Add(Vector256<int> sum, Vector256<byte> w, Vector256<sbyte> x, bool signed) =>
-        sum + (signed ? Signed(w.AsSByte(), x) : Unsigned(w, x));
+    private static Vector256<int> Pairs(Vector256<byte> w, Vector256<sbyte> x, short factor) =>
+        Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(w, x), Vector256.Create(factor));
 
     [MethodImpl(Jit.Inline)] public static Vector256<int> AddPairs(Vector256<int> a, Vector256<int> b) => Avx2.HorizontalAdd(a, b);
-
-    [MethodImpl(Jit.Inline)]
-    public static Vector256<int> AddUnsignedPairs(Vector256<int> a, Vector256<int> b) =>
-        Avx2.MultiplyAddAdjacent(Avx2.PackSignedSaturate(a, b), Vector256<short>.One); // two instructions for three
 
     [MethodImpl(Jit.Inline)]
     public static Vector256<int> AddHalves(Vector256<int> a, Vector256<int> b) =>

@@ -9,21 +9,17 @@ internal readonly struct DotsVnni : IDots
     public static int SignedBias => 128;
 
     [MethodImpl(Jit.Inline)]
-    public static Vector256<int> Unsigned(Vector256<byte> w, Vector256<sbyte> x) =>
-        AvxVnni.MultiplyWideningAndAdd(Vector256<int>.Zero, w, x);
+    public static Vector256<int> Unsigned(Vector256<byte> w, Vector256<sbyte> high, Vector256<sbyte> low)
+    {
+        Vector256<int> sum = AvxVnni.MultiplyWideningAndAdd(Vector256<int>.Zero, w, high);
+        return AvxVnni.MultiplyWideningAndAdd(sum << BlockUnit.LowBits, w, low);
+    }
 
     [MethodImpl(Jit.Inline)]
-    public static Vector256<int> Signed(Vector256<sbyte> w, Vector256<sbyte> x) =>
-        Unsigned(w.AsByte() ^ Vector256.Create((byte)128), x);
-
-    [MethodImpl(Jit.Inline)]
-    public static Vector256<int> Add(Vector256<int> sum, Vector256<byte> w, Vector256<sbyte> x, bool signed) =>
-        AvxVnni.MultiplyWideningAndAdd(sum, w, x);
+    public static Vector256<int> Signed(Vector256<sbyte> w, Vector256<sbyte> high, Vector256<sbyte> low) =>
+        Unsigned(w.AsByte() ^ Vector256.Create((byte)128), high, low);
 
     [MethodImpl(Jit.Inline)] public static Vector256<int> AddPairs(Vector256<int> a, Vector256<int> b) => DotsAvx2.AddPairs(a, b);
-
-    [MethodImpl(Jit.Inline)]
-    public static Vector256<int> AddUnsignedPairs(Vector256<int> a, Vector256<int> b) => DotsAvx2.AddUnsignedPairs(a, b);
 
     [MethodImpl(Jit.Inline)] public static Vector256<int> AddHalves(Vector256<int> a, Vector256<int> b) => DotsAvx2.AddHalves(a, b);
 }

@@ -11,20 +11,14 @@ internal interface IDots
     /// <summary>What <see cref="Signed"/> adds to each weight, so that the caller takes it off again.</summary>
     static abstract int SignedBias { get; }
 
-    /// <summary>The products of weights, from 0 to 63, and activations, from -127 to 127.</summary>
-    static abstract Vector256<int> Unsigned(Vector256<byte> w, Vector256<sbyte> x);
+    /// <summary>The products of weights, from 0 to 63, and activations of two digits, each from -127 to 127.</summary>
+    static abstract Vector256<int> Unsigned(Vector256<byte> w, Vector256<sbyte> high, Vector256<sbyte> low);
 
     /// <summary>The products of any signed weights with <see cref="SignedBias"/> added.</summary>
-    static abstract Vector256<int> Signed(Vector256<sbyte> w, Vector256<sbyte> x);
-
-    /// <summary>Adds either; here signed weights come with <see cref="SignedBias"/> added.</summary>
-    static abstract Vector256<int> Add(Vector256<int> sum, Vector256<byte> w, Vector256<sbyte> x, bool signed);
+    static abstract Vector256<int> Signed(Vector256<sbyte> w, Vector256<sbyte> high, Vector256<sbyte> low);
 
     /// <summary>Of each half: a0 + a1, a2 + a3, b0 + b1, b2 + b3.</summary>
     static abstract Vector256<int> AddPairs(Vector256<int> a, Vector256<int> b);
-
-    /// <summary>The same of <see cref="Unsigned"/>'s products, which fit in 16 bits.</summary>
-    static abstract Vector256<int> AddUnsignedPairs(Vector256<int> a, Vector256<int> b);
 
     /// <summary>The halves of a, added, and those of b.</summary>
     static abstract Vector256<int> AddHalves(Vector256<int> a, Vector256<int> b);

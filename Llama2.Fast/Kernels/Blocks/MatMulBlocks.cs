@@ -7,15 +7,13 @@ namespace Llama2.Fast.Kernels;
 /// W (rows, n) @ x (tokens, n) -> o (tokens, rows) of blocks, bit for bit Simple's: group g of 32 elements adds to lane g mod 8 of its dot
 /// product its exact integer times its scales by fused multiply-add, then its minimum. A unit of 256 elements adds to all lanes.
 /// </summary>
-internal static unsafe class MatMulBlocks<TDots, TBlocks>
+internal static unsafe class MatMulBlocks<TDots, TRows, TBlocks>
     where TDots : struct, IDots
+    where TRows : struct, IRows<TRows>
     where TBlocks : struct, IBlocks
 {
     private const int TileRows = 4;
     private const int PrefetchBytes = 768;
-
-    // of units, the rest of a row where blocks are of 32
-    private static int BlockBytes => TBlocks.UnitBytes / BlockUnit.Groups;
 
     /// <summary>The rows of <paramref name="like"/>, from <paramref name="w"/> on.</summary>
     [MethodImpl(Jit.Optimize)]
@@ -23,15 +21,19 @@ internal static unsafe class MatMulBlocks<TDots, TBlocks>
     {
         long rowBytes = like.RowBytes;
         BlockActivations blocks = x.Blocks!;
-        int tiled = x.Count / BlockTile<TDots, TBlocks>.Tokens * BlockTile<TDots, TBlocks>.Tokens, i = 0;
-        if (tiled > 0)
+        const int Rows = BlockTile<TRows, TBlocks>.Rows, Tokens = BlockTile<TRows, TBlocks>.Tokens;
+        int i = 0;
+        if (x.Count >= Tokens)
         {
-            float* packed = memory.EnsureCount(BlockTile<TDots, TBlocks>.MemoryCount(like.Columns));
-            for (; i + BlockTile<TDots, TBlocks>.Rows <= rows; i += BlockTile<TDots, TBlocks>.Rows)
+            float* packed = memory.EnsureCount(BlockTile<TRows, TBlocks>.MemoryCount(like.Columns));
+            for (; i + Rows <= rows; i += Rows)
             {
                 byte* from = w + i * rowBytes;
-                BlockTile<TDots, TBlocks>.Multiply(from, rowBytes, blocks, x.First, tiled, o + i, oStride, add, packed);
-                TokenByToken(from, rowBytes, BlockTile<TDots, TBlocks>.Rows, blocks, x.First, tiled, x.Count, o + i, oStride, add);
+                BlockTile<TRows, TBlocks>.Pack(from, rowBytes, like.Columns, packed);
+                int t = 0;
+                for (; t + Tokens <= x.Count; t += Tokens)
+                    BlockTile<TRows, TBlocks>.Multiply(packed, blocks, x.First + t, o + t * oStride + i, oStride, add);
+                TokenByToken(from, rowBytes, Rows, blocks, x.First, t, x.Count, o + i, oStride, add);
             }
         }
         TokenByToken(w + i * rowBytes, rowBytes, rows - i, blocks, x.First, 0, x.Count, o + i, oStride, add);
@@ -96,19 +98,8 @@ internal static unsafe class MatMulBlocks<TDots, TBlocks>
     private static Vector256<float> AddRest(Vector256<float> lanes, byte* w, int weights, BlockUnit* x)
     {
         byte* unit = stackalloc byte[TBlocks.UnitBytes];
-        CopyRest(w, weights, unit);
+        BlockRest<TBlocks>.Copy(w, weights, unit);
         return AddUnit(lanes, unit, x);
-    }
-
-    /// <summary>
-    /// A row's last blocks, filled up to a unit with zeros, as the activations are. That leaves all lanes as they are, since none is ever
-    /// -0: an integer times a scale does not vanish.
-    /// </summary>
-    public static void CopyRest(byte* w, int weights, byte* unit)
-    {
-        new Span<byte>(unit, TBlocks.UnitBytes).Clear();
-        int bytes = weights / BlockUnit.GroupSize * BlockBytes;
-        new Span<byte>(w, bytes).CopyTo(new Span<byte>(unit, bytes));
     }
 
     [MethodImpl(Jit.Inline)]
@@ -126,9 +117,8 @@ internal static unsafe class MatMulBlocks<TDots, TBlocks>
         }
         else
         {
-            dots = Vector256.ConvertToSingle(WithoutBias(TDots.AddHalves(first, last), x->Sums));
-            if (TBlocks.Scale == Shared.Group)
-                dots *= Vector256.ConvertToSingle(TBlocks.OfGroups(w).Scales); // exact, as integers below 2^24 are
+            Vector256<int> ofGroups = WithoutBias(TDots.AddHalves(first, last), x->Sums);
+            dots = Vector256.ConvertToSingle(TBlocks.Scale == Shared.Group ? ofGroups * TBlocks.OfGroups(w).Scales : ofGroups);
         }
         Vector256<float> xs = Vector256.Load(x->Scales);
         (Vector256<float> scales, Vector256<float> minima) = TBlocks.Floats(w);
@@ -145,18 +135,15 @@ internal static unsafe class MatMulBlocks<TDots, TBlocks>
     }
 
     [MethodImpl(Jit.Inline)]
-    private static Vector256<int> TwoDots(byte* w, BlockUnit* x, int group)
-    {
-        Vector256<int> a = Dot(w, x, group), b = Dot(w, x, group + 1);
-        return TBlocks.IsSigned ? TDots.AddPairs(a, b) : TDots.AddUnsignedPairs(a, b);
-    }
+    private static Vector256<int> TwoDots(byte* w, BlockUnit* x, int group) => TDots.AddPairs(Dot(w, x, group), Dot(w, x, group + 1));
 
     [MethodImpl(Jit.Inline)]
     private static Vector256<int> Dot(byte* w, BlockUnit* x, int group)
     {
         Vector256<byte> weights = TBlocks.Weights(w, group);
-        Vector256<sbyte> values = Vector256.Load(x->Values + group * BlockUnit.GroupSize);
-        return TBlocks.IsSigned ? TDots.Signed(weights.AsSByte(), values) : TDots.Unsigned(weights, values);
+        Vector256<sbyte> high = Vector256.Load(x->High + group * BlockUnit.GroupSize);
+        Vector256<sbyte> low = Vector256.Load(x->Low + group * BlockUnit.GroupSize);
+        return TBlocks.IsSigned ? TDots.Signed(weights.AsSByte(), high, low) : TDots.Unsigned(weights, high, low);
     }
 
     // Of each group: its activations, times the integer of its minimum.
