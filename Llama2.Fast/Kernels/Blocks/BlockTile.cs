@@ -8,7 +8,8 @@ internal static unsafe class BlockTile<TRows, TBlocks>
     where TRows : struct, IRows<TRows>
     where TBlocks : struct, IBlocks
 {
-    public const int Rows = 16, Tokens = 6; // with two registers of 256 bits a row: 12 accumulators, 2 of weights, 1 of activations
+    public const int Rows = 16, Tokens = 6; // in registers of 256 bits: 12 accumulators, 2 of weights, 1 of activations
+    public const int MaxTiles = 4;          // of tokens, which meet a group while it is in L1
 
     private const int Alignment = 64;
     private const int Width = 8;                       // floats of a vector of 256 bits
@@ -140,37 +141,31 @@ internal static unsafe class BlockTile<TRows, TBlocks>
             to[i * apart] = ((int*)&v)[i];
     }
 
-    /// <summary>Six tokens meet packed rows.</summary>
+    /// <summary>Some tiles of six tokens meet packed rows.</summary>
     [MethodImpl(Jit.Optimize)]
-    public static void Multiply(float* memory, BlockActivations x, int token, float* o, nint oStride, bool add)
+    public static void Multiply(float* memory, BlockActivations x, int token, int tiles, float* o, nint oStride, bool add)
     {
-        byte* stack = stackalloc byte[Alignment + sizeof(float) * (Lanes + 2 * Tokens * Rows)];
-        float* lanes = (float*)((nint)(stack + Alignment - 1) & -Alignment); // (groups, tokens, rows)
-        int* dots = (int*)(lanes + Lanes);                                   // (parts, tokens, rows)
-        new Span<float>(lanes, Lanes).Clear();
+        byte* stack = stackalloc byte[Alignment + sizeof(float) * (MaxTiles * Lanes + 2 * Tokens * Rows)];
+        float* lanes = (float*)((nint)(stack + Alignment - 1) & -Alignment); // (tiles, groups, tokens, rows)
+        int* dots = (int*)(lanes + MaxTiles * Lanes);                        // (parts, tokens, rows)
+        new Span<float>(lanes, tiles * Lanes).Clear();
         Packed* packed = (Packed*)memory;
         BlockUnit* unit = x.Row(token);
         for (int u = 0; u < Units(x.Length); u++, packed++, unit++)
         {
             for (int g = 0; g < BlockUnit.Groups; g++)
             {
-                int* weights = (int*)(packed->Weights + g * GroupWeights), values = (int*)(unit->Values + g * BlockUnit.GroupSize);
-                if (TBlocks.Scale == Shared.Part)
-                {
-                    Dots(weights, Steps / 2, values, x.RowUnits, dots);
-                    Dots(weights + Steps / 2 * Rows, Steps / 2, values + Steps / 2, x.RowUnits, dots + Tokens * Rows);
-                }
-                else
-                    Dots(weights, Steps, values, x.RowUnits, dots);
-                Scale(packed, g, unit, x.RowUnits, dots, lanes + g * Tokens * Rows);
+                for (int t = 0; t < tiles; t++)
+                    Group(packed, g, unit + t * Tokens * x.RowUnits, x.RowUnits, dots, lanes + t * Lanes + g * Tokens * Rows);
             }
         }
-        for (int t = 0; t < Tokens; t++, lanes += Rows, o += oStride)
+        for (int t = 0; t < tiles * Tokens; t++, o += oStride)
         {
+            float* l = lanes + t / Tokens * Lanes + t % Tokens * Rows;
             for (int row = 0; row < Rows; row += Width)
             {
-                Vector256<float> even = Lane(lanes + row, 0) + Lane(lanes + row, 4) + (Lane(lanes + row, 2) + Lane(lanes + row, 6));
-                Vector256<float> odd = Lane(lanes + row, 1) + Lane(lanes + row, 5) + (Lane(lanes + row, 3) + Lane(lanes + row, 7));
+                Vector256<float> even = Lane(l + row, 0) + Lane(l + row, 4) + (Lane(l + row, 2) + Lane(l + row, 6));
+                Vector256<float> odd = Lane(l + row, 1) + Lane(l + row, 5) + (Lane(l + row, 3) + Lane(l + row, 7));
                 (add ? Vector256.Load(o + row) + (even + odd) : even + odd).Store(o + row);
             }
         }
@@ -178,6 +173,20 @@ internal static unsafe class BlockTile<TRows, TBlocks>
 
     [MethodImpl(Jit.Inline)]
     private static Vector256<float> Lane(float* lanes, int group) => Vector256.Load(lanes + group * Tokens * Rows);
+
+    [MethodImpl(Jit.Inline)]
+    private static void Group(Packed* packed, int group, BlockUnit* x, nint apart, int* dots, float* lanes)
+    {
+        int* weights = (int*)(packed->Weights + group * GroupWeights), values = (int*)(x->Values + group * BlockUnit.GroupSize);
+        if (TBlocks.Scale == Shared.Part)
+        {
+            Dots(weights, Steps / 2, values, apart, dots);
+            Dots(weights + Steps / 2 * Rows, Steps / 2, values + Steps / 2, apart, dots + Tokens * Rows);
+        }
+        else
+            Dots(weights, Steps, values, apart, dots);
+        Scale(packed, group, x, apart, dots, lanes);
+    }
 
     // The sums of products of some steps, for six tokens.
     [MethodImpl(Jit.Optimize)]

@@ -31,8 +31,8 @@ internal static unsafe class MatMulBlocks<TDots, TRows, TBlocks>
                 byte* from = w + i * rowBytes;
                 BlockTile<TRows, TBlocks>.Pack(from, rowBytes, like.Columns, packed);
                 int t = 0;
-                for (; t + Tokens <= x.Count; t += Tokens)
-                    BlockTile<TRows, TBlocks>.Multiply(packed, blocks, x.First + t, o + t * oStride + i, oStride, add);
+                for (int tiles; (tiles = Math.Min((x.Count - t) / Tokens, BlockTile<TRows, TBlocks>.MaxTiles)) > 0; t += tiles * Tokens)
+                    BlockTile<TRows, TBlocks>.Multiply(packed, blocks, x.First + t, tiles, o + t * oStride + i, oStride, add);
                 TokenByToken(from, rowBytes, Rows, blocks, x.First, t, x.Count, o + i, oStride, add);
             }
         }
