@@ -66,9 +66,9 @@ penalty-of-small-negative-logits|Llama2.Simple/Generation/LogitFilters.cs|s/logi
 shortlist-bound-of-the-weights|Llama2.Fast/Pass/Shortlist.cs|s/HalfStep = 0\.501/HalfStep = 0.4/
 shortlist-bound-of-the-state|Llama2.Fast/Pass/Shortlist.cs|s/error = Math.Sqrt\(squaresOfErrors\)/error = 0.7 * Math.Sqrt(squaresOfErrors)/
 shortlist-bound-of-denormals|Llama2.Fast/Pass/Shortlist.cs|s/ \+ n \* VanishingSquare\)/)/
-draft-accepted-unseen|Llama2.Simple/Generation/Speculation/RowsAhead.cs|s/isRight = sequence/isRight = _taken == _count - 1 || sequence/
-drafts-stay-in-the-cache|Llama2.Simple/Generation/Sequence.cs|s/Cache.Truncate\(Fed - _ahead.Count\);/Cache.Truncate(Fed);/
-two-coins-a-token|Llama2.Simple/Generation/Speculation/RowsAhead.cs|s/sequence.Sampler.RandomState = state;/_ = state;/
+draft-accepted-unseen|Llama2.Simple/Generation/Speculation/RowsAhead.cs|s/isRight = sequence/isRight = _taken == count - 1 || sequence/
+drafts-stay-in-the-cache|Llama2.Simple/Generation/Sequence.cs|s/Cache.Truncate\(Fed - _ahead.Tokens.Length\);/Cache.Truncate(Fed);/
+two-coins-a-token|Llama2.Simple/Generation/Speculation/RowsAhead.cs|s/sequence.Sampler.RandomState = _randomState;/_ = _randomState;/
 MUTANTS
 
 echo "$missed missed"

@@ -15,15 +15,18 @@ internal sealed class Speculation
     private const double MostMemory = 0.8;        // of the machine's, for weights and copy: else weights are read again from the file
     private const int MinGroupSize = 32;          // a copy with smaller groups has more than 30 % of the model's bytes
 
-    private readonly LoadedModel _model;
     private readonly string _mode;
+    private readonly Lazy<ITransformer>? _copy;
+    private readonly SelfDrafter? _self; // of all sequences, which it drafts for together
 
     public Speculation(LoadedModel model, string mode)
     {
-        (_model, _mode) = (model, mode);
+        _mode = mode;
         bool isTooSmall = mode == Auto && WeightBytes(model) < MinBytes;
         if (mode != Off && !isTooSmall && model.Implementation != LoadedModel.Simple)
             Policy = new AdaptiveDrafts(TimeProvider.System, always: mode != Auto);
+        if (Policy is not null && (mode == Self || (mode == Auto && IsCopiedByDefault(model.Config, model.Weights) && FitsMemory(model))))
+            (_self, _copy) = (new SelfDrafter(model.CopyForDrafts), model.CopyForDrafts);
     }
 
     /// <summary>The values of --speculate, the default first.</summary>
@@ -38,18 +41,16 @@ internal sealed class Speculation
         : null;
 
     /// <summary>Drafters for one more sequence.</summary>
-    public IReadOnlyList<IDrafter> NewDrafters()
-    {
-        bool self = _mode == Self || (_mode == Auto && IsCopiedByDefault(_model.Config, _model.Weights) && FitsMemory());
-        return Policy is null ? []
-            : [.. _mode != Self ? [new LookupDrafter()] : Array.Empty<IDrafter>(),
-                .. self ? [new SelfDrafter(_model.CopyForDrafts)] : Array.Empty<IDrafter>()];
-    }
+    public IReadOnlyList<IDrafter> NewDrafters() => Policy is null ? []
+        : [.. _mode != Self ? [new LookupDrafter()] : Array.Empty<IDrafter>(), .. _self is not null ? [_self] : Array.Empty<IDrafter>()];
 
-    private bool FitsMemory()
+    /// <summary>Makes the smaller copy, if there is to be one; else the first text that it pays for waits for it.</summary>
+    public void Prepare() => _ = _copy?.Value;
+
+    private static bool FitsMemory(LoadedModel model)
     {
-        long copy = WeightQuantizer.CopyBytes(_model.Config, WeightQuantizer.GroupSizeFor(_model.Config));
-        return WeightBytes(_model) + copy <= MostMemory * GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+        long copy = WeightQuantizer.CopyBytes(model.Config, WeightQuantizer.GroupSizeFor(model.Config));
+        return WeightBytes(model) + copy <= MostMemory * GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
     }
 
     private static long WeightBytes(LoadedModel model) => model.Weights.Named().Sum(named => named.Tensor.Bytes);

@@ -42,11 +42,13 @@ public sealed class Batch(ITransformer transformer, DraftPolicy? policy = null)
         _rows.Clear();
         _rowCounts.Clear();
         int decoding = _sequences.Count(static sequence => sequence.IsDecoding);
+        _sequences.ForEach(static sequence => sequence.ForgetAhead());
         policy?.Begin(decoding, _sequences.Count - decoding);
+        policy?.Draft(_sequences);
         foreach (Sequence sequence in _sequences)
         {
             int before = _rows.Count;
-            sequence.AddRows(_rows, transformer.PreferredRows, policy);
+            sequence.AddRows(_rows, transformer.PreferredRows);
             _rowCounts.Add(_rows.Count - before);
         }
         ReadOnlySpan<Row> rows = CollectionsMarshal.AsSpan(_rows);

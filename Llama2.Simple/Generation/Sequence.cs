@@ -44,6 +44,7 @@ public sealed class Sequence(Config config, ISampler sampler, KvCache? cache = n
     public int MaxNewTokens { get; set; } = int.MaxValue;          // to sample before the text ends, from the last Append on
     public IReadOnlyList<IDrafter> Drafters { get; init; } = []; // guess tokens that a step computes ahead; only the time tells
     public StoppableText? Text { get; set; }                       // makes text of the tokens; null where only tokens matter
+    public Action? OnSampled { get; init; }                        // called after every sampled token, of which a step may take several
 
     /// <summary>Whether a sampled token ends the text; such a token does not belong to it.</summary>
     public Func<int, bool> IsEnd { get; set; } = static _ => false;
@@ -89,22 +90,28 @@ public sealed class Sequence(Config config, ISampler sampler, KvCache? cache = n
     private Want Wanted => OnLogits is null && IsGreedy ? Want.Token : Want.Logits; // of a row after which a token is sampled
 
     /// <summary>
-    /// Appends the rows that the next forward pass is to feed, at most <paramref name="max"/>: tokens that belong to the text and, where
-    /// that is one that was sampled, drafts.
+    /// Appends the rows that the next forward pass is to feed: of tokens that belong to the text at most <paramref name="max"/>, and
+    /// drafts.
     /// </summary>
-    internal void AddRows(List<Row> rows, int max, DraftPolicy? policy)
+    internal void AddRows(List<Row> rows, int max)
     {
-        _ahead.Clear();
         int end = Math.Min(_tokens.Count, Fed + max);
         Want last = end < _tokens.Count || MaxNewTokens == 0 ? Want.Nothing : Wanted;
         for (int i = Fed; i < end; i++)
             rows.Add(new Row(_tokens[i], Cache, OnLogits is not null ? Want.Logits : i == end - 1 ? last : Want.Nothing));
-        if (policy is null || !IsDecoding || Drafters.Count == 0)
-            return;
-        int useful = Math.Min(config.SeqLen - Fed, MaxNewTokens - Sampled) - 1; // one token is sampled without drafts
-        foreach (int draft in _ahead.Draft(this, useful, policy))
+        foreach (int draft in _ahead.Tokens)
             rows.Add(new Row(draft, Cache, Wanted));
     }
+
+    /// <summary>Where drafts of the tokens that follow go to, while it is decoding; they are rows of the next step.</summary>
+    internal Drafts BeginDrafts(DraftPolicy policy)
+    {
+        int useful = Math.Min(config.SeqLen - Fed, MaxNewTokens - Sampled) - 1; // one token is sampled without drafts
+        return _ahead.BeginDrafts(this, useful, policy);
+    }
+
+    /// <summary>Takes back all that drafters did but the drafts.</summary>
+    internal void EndDrafts() => _ahead.EndDrafts(this);
 
     /// <summary>How likely the sampled tokens were on average: where any token would do, even a good drafter guesses few of them.</summary>
     internal double MeanProbability => Sampler.Temperature == 0 ? 1 : _probabilities / Math.Max(1, Sampled);
@@ -118,8 +125,8 @@ public sealed class Sequence(Config config, ISampler sampler, KvCache? cache = n
     /// </summary>
     internal void Accept(ReadOnlySpan<Row> rows, Memory<float> output)
     {
-        Cache.Truncate(Fed - _ahead.Count);
-        rows = rows[..^_ahead.Count];
+        Cache.Truncate(Fed - _ahead.Tokens.Length);
+        rows = rows[..^_ahead.Tokens.Length];
         int own = RowChecks.OutputLength(config, rows);
         _ahead.SetOutput(output[own..]);
         See(rows.Length, rows[^1].Want, output.Span[..own]);
@@ -180,6 +187,7 @@ public sealed class Sequence(Config config, ISampler sampler, KvCache? cache = n
         {
             Sampled--;
             Finish(TextEnd.Context);
+            return;
         }
         else
         {
@@ -193,6 +201,7 @@ public sealed class Sequence(Config config, ISampler sampler, KvCache? cache = n
                 Finish(TextEnd.Context);
             NewText = text + NewText;
         }
+        OnSampled?.Invoke();
     }
 
     private int Sample(Span<float> logits)

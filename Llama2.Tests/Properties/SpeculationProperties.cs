@@ -120,9 +120,10 @@ public sealed class SpeculationProperties
             MaxNew = 1 + random.Next(x.MaxNew),
         })];
         Told[] alone = [.. all.Select(telling => Told.Of(transformer, visitor => telling.CreateSequence(visitor, null)))];
+        SelfDrafter shared = new(new Lazy<ITransformer>(copy));
         List<float[]>[] seen = [.. all.Select(_ => new List<float[]>())];
         Sequence[] together = [.. all.Select((telling, i) => telling.CreateSequence(logits => seen[i].Add(logits.ToArray()),
-            i == 0 ? null : telling.Kind.Create(alone[i].Tokens, copy, telling.Drafts, telling.Seed)))];
+            i == 0 ? null : i < 3 ? shared : telling.Kind.Create(alone[i].Tokens, copy, telling.Drafts, telling.Seed)))];
         Batch batch = new(transformer, new FixedDrafts(DraftPolicy.MaxDrafts));
         for (int i = 0; i < all.Length || batch.Count > 0;)
         {

@@ -6,11 +6,14 @@ namespace Llama2.Tests.Shared;
 /// <summary>A drafter that drafts as a function says: of its sequence, at most so many tokens.</summary>
 internal sealed class TestDrafter(Func<Sequence, int, IEnumerable<int>> drafts, int most = DraftPolicy.MaxDrafts) : IDrafter
 {
-    public int Draft(Sequence sequence, Span<int> span)
+    public void Draft(ReadOnlySpan<Drafts> asked)
     {
-        int[] all = [.. drafts(sequence, Math.Min(most, span.Length)).Take(Math.Min(most, span.Length))];
-        all.CopyTo(span);
-        return all.Length;
+        foreach (Drafts text in asked)
+        {
+            text.Wanted = Math.Min(most, text.Wanted);
+            foreach (int token in drafts(text.Sequence, text.Wanted).Take(text.Wanted))
+                text.Add(token);
+        }
     }
 }
 
@@ -47,6 +50,11 @@ internal static class Drafters
 
     private sealed class AtMost(IDrafter drafter, int most) : IDrafter
     {
-        public int Draft(Sequence sequence, Span<int> drafts) => drafter.Draft(sequence, drafts[..Math.Min(most, drafts.Length)]);
+        public void Draft(ReadOnlySpan<Drafts> asked)
+        {
+            foreach (Drafts text in asked)
+                text.Wanted = Math.Min(most, text.Wanted);
+            drafter.Draft(asked);
+        }
     }
 }

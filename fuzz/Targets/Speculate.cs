@@ -46,11 +46,12 @@ internal static class Speculate
         int next = 0;
         Batch batch = new(transformer, new FixedDrafts(DraftPolicy.MaxDrafts));
         int joined = 0;
+        ScriptedDrafter shared = new(copy, Next);
         while (joined < texts.Length || batch.Count > 0)
         {
             int action = Next();
             if (joined < texts.Length && (action % 2 == 0 || batch.Count == 0))
-                batch.Add(texts[joined++].Begin(new ScriptedDrafter(copy, Next)));
+                batch.Add(texts[joined++].Begin(action % 16 < 8 ? shared : new ScriptedDrafter(copy, Next)));
             if (action % 8 == 7 && texts[0].Drafted is { End: null } absent && batch.Count > 1)
             {
                 batch.Remove(absent);
@@ -69,24 +70,36 @@ internal static class Speculate
     private sealed class ScriptedDrafter(ITransformer copy, Func<int> next) : IDrafter
     {
         private readonly SelfDrafter _self = new(new Lazy<ITransformer>(copy));
-        private readonly LookupDrafter _lookup = new();
+        private readonly Dictionary<Sequence, LookupDrafter> _lookups = [];
 
-        public int Draft(Sequence sequence, Span<int> drafts)
+        public void Draft(ReadOnlySpan<Drafts> asked)
         {
             int how = next();
-            if (drafts.Length == 0)
-                return 0;
-            drafts = drafts[..(1 + next() % drafts.Length)];
+            foreach (Drafts text in asked)
+                text.Wanted = 1 + next() % text.Wanted;
             if (how % 4 == 0)
-                return _lookup.Draft(sequence, drafts);
-            if (how % 4 < 3)
-                return _self.Draft(sequence, drafts);
-            copy.Forward([new Row(how % copy.Config.VocabSize, sequence.Cache)], []);
-            sequence.Sampler.RandomState = 1 + (ulong)how;
-            for (int i = 0; i < drafts.Length; i++)
-                drafts[i] = next() % copy.Config.VocabSize;
-            return drafts.Length;
+            {
+                foreach (Drafts text in asked)
+                    Lookup(text).Draft([text]);
+            }
+            else if (how % 4 < 3)
+            {
+                _self.Draft(asked);
+            }
+            else
+            {
+                foreach (Drafts text in asked)
+                {
+                    copy.Forward([new Row(how % copy.Config.VocabSize, text.Sequence.Cache)], []);
+                    text.Sequence.Sampler.RandomState = 1 + (ulong)how;
+                    while (text.Count < text.Wanted)
+                        text.Add(next() % copy.Config.VocabSize);
+                }
+            }
         }
+
+        private LookupDrafter Lookup(Drafts text) => _lookups.TryGetValue(text.Sequence, out LookupDrafter? lookup) ? lookup
+            : _lookups[text.Sequence] = new LookupDrafter();
     }
 
     /// <summary>The settings of a text, told twice.</summary>

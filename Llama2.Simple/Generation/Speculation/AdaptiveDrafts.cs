@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace Llama2.Simple.Generation.Speculation;
 
 /// <summary>
@@ -20,6 +22,7 @@ public sealed class AdaptiveDrafts(TimeProvider clock, bool always = false) : Dr
     private const double PriorWeight = 2;      // drafts that this counts as
     private const double Memory = 0.98;        // what a verification counts after each step, so that what failed is tried again, rarely
     private const double PriorDraft = 0.35;    // of a plain step: a draft of a drafter that is not ready yet
+    private const double UnknownText = 0.06;   // of the time of a draft, what one for one more text adds: hopeful, so that it is tried
     private const int ProbeRows = 2;           // to know whether a drafter that is not ready could pay
     private const double CheapProbe = 1.2;     // plain steps that these rows take where it could
     private const int ManyTokens = 96;         // that must still be allowed for it to pay
@@ -39,13 +42,36 @@ public sealed class AdaptiveDrafts(TimeProvider clock, bool always = false) : Dr
 
     private sealed class Drafter
     {
-        public double Right, Tried;    // drafts, recent ones more
-        public double SecondsPerDraft; // a low one of the last steps
-        public bool IsMeasured;
+        private readonly List<double> _passes = []; // seconds of a draft for one text, for two at once ...; NaN where unknown
+
+        public double Right, Tried; // drafts, recent ones more
+        public double Prior;        // seconds of a draft before any is measured
+        public bool IsMeasured { get; private set; }
         public double Chance => (Right + PriorRight * PriorWeight) / (Tried + PriorWeight); // that a draft is right
 
         /// <summary>Tokens of a step with drafts: it ends with the first wrong one.</summary>
         public double Tokens(int drafts) => Chance >= 1 ? drafts + 1 : (1 - Math.Pow(Chance, drafts + 1)) / (1 - Chance);
+
+        /// <summary>Seconds of a draft for each of so many texts at once: a low one of the last steps, or a guess.</summary>
+        public double Seconds(int texts)
+        {
+            for (int known = Math.Min(texts, _passes.Count); known > 0; known--)
+            {
+                if (!double.IsNaN(_passes[known - 1]))
+                    return _passes[known - 1] * (1 + UnknownText * (texts - known));
+            }
+            return IsMeasured ? _passes[^1] : Prior;
+        }
+
+        public void Measure(int texts, double seconds)
+        {
+            while (_passes.Count < texts)
+                _passes.Add(double.NaN);
+            // the first time code is compiled; after that a rise counts slowly, since what else the machine does passes
+            double known = _passes[texts - 1];
+            _passes[texts - 1] = double.IsNaN(known) || seconds < known ? seconds : known + (seconds - known) / 8;
+            IsMeasured = true;
+        }
     }
 
     protected internal override void Begin(int decoding, int prefilling)
@@ -57,50 +83,91 @@ public sealed class AdaptiveDrafts(TimeProvider clock, bool always = false) : Dr
             (drafter.Right, drafter.Tried) = (drafter.Right * Memory, drafter.Tried * Memory);
     }
 
-    protected override (int Count, int Drafter) Draft(Sequence sequence, Span<int> drafts)
+    protected override void Draft(ReadOnlySpan<Drafts> texts)
     {
-        if (drafts.Length == 0 || !_measures || _times.Known(_sequences) < PlainSteps || _sincePlain >= PlainEvery)
-            return (0, NoDrafter);
-        for (int i = _drafters.Count; i < sequence.Drafters.Count; i++)
-            _drafters.Add(new Drafter { SecondsPerDraft = sequence.Drafters[i].IsReady ? 0 : PriorDraft * _plain });
-        if (!always && ShouldProbe(sequence, drafts.Length))
+        if (!_measures || _times.Known(_sequences) < PlainSteps || _sincePlain >= PlainEvery)
+            return;
+        IReadOnlyList<IDrafter> first = texts[0].Sequence.Drafters;
+        for (int i = _drafters.Count; i < first.Count; i++)
+            _drafters.Add(new Drafter { Prior = first[i].IsReady ? 0 : PriorDraft * _plain });
+        if (!always && ShouldProbe(texts[0]))
         {
-            drafts[..(ProbeRows - 1)].Fill(sequence.Tokens[^1]); // what a row takes does not depend on its token
-            _rows += ProbeRows - 1;
-            return (ProbeRows - 1, NoDrafter);
+            Probe(texts[0]);
+            return;
         }
-        // the most promising drafter that has a guess
-        Span<bool> asked = stackalloc bool[_drafters.Count];
-        while (Best(sequence, asked, drafts.Length) is (var drafter and >= 0, var count))
+
+        // a text asks its own drafters first, but for those that are right less often than one that drafts for all texts at once
+        Span<bool> isShared = stackalloc bool[first.Count], isOut = stackalloc bool[first.Count];
+        for (int i = 0; i < first.Count; i++)
         {
-            asked[drafter] = true;
-            if (Ask(sequence, drafter, drafts[..count]) is var guessed and > 0)
-                return (guessed, drafter);
+            isShared[i] = texts.Length > 1 && texts[1].Sequence.Drafters[i] == first[i];
+            isOut[i] = !isShared[i];
         }
-        return (0, NoDrafter);
+        int together = Best(texts, isOut).Drafter;
+        List<Drafts> rest = [];
+        foreach (Drafts text in texts)
+        {
+            for (int i = 0; i < first.Count; i++)
+                isOut[i] = isShared[i] || (together != NoDrafter && _drafters[i].Chance < _drafters[together].Chance);
+            if (!AskBest([text], isOut))
+                rest.Add(text);
+        }
+        for (int i = 0; i < first.Count; i++)
+            isOut[i] = !isShared[i];
+        AskBest(CollectionsMarshal.AsSpan(rest), isOut);
     }
 
-    // The drafter, not asked yet, and the number of drafts with which a token of this step takes the shortest time.
-    private (int Drafter, int Count) Best(Sequence sequence, ReadOnlySpan<bool> asked, int most)
+    private void Probe(Drafts text)
+    {
+        (text.Wanted, text.Drafter) = (ProbeRows - 1, NoDrafter);
+        while (text.Count < text.Wanted)
+            text.Add(text.Sequence.Tokens[^1]); // what a row takes does not depend on its token
+        _rows += text.Count;
+    }
+
+    // Asks the most promising drafter that has a guess.
+    private bool AskBest(ReadOnlySpan<Drafts> texts, Span<bool> isOut)
+    {
+        while (texts.Length > 0 && Best(texts, isOut) is (var drafter and >= 0, var count))
+        {
+            isOut[drafter] = true;
+            if (Ask(texts, drafter, count) > 0)
+                return true;
+        }
+        return false;
+    }
+
+    // The drafter and the number of drafts for each of these texts with which a token of this step takes the shortest time.
+    private (int Drafter, int Count) Best(ReadOnlySpan<Drafts> texts, ReadOnlySpan<bool> isOut)
     {
         (int Drafter, int Count) best = (NoDrafter, 0);
+        double without = _times.Of(_rows);
         double shortest = always ? double.PositiveInfinity
-            : (1 - Worthwhile / _sequences) * (_times.Of(_rows) + _drafting) / _expected;
-        for (int i = 0; i < sequence.Drafters.Count; i++)
+            : (1 - Worthwhile * texts.Length / _sequences) * (without + _drafting) / _expected;
+        for (int i = 0; i < isOut.Length; i++)
         {
-            if (asked[i] || (!always && !sequence.Drafters[i].IsReady && !IsWorthGettingReady(sequence)))
+            IDrafter itself = texts[0].Sequence.Drafters[i];
+            if (isOut[i] || (!always && !itself.IsReady && !IsWorthGettingReady(texts[0].Sequence)))
                 continue;
             Drafter drafter = _drafters[i];
-            double without = _times.Of(_rows);
+            double seconds = drafter.Seconds(texts.Length);
             // from few to more, so that what is unknown does not cost much
             int reach = drafter.IsMeasured ? 1 + 2 * Math.Max(0, _times.Largest - _sequences) - (_rows - _sequences) : 1;
-            reach = Math.Min(reach, StepTimes.MaxRows - _rows);
-            for (int count = 1; count <= Math.Min(most, reach); count++)
+            reach = Math.Min(Math.Max(reach, texts.Length > 1 ? texts.Length : 0), StepTimes.MaxRows - _rows);
+            for (int count = 1; ; count++)
             {
-                double with = _times.Of(_rows + count) + count * drafter.SecondsPerDraft;
+                (int rows, double tokens, bool isMore) = (0, 0, false);
+                foreach (Drafts text in texts)
+                {
+                    int own = Math.Min(count, text.Max);
+                    (rows, tokens, isMore) = (rows + own, tokens + drafter.Tokens(own) - 1, isMore || own == count);
+                }
+                if (!isMore || rows > reach)
+                    break;
+                double with = _times.Of(_rows + rows) + count * seconds;
                 if (!always && with - without > _account)
                     break; // more than may be lost
-                double perToken = (with + _drafting) / (_expected - 1 + drafter.Tokens(count));
+                double perToken = (with + _drafting) / (_expected + tokens);
                 if (perToken < shortest)
                     (shortest, best) = (perToken, (i, count));
             }
@@ -108,31 +175,33 @@ public sealed class AdaptiveDrafts(TimeProvider clock, bool always = false) : Dr
         return best;
     }
 
-    private int Ask(Sequence sequence, int index, Span<int> drafts)
+    // Drafts that the texts have now.
+    private int Ask(ReadOnlySpan<Drafts> texts, int index, int count)
     {
         Drafter drafter = _drafters[index];
-        bool wasReady = sequence.Drafters[index].IsReady;
+        bool wasReady = texts[0].Sequence.Drafters[index].IsReady;
+        foreach (Drafts text in texts)
+            text.Wanted = Math.Min(count, text.Max);
         long started = clock.GetTimestamp();
-        int count = sequence.Drafters[index].Draft(sequence, drafts);
+        Ask(index, texts);
         double seconds = clock.GetElapsedTime(started).TotalSeconds;
-        if (wasReady && count > 0)
+        int most = 0, sum = 0;
+        foreach (Drafts text in texts)
         {
-            // the first time code is compiled; after that a rise counts slowly, since what else the machine does passes
-            double each = seconds / count;
-            drafter.SecondsPerDraft = !drafter.IsMeasured || each < drafter.SecondsPerDraft ? each
-                : drafter.SecondsPerDraft + (each - drafter.SecondsPerDraft) / 8;
-            drafter.IsMeasured = true;
+            (most, sum) = (Math.Max(most, text.Count), sum + text.Count);
+            _expected += drafter.Tokens(text.Count) - 1;
         }
+        if (wasReady && most > 0)
+            drafter.Measure(texts.Length, seconds / most);
         if (wasReady)
             _drafting += seconds;
-        _rows += count;
-        _expected += count == 0 ? 0 : drafter.Tokens(count) - 1;
-        return count;
+        _rows += sum;
+        return sum;
     }
 
-    private bool ShouldProbe(Sequence sequence, int most) => _sequences == 1 && most >= ProbeRows - 1
-        && _times.Known(ProbeRows) == 0 && CouldPay(sequence) && _times.Of(ProbeRows) - _plain <= _account
-        && sequence.Drafters.Any(static drafter => !drafter.IsReady);
+    private bool ShouldProbe(Drafts text) => _sequences == 1 && text.Max >= ProbeRows - 1
+        && _times.Known(ProbeRows) == 0 && CouldPay(text.Sequence) && _times.Of(ProbeRows) - _plain <= _account
+        && text.Sequence.Drafters.Any(static drafter => !drafter.IsReady);
 
     private bool IsWorthGettingReady(Sequence sequence) => _sequences == 1 && CouldPay(sequence)
         && _times.Known(ProbeRows) > 0 && _times.Of(ProbeRows) <= CheapProbe * _plain;

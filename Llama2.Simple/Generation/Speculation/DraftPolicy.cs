@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace Llama2.Simple.Generation.Speculation;
 
 /// <summary>Decides how many drafts each step of a <see cref="Batch"/> verifies, and counts what becomes of them.</summary>
@@ -5,6 +7,8 @@ public abstract class DraftPolicy
 {
     /// <summary>The most drafts of a sequence in one step.</summary>
     public const int MaxDrafts = 16;
+
+    private readonly List<Drafts> _texts = []; // of the present step
 
     public long Steps { get; private set; }    // forward passes after the first token, times the sequences in them
     public long Drafted { get; private set; }  // tokens that drafters guessed
@@ -18,11 +22,8 @@ public abstract class DraftPolicy
     {
     }
 
-    /// <summary>Asks one of the sequence's drafters.</summary>
-    /// <param name="sequence">A sequence with one token to feed.</param>
-    /// <param name="drafts">Receives the drafts; it is as long as the sequence has use for, perhaps empty.</param>
-    /// <returns>How many drafts there are, and the index of their drafter.</returns>
-    protected abstract (int Count, int Drafter) Draft(Sequence sequence, Span<int> drafts);
+    /// <summary>Asks drafters of these texts, which have one token to feed and use for drafts.</summary>
+    protected abstract void Draft(ReadOnlySpan<Drafts> texts);
 
     /// <summary>Called just before and after the forward pass of a step.</summary>
     protected internal virtual void BeginForward()
@@ -39,12 +40,37 @@ public abstract class DraftPolicy
     {
     }
 
-    internal (int Count, int Drafter) Ask(Sequence sequence, Span<int> drafts)
+    /// <summary>Asks the drafter of this index of each text for what is wanted, once where texts share it.</summary>
+    protected static void Ask(int drafter, ReadOnlySpan<Drafts> texts)
     {
-        Steps++;
-        (int count, int drafter) = Draft(sequence, drafts);
-        Drafted += count;
-        return (count, drafter);
+        foreach (Drafts text in texts)
+            text.Drafter = drafter;
+        foreach (IGrouping<IDrafter, Drafts> shared in texts.ToArray().GroupBy(text => text.Sequence.Drafters[drafter]))
+            shared.Key.Draft([.. shared]);
+    }
+
+    /// <summary>Has the sequences that are decoding drafted.</summary>
+    internal void Draft(IReadOnlyList<Sequence> sequences)
+    {
+        _texts.Clear();
+        foreach (Sequence sequence in sequences.Where(sequence => sequence.IsDecoding && sequence.Drafters.Count > 0))
+        {
+            Steps++;
+            if (sequence.BeginDrafts(this) is { Max: > 0 } text)
+                _texts.Add(text);
+        }
+        if (_texts.Count == 0)
+            return;
+        try
+        {
+            Draft(CollectionsMarshal.AsSpan(_texts));
+        }
+        finally
+        {
+            foreach (Drafts text in _texts)
+                text.Sequence.EndDrafts();
+        }
+        Drafted += _texts.Sum(text => text.Count);
     }
 
     internal void Verify(int drafter, bool isRight)

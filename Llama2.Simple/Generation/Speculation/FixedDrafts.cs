@@ -4,6 +4,10 @@ namespace Llama2.Simple.Generation.Speculation;
 /// <param name="count">0 to <see cref="DraftPolicy.MaxDrafts"/>.</param>
 public sealed class FixedDrafts(int count) : DraftPolicy
 {
-    protected override (int Count, int Drafter) Draft(Sequence sequence, Span<int> drafts) =>
-        drafts.Length == 0 ? (0, 0) : (sequence.Drafters[0].Draft(sequence, drafts[..Math.Min(count, drafts.Length)]), 0);
+    protected override void Draft(ReadOnlySpan<Drafts> texts)
+    {
+        foreach (Drafts text in texts)
+            text.Wanted = Math.Min(count, text.Max);
+        Ask(0, texts);
+    }
 }

@@ -1,21 +1,19 @@
 namespace Llama2.Simple.Generation.Speculation;
 
 /// <summary>
-/// Guesses the next tokens of a text (speculative decoding, arXiv:2211.17192). Drafts only decide which rows a forward pass computes
+/// Guesses the next tokens of texts (speculative decoding, arXiv:2211.17192). Drafts only decide which rows a forward pass computes
 /// ahead; each token is still the one that the model's own logits and the sampler's own coin give, so a bad draft costs time and changes
-/// nothing. A drafter serves one sequence.
+/// nothing.
 /// </summary>
 public interface IDrafter
 {
     /// <summary>Whether it drafts at once; the first drafts of one that is not ready take as long as several tokens.</summary>
     bool IsReady => true;
 
-    /// <summary>Guesses the tokens that follow.</summary>
-    /// <param name="sequence">
-    /// All its tokens but the last are in the cache. A drafter may feed rows to the cache and draw from the sampler: the sequence takes
-    /// both back.
+    /// <summary>Guesses the tokens that follow; those of all texts of a step that share this drafter, in one call.</summary>
+    /// <param name="asked">
+    /// Texts whose tokens but the last are in their caches. To each it may add as many drafts as are wanted, or fewer where it has no
+    /// guess. It may feed rows to the caches and draw from the samplers: the sequences take both back.
     /// </param>
-    /// <param name="drafts">Receives the drafts, which are ids of the vocabulary.</param>
-    /// <returns>How many there are; none where it has no guess.</returns>
-    int Draft(Sequence sequence, Span<int> drafts);
+    void Draft(ReadOnlySpan<Drafts> asked);
 }

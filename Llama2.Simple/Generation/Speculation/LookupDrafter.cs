@@ -4,7 +4,7 @@ namespace Llama2.Simple.Generation.Speculation;
 
 /// <summary>
 /// Drafts what followed the last three tokens where the text had them before (prompt lookup). It takes no memory to speak of, and pays
-/// where a text repeats itself or its prompt.
+/// where a text repeats itself or its prompt. It serves one sequence.
 /// </summary>
 public sealed class LookupDrafter : IDrafter
 {
@@ -13,16 +13,22 @@ public sealed class LookupDrafter : IDrafter
     private readonly Dictionary<(int, int, int), int> _ends = []; // the position behind the last place of three tokens
     private int _indexed = Length;                                // the first end that is not there yet
 
-    public int Draft(Sequence sequence, Span<int> drafts)
+    public void Draft(ReadOnlySpan<Drafts> asked)
     {
-        ReadOnlySpan<int> tokens = sequence.Tokens;
+        foreach (Drafts text in asked)
+            Draft(text);
+    }
+
+    private void Draft(Drafts drafts)
+    {
+        ReadOnlySpan<int> tokens = drafts.Sequence.Tokens;
         if (tokens.Length < _indexed) // the text was cut
         {
             _ends.Clear();
             _indexed = Length;
         }
-        if (tokens.Length < Length || drafts.Length == 0)
-            return 0;
+        if (tokens.Length < Length || drafts.Wanted == 0)
+            return;
         for (; _indexed < tokens.Length; _indexed++)
             _ends[Key(tokens, _indexed)] = _indexed;
         ref int end = ref CollectionsMarshal.GetValueRefOrAddDefault(_ends, Key(tokens, tokens.Length), out bool occurred);
@@ -31,10 +37,9 @@ public sealed class LookupDrafter : IDrafter
         _indexed = tokens.Length + 1;
         // other tokens may have taken the place of those that were indexed
         if (!occurred || from >= tokens.Length || Key(tokens, from) != Key(tokens, tokens.Length))
-            return 0;
-        for (int i = 0; i < drafts.Length; i++)
-            drafts[i] = from + i < tokens.Length ? tokens[from + i] : drafts[from + i - tokens.Length];
-        return drafts.Length;
+            return;
+        for (int i = from; drafts.Count < drafts.Wanted; i++)
+            drafts.Add(i < tokens.Length ? tokens[i] : drafts.Tokens[i - tokens.Length]);
     }
 
     private static (int, int, int) Key(ReadOnlySpan<int> tokens, int end) => (tokens[end - 3], tokens[end - 2], tokens[end - 1]);

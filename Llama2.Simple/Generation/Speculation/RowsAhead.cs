@@ -6,28 +6,26 @@ namespace Llama2.Simple.Generation.Speculation;
 /// </summary>
 internal sealed class RowsAhead
 {
-    private readonly int[] _drafts = new int[DraftPolicy.MaxDrafts];
     private DraftPolicy? _policy;
+    private Drafts? _drafts;
     private Memory<float> _output; // of the batch, which keeps it until its next forward pass
-    private int _count, _taken, _position, _drafter;
+    private int _taken, _position;
+    private ulong _randomState;    // before the drafts
 
-    public int Count => _count; // rows of the step, taken or not
+    public ReadOnlySpan<int> Tokens => _drafts is null ? [] : _drafts.Tokens; // of the step's rows, taken or not
 
     /// <summary>Asks for at most <paramref name="max"/> drafts of what follows the sequence's last token.</summary>
-    public ReadOnlySpan<int> Draft(Sequence sequence, int max, DraftPolicy policy)
+    public Drafts BeginDrafts(Sequence sequence, int max, DraftPolicy policy)
     {
-        (_policy, _position, _taken) = (policy, sequence.Fed + 1, 0);
-        ulong state = sequence.Sampler.RandomState;
-        try
-        {
-            (_count, _drafter) = policy.Ask(sequence, _drafts.AsSpan(0, Math.Clamp(max, 0, _drafts.Length)));
-        }
-        finally
-        {
-            sequence.Sampler.RandomState = state;
-            sequence.Cache.Truncate(_position - 1);
-        }
-        return _drafts.AsSpan(0, _count);
+        (_policy, _position, _taken, _randomState) = (policy, sequence.Fed + 1, 0, sequence.Sampler.RandomState);
+        return _drafts = new Drafts(sequence, max);
+    }
+
+    /// <summary>Takes back what drafters did to the sampler and the cache.</summary>
+    public void EndDrafts(Sequence sequence)
+    {
+        sequence.Sampler.RandomState = _randomState;
+        sequence.Cache.Truncate(_position - 1);
     }
 
     public void SetOutput(Memory<float> output) => _output = output;
@@ -36,16 +34,17 @@ internal sealed class RowsAhead
     /// <returns>Its result.</returns>
     public Memory<float>? TakeNext(Sequence sequence)
     {
-        if (_taken == _count || sequence.Fed != _position + _taken || sequence.Tokens.Length != sequence.Fed + 1)
+        int count = Tokens.Length;
+        if (_taken == count || sequence.Fed != _position + _taken || sequence.Tokens.Length != sequence.Fed + 1)
             return null;
-        bool isRight = sequence.Tokens[^1] == _drafts[_taken];
-        _policy!.Verify(_drafter, isRight);
+        bool isRight = sequence.Tokens[^1] == Tokens[_taken];
+        _policy!.Verify(_drafts!.Drafter, isRight);
         if (!isRight)
             return null;
         sequence.Cache.Advance();
-        int length = _output.Length / _count;
+        int length = _output.Length / count;
         return _output.Slice(length * _taken++, length);
     }
 
-    public void Clear() => (_count, _taken, _output) = (0, 0, default);
+    public void Clear() => (_drafts, _taken, _output) = (null, 0, default);
 }

@@ -1,37 +1,53 @@
-using System.Runtime.InteropServices;
-
 namespace Llama2.Simple.Generation.Speculation;
 
 /// <summary>
 /// Drafts with a smaller copy of the model's own weights. The copy works on the text's own cache, after the keys and values of the model
 /// itself; its own are overwritten when the drafts are verified, so there is no second cache. It draws with the coins that the sampler
-/// will use, so that a draft is right wherever the copy's probabilities are near enough.
+/// will use, so that a draft is right wherever the copy's probabilities are near enough. Texts that share it are drafted together: each
+/// of its forward passes computes one draft of each.
 /// </summary>
-/// <param name="copy">Of the same shape. It is made for the first draft, and may serve several drafters in turn.</param>
+/// <param name="copy">Of the same shape. It is made for the first draft.</param>
 public sealed class SelfDrafter(Lazy<ITransformer> copy) : IDrafter
 {
-    private readonly List<int> _tokens = []; // the text and its drafts, for filters
     private float[] _output = [];
 
     public bool IsReady => copy.IsValueCreated;
 
-    public int Draft(Sequence sequence, Span<int> drafts)
+    public void Draft(ReadOnlySpan<Drafts> asked)
     {
-        bool isGreedy = sequence.Sampler.Temperature == 0 && sequence.Filters.Count == 0;
-        Want want = isGreedy ? Want.Token : Want.Logits;
-        if (_output.Length == 0)
-            _output = new float[copy.Value.Config.VocabSize];
-        _tokens.Clear();
-        _tokens.AddRange(sequence.Tokens);
-        for (int i = 0; i < drafts.Length; i++)
+        List<Drafts> going = [.. asked];
+        while (true)
         {
-            copy.Value.Forward([new Row(_tokens[^1], sequence.Cache, want)], _output);
-            int draft = isGreedy ? (int)_output[0] : sequence.Sample(_output, CollectionsMarshal.AsSpan(_tokens));
-            if (sequence.IsEnd(draft))
-                return i; // nothing follows it
-            drafts[i] = draft;
-            _tokens.Add(draft);
+            going.RemoveAll(static text => text.Count == text.Wanted);
+            if (going.Count == 0)
+                return;
+            DraftOne(going);
         }
-        return drafts.Length;
     }
+
+    private void DraftOne(List<Drafts> texts)
+    {
+        Row[] rows = [.. texts.Select(text => new Row(
+            text.Count > 0 ? text.Tokens[^1] : text.Sequence.Tokens[^1], text.Sequence.Cache, WantOf(text.Sequence)))];
+        int length = RowChecks.OutputLength(copy.Value.Config, rows);
+        if (_output.Length < length)
+            _output = new float[length];
+        copy.Value.Forward(rows, _output);
+        Span<float> output = _output;
+        for (int i = 0; i < rows.Length; i++)
+        {
+            Span<float> own = output[..RowChecks.OutputLength(copy.Value.Config, rows[i].Want)];
+            output = output[own.Length..];
+            Sequence sequence = texts[i].Sequence;
+            int draft = rows[i].Want == Want.Token ? (int)own[0]
+                : sequence.Sample(own, sequence.Filters.Count == 0 ? [] : [.. sequence.Tokens, .. texts[i].Tokens]);
+            if (sequence.IsEnd(draft))
+                texts[i].Wanted = texts[i].Count; // nothing follows it
+            else
+                texts[i].Add(draft);
+        }
+    }
+
+    private static Want WantOf(Sequence sequence) =>
+        sequence.Sampler.Temperature == 0 && sequence.Filters.Count == 0 ? Want.Token : Want.Logits;
 }

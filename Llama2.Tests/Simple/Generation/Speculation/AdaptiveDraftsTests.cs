@@ -16,6 +16,7 @@ public sealed class AdaptiveDraftsTests
 
         public Func<int, double> Pass { get; init; } = static _ => 1;
         public double Draft { get; init; }
+        public double DraftOfMore { get; init; } // of the time of a draft, what one for one more text adds
         public double GettingReady { get; init; }
         public Func<int, double> Right { get; init; } = static _ => 1; // chance that the draft for a position is right
         public double Noise { get; init; }                             // chance that a pass takes three times as long
@@ -52,30 +53,33 @@ public sealed class AdaptiveDraftsTests
     {
         public bool IsReady { get; private set; } = machine.GettingReady == 0;
 
-        public int Draft(Sequence sequence, Span<int> drafts)
+        public void Draft(ReadOnlySpan<Drafts> asked)
         {
             machine.Spend(IsReady ? 0 : machine.GettingReady);
             IsReady = true;
-            for (int i = 0; i < drafts.Length; i++)
+            int most = 0;
+            foreach (Drafts text in asked)
             {
-                machine.Spend(machine.Draft);
-                drafts[i] = machine.Random.NextDouble() < machine.Right(sequence.Tokens.Length + i) ? Token : 1;
+                while (text.Count < text.Wanted)
+                    text.Add(machine.Random.NextDouble() < machine.Right(text.Sequence.Tokens.Length + text.Count) ? Token : 1);
+                most = Math.Max(most, text.Count);
             }
-            return drafts.Length;
+            machine.Spend(most * machine.Draft * (1 + machine.DraftOfMore * (asked.Length - 1)));
         }
     }
 
     /// <summary>The time of a text in passes of one row, its policy and the rows of each pass.</summary>
     private static (double Time, DraftPolicy Policy, List<int> Calls) Run(
-        Machine machine, int tokens, bool always = false, int sequences = 1)
+        Machine machine, int tokens, bool always = false, int sequences = 1, bool shared = false)
     {
+        TimedDrafter one = new(machine);
         AdaptiveDrafts policy = new(machine, always);
         TimedModel model = new(machine, tokens + 1);
         Batch batch = new(model, policy);
         Sequence[] all = [.. Enumerable.Range(0, sequences).Select(_ =>
             new Sequence(model.Config, new Sampler(Vocab, 1, 0, 1))
             {
-                Drafters = [new TimedDrafter(machine)],
+                Drafters = [shared ? one : new TimedDrafter(machine)],
                 MaxNewTokens = tokens,
             })];
         foreach (Sequence sequence in all)
@@ -214,6 +218,46 @@ public sealed class AdaptiveDraftsTests
         (double four, DraftPolicy of4, _) = Run(new Machine { Pass = Pass, Right = _ => 0.9 }, 256, sequences: 4);
         Assert.InRange(256 / four, 1.5, 2.1);
         Assert.True(policy.TokensPerStep > of4.TokensPerStep && of4.TokensPerStep > of8.TokensPerStep);
+    }
+
+    [Theory]
+    [InlineData(2, 1.5)] // 3 drafts a pass of one draft's time: 2 * 4 tokens in 1.1 + 3 * 0.3
+    [InlineData(4, 1.2)]
+    public void Texts_that_share_a_drafter_are_drafted_together_where_one_by_one_would_not_pay(int sequences, double gain)
+    {
+        Machine machine = new() { Pass = rows => 1 + 0.05 * (rows - 1), Draft = 0.3, DraftOfMore = 0.1, Right = _ => 0.9 };
+        (double together, DraftPolicy policy, _) = Run(machine, 256, sequences: sequences, shared: true);
+        Assert.InRange((1 + 0.05 * (sequences - 1)) * 256 / together, gain, 20);
+        Assert.InRange(policy.TokensPerStep, gain, 20);
+        machine = new() { Pass = machine.Pass, Draft = 0.3, Right = _ => 0.9 };
+        Assert.True(Run(machine, 256, sequences: sequences).Time > 1.1 * together);
+    }
+
+    public static TheoryData<int, double, double, double> BusyMachines
+    {
+        get
+        {
+            TheoryData<int, double, double, double> machines = [];
+            foreach (int sequences in (int[])[2, 4, 8])
+            {
+                foreach (double row in (double[])[0, 0.02, 0.1, 0.5])
+                {
+                    foreach (double draft in (double[])[0.05, 0.3, 1])
+                    {
+                        foreach (double right in (double[])[0, 0.5, 0.95])
+                            machines.Add(sequences, row, draft, right);
+                    }
+                }
+            }
+            return machines;
+        }
+    }
+
+    [Theory, MemberData(nameof(BusyMachines))]
+    public void Together_they_never_take_more_than_three_percent_longer(int sequences, double row, double draft, double right)
+    {
+        Machine machine = new() { Pass = rows => 1 + row * (rows - 1), Draft = draft, DraftOfMore = 0.2, Right = _ => right };
+        Assert.InRange(Run(machine, 256, sequences: sequences, shared: true).Time, 0, 1.03 * 256 * machine.Pass(sequences));
     }
 
     [Fact]

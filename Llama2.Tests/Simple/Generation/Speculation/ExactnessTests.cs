@@ -177,10 +177,11 @@ public sealed class ExactnessTests : IDisposable
         string[] prompts = ["Tom", "Tom", "Ruby had", "Tom and Sue went to the park. It was", "Tom", "Ben", "Ann", "Tom"];
         Told[] alone = [.. prompts.Select((prompt, i) =>
             Told.Of(_model, _ => NewSequence(prompt, temperature, null, seed: 1 + (ulong)(i / 2))))];
-        foreach (bool drafts in (bool[])[false, true])
+        SelfDrafter shared = new(new Lazy<ITransformer>(_copy));
+        foreach (Func<int, IDrafter?> drafterOf in (Func<int, IDrafter?>[])
+            [_ => null, _ => shared, i => i % 3 == 0 ? new LookupDrafter() : i % 3 == 1 ? shared : new SelfDrafter(new(_copy))])
         {
-            Sequence[] slots = [.. prompts.Select((prompt, i) => NewSequence(prompt, temperature, seed: 1 + (ulong)(i / 2),
-                drafter: !drafts ? null : i % 2 == 0 ? new LookupDrafter() : new SelfDrafter(new Lazy<ITransformer>(_copy))))];
+            Sequence[] slots = [.. prompts.Select((prompt, i) => NewSequence(prompt, temperature, drafterOf(i), seed: 1 + (ulong)(i / 2)))];
             Batch batch = new(_model, new FixedDrafts(4));
             string[] texts = new string[slots.Length];
             for (int step = 0; step < slots.Length || batch.Count > 0; step++)
@@ -200,6 +201,21 @@ public sealed class ExactnessTests : IDisposable
                 Bits.AssertEqual(alone[i].Cache, Told.CacheOf(slots[i].Cache, _model.Config));
             }
         }
+    }
+
+    [Fact]
+    public void A_copy_that_texts_share_runs_once_a_draft_for_all_of_them()
+    {
+        RowCounter counter = new(_copy);
+        SelfDrafter shared = new(new Lazy<ITransformer>(counter));
+        FixedDrafts policy = new(3);
+        Batch batch = new(_model, policy);
+        string[] prompts = ["Tom", "Ruby had", "Ann"];
+        foreach (string prompt in prompts)
+            batch.Add(NewSequence(prompt, 0, shared, max: 9));
+        batch.Step(); // the prompts
+        batch.Step();
+        Assert.Equal((3, 9, 9L), (counter.Calls, counter.Wants[Want.Token], policy.Drafted));
     }
 
     /// <summary>Counts the calls of a model, and the rows by what they want.</summary>

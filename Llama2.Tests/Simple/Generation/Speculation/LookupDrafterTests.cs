@@ -8,26 +8,27 @@ public sealed class LookupDrafterTests
 
     private static Sequence NewSequence(params int[] tokens) => new(Shape, new Sampler(100, 0, 0, 1), tokens: tokens);
 
-    private static int[] Drafts(LookupDrafter drafter, Sequence sequence, int most)
+    private static int[] Drafted(LookupDrafter drafter, Sequence sequence, int most)
     {
-        int[] drafts = new int[most];
-        return drafts[..drafter.Draft(sequence, drafts)];
+        Drafts drafts = new(sequence, DraftPolicy.MaxDrafts) { Wanted = most };
+        drafter.Draft([drafts]);
+        return [.. drafts.Tokens];
     }
 
     [Fact]
     public void It_drafts_what_followed_the_last_three_tokens_the_last_time()
     {
-        Assert.Equal([5, 6], Drafts(new(), NewSequence(1, 2, 3, 4, 7, 2, 3, 4, 5, 6, 2, 3, 4), 2));
-        Assert.Equal([], Drafts(new(), NewSequence(1, 2, 3, 4, 5, 9, 3, 4), 2));
-        Assert.Equal([], Drafts(new(), NewSequence(1, 1), 2));
-        Assert.Equal([], Drafts(new(), NewSequence(1, 2, 3, 1, 2, 3), 0));
+        Assert.Equal([5, 6], Drafted(new(), NewSequence(1, 2, 3, 4, 7, 2, 3, 4, 5, 6, 2, 3, 4), 2));
+        Assert.Equal([], Drafted(new(), NewSequence(1, 2, 3, 4, 5, 9, 3, 4), 2));
+        Assert.Equal([], Drafted(new(), NewSequence(1, 1), 2));
+        Assert.Equal([], Drafted(new(), NewSequence(1, 2, 3, 1, 2, 3), 0));
     }
 
     [Fact]
     public void Where_the_text_ends_it_goes_on_with_its_own_drafts()
     {
-        Assert.Equal([4, 2, 3, 4, 2, 3, 4], Drafts(new(), NewSequence(4, 2, 3, 4, 2, 3), 7));
-        Assert.Equal([1, 1, 1], Drafts(new(), NewSequence(1, 1, 1, 1), 3));
+        Assert.Equal([4, 2, 3, 4, 2, 3, 4], Drafted(new(), NewSequence(4, 2, 3, 4, 2, 3), 7));
+        Assert.Equal([1, 1, 1], Drafted(new(), NewSequence(1, 1, 1, 1), 3));
     }
 
     [Fact]
@@ -43,7 +44,7 @@ public sealed class LookupDrafterTests
             if (random.Next(100) == 0 || sequence.Tokens.Length > 900)
                 sequence.Replace([.. Enumerable.Range(0, random.Next(60)).Select(_ => random.Next(3))]);
             sequence.Append([.. Enumerable.Range(0, 1 + random.Next(4)).Select(_ => random.Next(3))]);
-            int[] drafts = Drafts(drafter, sequence, 5);
+            int[] drafts = Drafted(drafter, sequence, 5);
             if (drafts.Length == 0)
                 continue;
             int[] tokens = [.. sequence.Tokens], all = [.. tokens, .. drafts];
