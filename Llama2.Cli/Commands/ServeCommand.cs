@@ -31,6 +31,7 @@ internal sealed class ServeCommand(Command command)
     private readonly Option<int> _grace = command.AddOption("--grace", "seconds", "for requests that run when the server ends", () => 10);
 
     private readonly Option<string?> _template = command.AddTemplate();
+    private readonly SpeculateOption _speculate = new(command);
 
     public static void AddTo(Command command)
     {
@@ -66,7 +67,13 @@ internal sealed class ServeCommand(Command command)
         Notes.Write($"listening on {server.Url}");
         Task<LoadedModel> loading = Task.Run(() => _model.Load(result));
         using LoadedModel model = await loading.WaitAsync(interrupt.Token);
-        using GenerationEngine engine = new(model.Transformer, options);
+        Speculation speculation = _speculate.For(result, model);
+        await Task.Run(speculation.Prepare).WaitAsync(interrupt.Token);
+        using GenerationEngine engine = new(model.Transformer, options with
+        {
+            Drafts = speculation.Policy,
+            NewDrafters = speculation.NewDrafters,
+        });
         service.Begin(new ServedModel(Path.GetFileNameWithoutExtension(model.Path), model.Config, model.Tokenizer,
             model.Template(result.GetValue(_template)), model.CreateSampler,
             options.Pods + options.MaxQueue), engine);

@@ -60,6 +60,8 @@ internal sealed class Metrics
         One("vllm:num_requests_waiting", "gauge", "Requests in the queue.", engine.Waiting, label + "}");
         One("vllm:prompt_tokens_total", "counter", "Tokens of prompts.", engine.PromptTokens + engine.CachedTokens, label + "}");
         One("vllm:generation_tokens_total", "counter", "Tokens generated.", engine.GeneratedTokens, label + "}");
+        One("vllm:spec_decode_num_draft_tokens_total", "counter", "Tokens guessed ahead.", engine.DraftedTokens, label + "}");
+        One("vllm:spec_decode_num_accepted_tokens_total", "counter", "Of these, that were right.", engine.AcceptedTokens, label + "}");
         One("vllm:prefix_cache_queries_total", "counter", "Tokens of prompts.", engine.PromptTokens + engine.CachedTokens, label + "}");
         One("vllm:prefix_cache_hits_total", "counter", "Tokens of prompts that were in a kept cache.", engine.CachedTokens, label + "}");
         lock (_gate)

@@ -1,3 +1,5 @@
+using Llama2.Simple.Generation.Speculation;
+
 namespace Llama2.Fast.Engine;
 
 /// <summary>The limits of a <see cref="GenerationEngine"/>.</summary>
@@ -9,6 +11,9 @@ public sealed record EngineOptions
 
     /// <summary>Tokens of prompts that a step feeds beside the answers; default: <see cref="ITransformer.PreferredRows"/>.</summary>
     public int? PromptRows { get; init; }
+
+    public DraftPolicy? Drafts { get; init; } // has answers take several tokens a step; it is the engine's own
+    public Func<IReadOnlyList<IDrafter>> NewDrafters { get; init; } = static () => []; // for one more answer
 
     internal void Check()
     {

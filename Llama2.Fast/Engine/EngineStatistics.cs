@@ -10,6 +10,8 @@ public sealed record EngineStatistics
     public long PromptTokens { get; init; }      // that were fed
     public long CachedTokens { get; init; }      // of prompts, that were taken from kept caches
     public long GeneratedTokens { get; init; }
+    public long DraftedTokens { get; init; }     // that were guessed ahead
+    public long AcceptedTokens { get; init; }    // and were right
     public TimeSpan PromptTime { get; init; }    // of requests that have ended: from their start to their first token
     public TimeSpan GenerationTime { get; init; }
     public long KeptBytes { get; init; }         // of KV caches that are kept for prompts that begin alike

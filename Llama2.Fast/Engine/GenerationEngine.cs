@@ -34,7 +34,7 @@ public sealed class GenerationEngine : IDisposable
         _options.Check();
         _transformer = _options.PromptRows is { } rows ? new BoundedTransformer(transformer, rows) : transformer;
         _kept = new PrefixCache(transformer.Config, _options.CacheBytes);
-        _batch = new Batch(_transformer);
+        _batch = new Batch(_transformer, _options.Drafts);
         _pods = new Job?[_options.Pods];
         _thread = new Thread(Run) { IsBackground = true, Name = "llama2 engine" };
         _thread.Start();
@@ -65,7 +65,7 @@ public sealed class GenerationEngine : IDisposable
     /// <exception cref="ArgumentOutOfRangeException">A prompt is empty, or a token is none of the vocabulary.</exception>
     public IReadOnlyList<Generation> Submit(IReadOnlyList<GenerationRequest> requests, CancellationToken cancellation = default)
     {
-        TextJob[] jobs = [.. requests.Select(request => new TextJob(Config, request, cancellation))];
+        TextJob[] jobs = [.. requests.Select(request => new TextJob(Config, request, _options.NewDrafters, cancellation))];
         Enqueue(jobs);
         return [.. jobs.Select(job => new Generation(job))];
     }
@@ -234,6 +234,8 @@ public sealed class GenerationEngine : IDisposable
                 BusyPods = _statistics.BusyPods + jobs.Count,
                 PromptTokens = _statistics.PromptTokens + read,
                 GeneratedTokens = _statistics.GeneratedTokens + sampled + jobs.Sum(job => (long)job.SampledTokens),
+                DraftedTokens = _options.Drafts?.Drafted ?? 0,
+                AcceptedTokens = _options.Drafts?.Accepted ?? 0,
             };
             foreach ((Job job, Exception? error) in ended)
                 Leave(job, keep: error is null);

@@ -1,6 +1,7 @@
 using System.Runtime.ExceptionServices;
 using System.Threading.Channels;
 using Llama2.Simple.Generation;
+using Llama2.Simple.Generation.Speculation;
 
 namespace Llama2.Fast.Engine;
 
@@ -12,13 +13,16 @@ internal sealed class TextJob : Job
     private readonly Guard _guard;
     private readonly int[] _prompt;
     private readonly List<TokenLogProbs> _promptLogProbs = [];
+    private readonly List<GeneratedToken> _taken = []; // in the present step
     private Sequence? _sequence;
+    private readonly Func<IReadOnlyList<IDrafter>> _newDrafters;
     private int _sampled, _cached;
 
-    public TextJob(Config config, GenerationRequest request, CancellationToken cancellation)
+    public TextJob(Config config, GenerationRequest request, Func<IReadOnlyList<IDrafter>> newDrafters, CancellationToken cancellation)
         : base(cancellation)
     {
         (_config, _request, _guard, _prompt) = (config, request, new Guard(request.Sampler), [.. request.Prompt]);
+        _newDrafters = newDrafters;
         ArgumentOutOfRangeException.ThrowIfZero(_prompt.Length, nameof(request));
         ArgumentOutOfRangeException.ThrowIfNegative(request.MaxNewTokens, nameof(request));
         if (_prompt.Length > config.SeqLen)
@@ -56,6 +60,8 @@ internal sealed class TextJob : Job
             MaxNewTokens = _request.MaxNewTokens,
             KeepsLogits = _request.TopLogProbs is not null,
             OnLogits = _request.PromptLogProbs ? AddPromptLogProbs : null,
+            OnSampled = AddToken,
+            Drafters = _newDrafters(),
         };
     }
 
@@ -66,17 +72,21 @@ internal sealed class TextJob : Job
             _promptLogProbs.Add(LogProbs(_prompt[next], logits, _request.TopLogProbs ?? 0));
     }
 
+    private void AddToken()
+    {
+        int token = Sequence.LastSampled;
+        TokenLogProbs? logProbs = _request.TopLogProbs is { } top ? LogProbs(token, Sequence.Logits, top) : null;
+        _taken.Add(new(token, Sequence.NewText, Sequence.End, logProbs));
+    }
+
     protected override bool TakeResults()
     {
         if (_guard.Failure is { } failure)
             ExceptionDispatchInfo.Throw(failure);
-        if (Sequence.Sampled > _sampled)
-        {
-            _sampled = Sequence.Sampled;
-            int token = Sequence.LastSampled;
-            TokenLogProbs? logProbs = _request.TopLogProbs is { } top ? LogProbs(token, Sequence.Logits, top) : null;
-            Output.Writer.TryWrite(new(token, Sequence.NewText, Sequence.End, logProbs));
-        }
+        _sampled = Sequence.Sampled;
+        foreach (GeneratedToken token in _taken)
+            Output.Writer.TryWrite(token);
+        _taken.Clear();
         Ending = Sequence.End;
         return Ending is not null;
     }
