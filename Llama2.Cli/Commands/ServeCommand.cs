@@ -30,6 +30,9 @@ internal sealed class ServeCommand(Command command)
     private readonly Option<int> _timeout = command.AddOption("--timeout", "seconds", "that a request may take", () => 600);
     private readonly Option<int> _grace = command.AddOption("--grace", "seconds", "for requests that run when the server ends", () => 10);
 
+    private readonly Option<string?> _slotSavePath = command.AddOption<string?>(
+        "--slot-save-path", "folder", "where /slots/ID?action=save puts files; without it slots are not saved");
+
     private readonly Option<string?> _template = command.AddTemplate();
     private readonly SpeculateOption _speculate = new(command);
 
@@ -53,6 +56,9 @@ internal sealed class ServeCommand(Command command)
         });
         long cacheBytes = result.GetValue(_cacheBytes);
         UsageException.ThrowIf(cacheBytes < 0, $"--cache-bytes: expected 0 or more, found {cacheBytes}");
+        string? slotFolder = result.GetValue(_slotSavePath);
+        UsageException.ThrowIf(slotFolder is not null && !Directory.Exists(slotFolder),
+            $"--slot-save-path {slotFolder}: there is no such folder");
         EngineOptions options = new()
         {
             Pods = Between(result, _pods, 1, 4096),
@@ -74,6 +80,7 @@ internal sealed class ServeCommand(Command command)
             Drafts = speculation.Policy,
             NewDrafters = speculation.NewDrafters,
         });
+        service.SlotFiles = slotFolder is null ? null : new SlotFiles(new SessionStore(model), slotFolder);
         service.Begin(new ServedModel(Path.GetFileNameWithoutExtension(model.Path), model.Config, model.Tokenizer,
             model.Template(result.GetValue(_template)), model.CreateSampler,
             options.Pods + options.MaxQueue), engine);

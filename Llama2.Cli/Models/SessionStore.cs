@@ -27,8 +27,10 @@ internal sealed class SessionStore(LoadedModel model)
         if (end is not null)
             tokens.Add(end.Value);
         ISampler sampler = sequence.Sampler;
-        SavedSession saved = new([.. tokens], sequence.Cache, sampler.Temperature, sampler.TopP, sampler.RandomState, notes);
+        Save(path, new([.. tokens], sequence.Cache, sampler.Temperature, sampler.TopP, sampler.RandomState, notes), cancellation);
+    }
+
+    public void Save(string path, SavedSession saved, CancellationToken cancellation) =>
         AtomicFile.Write(path, stream => SessionFile.Write(stream, saved, model.Config, Fingerprint, model.Implementation),
             AtomicFile.Private, cancellation);
-    }
 }

@@ -86,6 +86,16 @@ internal sealed record GenerationSettings(int NCtx, double Temperature, double T
 
 internal sealed record Slot(int Id, int NCtx, bool IsProcessing, string State, int NPrompt, int NPast, int NDecoded);
 
+internal sealed record SlotSaved(int IdSlot, string Filename, int NSaved, long NWritten, SaveTimings Timings);
+
+internal sealed record SaveTimings(double SaveMs);
+
+internal sealed record SlotRestored(int IdSlot, string Filename, int NRestored, long NRead, RestoreTimings Timings);
+
+internal sealed record RestoreTimings(double RestoreMs);
+
+internal sealed record SlotErased(int IdSlot, int NErased);
+
 /// <summary>Writes the answers, with their fields in snake_case.</summary>
 [JsonSerializable(typeof(ErrorBody))]
 [JsonSerializable(typeof(ChatCompletion))]
@@ -102,6 +112,9 @@ internal sealed record Slot(int Id, int NCtx, bool IsProcessing, string State, i
 [JsonSerializable(typeof(AppliedTemplate))]
 [JsonSerializable(typeof(Props))]
 [JsonSerializable(typeof(IReadOnlyList<Slot>))]
+[JsonSerializable(typeof(SlotSaved))]
+[JsonSerializable(typeof(SlotRestored))]
+[JsonSerializable(typeof(SlotErased))]
 internal sealed partial class ApiJson : JsonSerializerContext
 {
     private static readonly ApiJson Snake = new(new JsonSerializerOptions

@@ -23,6 +23,7 @@ internal sealed class Routes(Service service)
         new("GET", "/metrics", StatusEndpoints.MetricsAsync) { NeedsModel = false, IsLogged = false },
         new("GET", "/props", StatusEndpoints.PropsAsync),
         new("GET", "/slots", StatusEndpoints.SlotsAsync),
+        new("POST", SlotEndpoints.SlotPath, SlotEndpoints.ActAsync),
         new("GET", "/v1/models", StatusEndpoints.ModelsAsync),
         new("GET", StatusEndpoints.ModelPath, StatusEndpoints.ModelAsync),
         new("POST", "/v1/chat/completions", TextEndpoints.ChatAsync),
@@ -86,6 +87,7 @@ internal sealed class Routes(Service service)
     private static Route? Find(string path) =>
         All.GetValueOrDefault(path) ?? All.GetValueOrDefault("/v1" + path)
         ?? (path.StartsWith(StatusEndpoints.ModelPath, StringComparison.Ordinal) ? All[StatusEndpoints.ModelPath]
+            : path.StartsWith(SlotEndpoints.SlotPath, StringComparison.Ordinal) ? All[SlotEndpoints.SlotPath]
             : path.StartsWith("/v1/", StringComparison.Ordinal) ? All.GetValueOrDefault(path[3..]) : null);
 
     private async Task TryFailAsync(Call call, Exception e)

@@ -22,6 +22,7 @@ internal sealed class Service(ServerOptions options)
     public Metrics Metrics { get; } = new();
     public ServedModel? Model { get; private set; }     // null until it is loaded
     public GenerationEngine? Engine => _engine;         // null until then
+    public SlotFiles? SlotFiles { get; set; }           // null where slots are not saved
     public bool IsStopping { get; private set; }
 
     public void Begin(ServedModel model, GenerationEngine engine) => (Model, _engine) = (model, engine);

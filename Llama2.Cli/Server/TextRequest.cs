@@ -115,9 +115,16 @@ internal sealed record TextRequest(IReadOnlyList<WantedText> Texts, int PerPromp
             : throw ApiException.Invalid($"{name}: expected {min} or more, found {count}", name);
     }
 
+    /// <summary>The key of texts of callers who have none and name none.</summary>
+    public const string Anybody = "\n";
+
+    /// <summary>Who may share keys and values with this request: the same caller, and for it the same of those whom it serves.</summary>
+    public static string SharedKey(Fields fields, string user) =>
+        $"{user}\n{fields.Text("prompt_cache_key") ?? fields.Text("safety_identifier") ?? fields.Text("user")}";
+
     private static string? CacheKey(Fields fields, string user)
     {
-        string key = $"{user}\n{fields.Text("prompt_cache_key") ?? fields.Text("safety_identifier") ?? fields.Text("user")}";
+        string key = SharedKey(fields, user);
         return fields.Flag("cache_prompt", otherwise: true) ? key : null;
     }
 }

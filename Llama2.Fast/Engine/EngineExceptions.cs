@@ -8,3 +8,6 @@ public sealed class EngineClosedException(string message, Exception? inner = nul
 
 /// <summary>A request could not be computed; the inner exception says why. Others go on.</summary>
 public sealed class RequestFailedException(Exception inner) : Exception("the computation failed: " + inner.Message, inner);
+
+/// <summary>A pod is wanted for something else while a request runs in it.</summary>
+public sealed class PodBusyException(int pod) : InvalidOperationException($"slot {pod} runs a request");

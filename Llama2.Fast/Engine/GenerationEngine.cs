@@ -1,4 +1,5 @@
 using Llama2.Simple.Generation;
+using Llama2.Simple.Generation.Saved;
 
 namespace Llama2.Fast.Engine;
 
@@ -19,6 +20,7 @@ public sealed class GenerationEngine : IDisposable
     private readonly LinkedList<Job> _queue = [];
     private readonly List<Job> _running = []; // in the order in which they came
     private readonly Job?[] _pods;
+    private readonly LastText?[] _last; // that each pod ran
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private EngineStatistics _statistics = new();
     private EngineClosedException? _refusal; // why no requests are taken any more
@@ -26,6 +28,8 @@ public sealed class GenerationEngine : IDisposable
 
     private Batch _batch; // of the engine's thread, as is the number of failures
     private int _failures;
+
+    private sealed record LastText(string Key, int[] Tokens, float Temperature, float TopP, ulong RandomState);
 
     /// <summary>Begins to run a model, which nobody else may run until the engine is disposed; the model is not disposed with it.</summary>
     public GenerationEngine(ITransformer transformer, EngineOptions? options = null)
@@ -36,6 +40,7 @@ public sealed class GenerationEngine : IDisposable
         _kept = new PrefixCache(transformer.Config, _options.CacheBytes);
         _batch = new Batch(_transformer, _options.Drafts);
         _pods = new Job?[_options.Pods];
+        _last = new LastText?[_options.Pods];
         _thread = new Thread(Run) { IsBackground = true, Name = "llama2 engine" };
         _thread.Start();
     }
@@ -112,6 +117,60 @@ public sealed class GenerationEngine : IDisposable
             }
         }
     }
+
+    /// <summary>The text that a pod ran last, with its keys and values.</summary>
+    /// <returns>Null where it ran none of this key, or the budget of the caches has no room for it any more.</returns>
+    /// <exception cref="PodBusyException">It runs one now.</exception>
+    public SavedSession? Save(int pod, string key)
+    {
+        lock (_gate)
+        {
+            if (Last(pod, key) is not { Tokens: var tokens } last)
+                return null;
+            (KvCache? cache, int common) = _kept.Find(key, tokens.AsSpan(..^1));
+            return cache is null || common < tokens.Length - 1 ? null
+                : new SavedSession(tokens, cache, last.Temperature, last.TopP, last.RandomState);
+        }
+    }
+
+    /// <summary>
+    /// Keeps the keys and values of a text, for prompts of this key that begin as it does, as if a pod had run it last.
+    /// </summary>
+    /// <returns>False where the budget of the caches has no room for it.</returns>
+    /// <exception cref="PodBusyException">The pod runs another.</exception>
+    public bool Restore(int pod, string key, SavedSession session)
+    {
+        lock (_gate)
+        {
+            Last(pod, key);
+            if (!_kept.Add(key, session.Tokens.AsSpan(..^1), session.Cache))
+                return false;
+            _last[pod] = new(key, session.Tokens, session.Temperature, session.TopP, session.RandomState);
+            CountKept();
+            return true;
+        }
+    }
+
+    /// <summary>Forgets the text that a pod ran last, and those that go on from it.</summary>
+    /// <returns>How many tokens it has; 0 where the pod ran none of this key.</returns>
+    /// <exception cref="PodBusyException">It runs one now.</exception>
+    public int Erase(int pod, string key)
+    {
+        lock (_gate)
+        {
+            if (Last(pod, key) is not { } last)
+                return 0;
+            _kept.Remove(key, last.Tokens.AsSpan(..^1));
+            _last[pod] = null;
+            CountKept();
+            return last.Tokens.Length;
+        }
+    }
+
+    private LastText? Last(int pod, string key) => _pods[pod] is not null ? throw new PodBusyException(pod)
+        : _last[pod] is { } last && last.Key == key ? last : null;
+
+    private void CountKept() => _statistics = _statistics with { KeptBytes = _kept.Bytes, KeptTokens = _kept.Tokens };
 
     /// <summary>Takes no requests any more; those that are there go on to their ends.</summary>
     public void Close()
@@ -346,20 +405,28 @@ public sealed class GenerationEngine : IDisposable
     {
         if (!_running.Remove(job))
             return;
-        _pods[job.Pod] = null;
+        int pod = job.Pod;
+        _pods[pod] = null;
         job.Pod = -1;
         if (job is TextJob { IsBegun: true } text)
         {
             SetInBatch(text, isIn: false);
+            _last[pod] = null;
             if (keep && text.CacheKey is { } key)
-                _kept.Add(key, text.Sequence.Tokens[..text.Sequence.Fed], text.Sequence.Cache);
+                Keep(key, text.Sequence, pod);
         }
         _statistics = _statistics with
         {
             PromptTime = _statistics.PromptTime + job.Prefill,
             GenerationTime = _statistics.GenerationTime + job.Decode,
-            KeptBytes = _kept.Bytes,
-            KeptTokens = _kept.Tokens,
         };
+        CountKept();
+    }
+
+    private void Keep(string key, Sequence sequence, int pod)
+    {
+        _kept.Add(key, sequence.Tokens[..sequence.Fed], sequence.Cache);
+        int[] tokens = [.. sequence.Tokens[..Math.Min(sequence.Tokens.Length, sequence.Fed + 1)]];
+        _last[pod] = new(key, tokens, sequence.Sampler.Temperature, sequence.Sampler.TopP, sequence.Sampler.RandomState);
     }
 }

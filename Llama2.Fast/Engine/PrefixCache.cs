@@ -2,10 +2,12 @@ namespace Llama2.Fast.Engine;
 
 /// <summary>
 /// Keys and values of texts that have ended, for prompts that begin as one of them: within a budget of bytes, from which those go first
-/// that were of no use for the longest time. Texts of different keys never meet. One thread uses it.
+/// that were of no use for the longest time. Texts of different keys never meet. What it keeps is not written any more. Its members are
+/// safe for concurrent use.
 /// </summary>
 internal sealed class PrefixCache(Config config, long budget)
 {
+    private readonly Lock _gate = new();              // guards what follows
     private readonly LinkedList<Entry> _entries = []; // the one used last is the last
 
     private sealed record Entry(string Key, int[] Tokens, KvCache Cache);
@@ -16,6 +18,7 @@ internal sealed class PrefixCache(Config config, long budget)
     /// <summary>The kept text with the longest beginning in common with a prompt, and how many tokens that is.</summary>
     public (KvCache? Cache, int Common) Find(string key, ReadOnlySpan<int> prompt)
     {
+        using Lock.Scope scope = _gate.EnterScope();
         LinkedListNode<Entry>? best = null;
         int most = 0;
         for (LinkedListNode<Entry>? node = _entries.First; node is not null; node = node.Next)
@@ -30,10 +33,12 @@ internal sealed class PrefixCache(Config config, long budget)
     }
 
     /// <summary>Keeps the keys and values of these tokens, which belong to it from now on.</summary>
-    public void Add(string key, ReadOnlySpan<int> tokens, KvCache cache)
+    /// <returns>Whether they are kept, perhaps as the beginning of a longer text: not if they are larger than the budget.</returns>
+    public bool Add(string key, ReadOnlySpan<int> tokens, KvCache cache)
     {
+        using Lock.Scope scope = _gate.EnterScope();
         if (tokens.IsEmpty || Size(config, cache) > budget)
-            return;
+            return false;
         for (LinkedListNode<Entry>? node = _entries.First, next; node is not null; node = next)
         {
             next = node.Next;
@@ -43,7 +48,7 @@ internal sealed class PrefixCache(Config config, long budget)
             if (common == tokens.Length) // there is one that goes on
             {
                 Touch(node);
-                return;
+                return true;
             }
             if (common == node.Value.Tokens.Length)
                 Remove(node);
@@ -53,10 +58,24 @@ internal sealed class PrefixCache(Config config, long budget)
         _entries.AddLast(new Entry(key, tokens.ToArray(), cache));
         Bytes += Size(config, cache);
         Tokens += tokens.Length;
+        return true;
+    }
+
+    /// <summary>Forgets the texts that begin with these tokens.</summary>
+    public void Remove(string key, ReadOnlySpan<int> tokens)
+    {
+        using Lock.Scope scope = _gate.EnterScope();
+        for (LinkedListNode<Entry>? node = _entries.First, next; node is not null; node = next)
+        {
+            next = node.Next;
+            if (node.Value.Key == key && tokens.CommonPrefixLength(node.Value.Tokens) == tokens.Length)
+                Remove(node);
+        }
     }
 
     public void Clear()
     {
+        using Lock.Scope scope = _gate.EnterScope();
         _entries.Clear();
         (Bytes, Tokens) = (0, 0);
     }
