@@ -104,11 +104,10 @@ public sealed class Sequence(Config config, ISampler sampler, KvCache? cache = n
     }
 
     /// <summary>Where drafts of the tokens that follow go to, while it is decoding; they are rows of the next step.</summary>
-    internal Drafts BeginDrafts(DraftPolicy policy)
-    {
-        int useful = Math.Min(config.SeqLen - Fed, MaxNewTokens - Sampled) - 1; // one token is sampled without drafts
-        return _ahead.BeginDrafts(this, useful, policy);
-    }
+    internal Drafts BeginDrafts(DraftPolicy policy) => _ahead.BeginDrafts(this, Room - 1, policy); // one token comes without drafts
+
+    /// <summary>Tokens that may still be sampled.</summary>
+    internal int Room => Math.Min(config.SeqLen - Fed, MaxNewTokens - Sampled);
 
     /// <summary>Takes back all that drafters did but the drafts.</summary>
     internal void EndDrafts() => _ahead.EndDrafts(this);

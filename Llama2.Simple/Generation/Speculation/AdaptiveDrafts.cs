@@ -15,7 +15,7 @@ public sealed class AdaptiveDrafts(TimeProvider clock, bool always = false) : Dr
 {
     private const int PlainSteps = 3;          // measured before anything is drafted
     private const int PlainEvery = 32;         // steps: without drafts, to know what they are measured against
-    private const double Allowance = 0.015;    // part of all time that may be lost
+    private const double Allowance = 0.01;     // part of all time that may be lost
     private const double MostSaved = 10;       // plain steps that the account holds; older savings are not lost again
     private const double Worthwhile = 0.03;    // part of a pass that the drafts of a sequence must be expected to save
     private const double PriorRight = 0.75;    // part of drafts that are right, before any is known
@@ -27,6 +27,7 @@ public sealed class AdaptiveDrafts(TimeProvider clock, bool always = false) : Dr
     private const double CheapProbe = 1.2;     // plain steps that these rows take where it could
     private const int ManyTokens = 96;         // that must still be allowed for it to pay
     private const double Certain = 0.2;        // the mean probability of the sampled tokens from which on it pays
+    private const double LongEnough = 1;       // seconds of decoding in all, from which on it pays to compile the code that drafts
     private const int NoDrafter = -1;
 
     private readonly StepTimes _times = new();
@@ -34,6 +35,7 @@ public sealed class AdaptiveDrafts(TimeProvider clock, bool always = false) : Dr
     private double? _account;                      // seconds
     private double _plain;                         // seconds of this step without drafts
     private double _expected;                      // tokens of this step
+    private double _spent;                         // seconds of all forward passes
     private double _drafting;                      // seconds spent on drafts in this step
     private double _predicted;                     // seconds of the forward pass
     private int _sequences, _rows, _sincePlain;
@@ -85,7 +87,7 @@ public sealed class AdaptiveDrafts(TimeProvider clock, bool always = false) : Dr
 
     protected override void Draft(ReadOnlySpan<Drafts> texts)
     {
-        if (!_measures || _times.Known(_sequences) < PlainSteps || _sincePlain >= PlainEvery)
+        if (!_measures || _times.Known(_sequences) < PlainSteps || _sincePlain >= PlainEvery || (!always && IsShort(texts)))
             return;
         IReadOnlyList<IDrafter> first = texts[0].Sequence.Drafters;
         for (int i = _drafters.Count; i < first.Count; i++)
@@ -115,6 +117,14 @@ public sealed class AdaptiveDrafts(TimeProvider clock, bool always = false) : Dr
         for (int i = 0; i < first.Count; i++)
             isOut[i] = !isShared[i];
         AskBest(CollectionsMarshal.AsSpan(rest), isOut);
+    }
+
+    private bool IsShort(ReadOnlySpan<Drafts> texts)
+    {
+        int room = 0;
+        foreach (Drafts text in texts)
+            room = Math.Max(room, text.Sequence.Room);
+        return _spent + room * _plain < LongEnough;
     }
 
     private void Probe(Drafts text)
@@ -164,10 +174,9 @@ public sealed class AdaptiveDrafts(TimeProvider clock, bool always = false) : Dr
                 }
                 if (!isMore || rows > reach)
                     break;
-                double with = _times.Of(_rows + rows) + count * seconds;
-                if (!always && with - without > _account)
+                if (!always && _times.AtMost(_rows + rows) + count * seconds - without > _account)
                     break; // more than may be lost
-                double perToken = (with + _drafting) / (_expected + tokens);
+                double perToken = (_times.Of(_rows + rows) + count * seconds + _drafting) / (_expected + tokens);
                 if (perToken < shortest)
                     (shortest, best) = (perToken, (i, count));
             }
@@ -207,7 +216,7 @@ public sealed class AdaptiveDrafts(TimeProvider clock, bool always = false) : Dr
         && _times.Known(ProbeRows) > 0 && _times.Of(ProbeRows) <= CheapProbe * _plain;
 
     private static bool CouldPay(Sequence sequence) =>
-        sequence.MaxNewTokens - sequence.Sampled >= ManyTokens && sequence.MeanProbability >= Certain;
+        sequence.Room >= ManyTokens && sequence.MeanProbability >= Certain;
 
     protected internal override void BeginForward()
     {
@@ -222,6 +231,7 @@ public sealed class AdaptiveDrafts(TimeProvider clock, bool always = false) : Dr
             return;
         double seconds = clock.GetElapsedTime(_started).TotalSeconds;
         _times.Add(_rows, seconds, _predicted);
+        _spent += seconds;
         bool isPlain = _rows == _sequences;
         _sincePlain = isPlain ? 0 : _sincePlain + 1;
         if (_plain == 0)

@@ -52,6 +52,15 @@ internal sealed class StepTimes
         times.Median = sorted[sorted.Length / 2];
     }
 
+    /// <summary>The most that a pass of so many rows should take: where that is not known, as much more as it has more rows.</summary>
+    public double AtMost(int rows)
+    {
+        int below = rows;
+        while (below > 1 && !IsFresh(below))
+            below--;
+        return IsFresh(below) ? _times[below]!.Median * rows / below : Of(rows);
+    }
+
     /// <summary>The time of a pass of so many rows in seconds; some smaller number must be known.</summary>
     public double Of(int rows)
     {

@@ -135,6 +135,13 @@ public sealed class AdaptiveDraftsTests
     }
 
     [Fact]
+    public void What_takes_less_than_a_second_is_not_drafted_since_the_code_that_drafts_must_be_compiled()
+    {
+        Assert.Equal(0, Run(new Machine(), 40).Policy.Drafted);
+        Assert.InRange(Run(new Machine(), 60).Policy.Drafted, 1, 60);
+    }
+
+    [Fact]
     public void Where_they_do_not_pay_it_stops_and_tries_again_rarely()
     {
         Machine machine = new() { Pass = rows => 0.5 + 0.5 * rows, Draft = 0.5, Right = _ => 0 };
