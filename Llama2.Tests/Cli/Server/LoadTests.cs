@@ -1,5 +1,8 @@
 using System.Net;
 using System.Net.Http.Json;
+using System.Net.Sockets;
+using System.Text;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using Llama2.Tests.Bench;
 
@@ -69,6 +72,39 @@ public sealed class LoadTests : IDisposable
         Assert.Equal(400, (await server.PostAsync("/v1/completions", new { prompt = "A", n = 3 })).Status); // never fits
         running.Dispose();
         Assert.NotEqual("", await waiting);
+    }
+
+    [Fact]
+    public async Task Readers_who_do_not_read_and_connections_that_are_half_open_delay_nobody()
+    {
+        object body = new { prompt = "A dog", seed = 3, max_tokens = 400, ignore_eos = true, stream = true };
+        await using RunningServer server = await RunningServer.StartAsync(_model, "--pods", "3");
+        List<string> expected = await server.StreamAsync("/v1/completions", body);
+        TcpClient[] slow = [.. Enumerable.Range(0, 2).Select(_ => Send(body))];
+        TcpClient[] halfOpen = [.. Enumerable.Range(0, 30).Select(_ => Send(null))];
+        for (int i = 0; i < 4; i++)
+            Assert.Equal(Texts(expected), Texts(await server.StreamAsync("/v1/completions", body)));
+        await RunningServer.UntilAsync(async () => await server.BusyAsync() == 0); // though nobody has read
+        foreach (TcpClient reader in slow)
+        {
+            using StreamReader stream = new(reader.GetStream());
+            string[] events = (await stream.ReadToEndAsync()).Split("\r\n\r\n")[1].TrimEnd().Split("\n\n");
+            Assert.Equal(Texts(expected), Texts(events.Select(line => line["data: ".Length..])));
+        }
+        Array.ForEach(halfOpen, client => client.Dispose());
+
+        TcpClient Send(object? whole)
+        {
+            Uri url = new(server.Url);
+            TcpClient client = new(url.Host, url.Port) { ReceiveBufferSize = 4096 };
+            string json = whole is null ? "" : JsonSerializer.Serialize(whole);
+            string head = $"POST /v1/completions HTTP/1.0\r\nHost: {url.Authority}\r\nContent-Length: {json.Length}\r\n\r\n";
+            client.Client.Send(Encoding.ASCII.GetBytes(whole is null ? head[..40] : head + json));
+            return client;
+        }
+
+        static string[] Texts(IEnumerable<string> events) =>
+            [.. events.SkipLast(1).Select(json => (string)JsonNode.Parse(json)!["choices"]![0]!["text"]!)];
     }
 
     [Fact]
