@@ -52,7 +52,7 @@ internal sealed class Access(ServerOptions options)
     public static void AnswerPreflight(HttpContext http)
     {
         http.Response.StatusCode = 204;
-        http.Response.Headers.AccessControlAllowMethods = "GET, POST";
+        http.Response.Headers.AccessControlAllowMethods = "GET, POST, DELETE";
         http.Response.Headers.AccessControlAllowHeaders = "Authorization, Content-Type, X-Api-Key, "
             + string.Join(", ", http.Request.Headers.AccessControlRequestHeaders.ToString().Split(',')
                 .Select(name => name.Trim()).Where(name => name.StartsWith("x-stainless-", StringComparison.OrdinalIgnoreCase)));

@@ -9,7 +9,8 @@ namespace Llama2.Cli.Server;
 /// <param name="Text">What is added to it.</param>
 /// <param name="Tokens">The logarithms of the tokens that this text is of, where they were asked for.</param>
 /// <param name="End">Why it ended with this piece; null while it goes on.</param>
-internal readonly record struct Piece(int Index, string Text, IReadOnlyList<TokenLogProbs> Tokens, TextEnd? End);
+/// <param name="Last">The last token that came; null where none was wanted.</param>
+internal readonly record struct Piece(int Index, string Text, IReadOnlyList<TokenLogProbs> Tokens, TextEnd? End, int? Last);
 
 /// <summary>The texts of a request as they come, one piece after the other.</summary>
 internal sealed class Answers
@@ -92,14 +93,14 @@ internal sealed class Answers
             text += token.Text;
             if (token is { LogProbs: { } logProbs, End: not TextEnd.Model })
                 waiting.Add(logProbs);
-            if (text == "" && token.End is null)
+            if (text == "" && token.End is null && !wanted.IsByToken)
                 continue;
             int count = token.End == TextEnd.Stop ? Math.Max(0, wanted.Text.TokensShown - given) : waiting.Count;
             given += Math.Min(count, waiting.Count);
-            _pieces.Writer.TryWrite(new(index, text, [.. waiting.Take(count)], token.End));
+            _pieces.Writer.TryWrite(new(index, text, [.. waiting.Take(count)], token.End, token.Token));
             (waiting, text) = ([], "");
         }
         if (generation.End is TextEnd.Length && !isEchoed) // no token was wanted
-            _pieces.Writer.TryWrite(new(index, text, generation.PromptLogProbs, TextEnd.Length));
+            _pieces.Writer.TryWrite(new(index, text, generation.PromptLogProbs, TextEnd.Length, null));
     }
 }

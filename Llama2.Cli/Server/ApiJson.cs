@@ -6,6 +6,8 @@ namespace Llama2.Cli.Server;
 
 internal sealed record ErrorBody(ErrorDetail Error);
 
+internal sealed record ErrorText(string Error);
+
 internal sealed record ErrorDetail(string Message, string Type, string? Param, string? Code);
 
 /// <summary>Counts of tokens.</summary>
@@ -98,6 +100,7 @@ internal sealed record SlotErased(int IdSlot, int NErased);
 
 /// <summary>Writes the answers, with their fields in snake_case.</summary>
 [JsonSerializable(typeof(ErrorBody))]
+[JsonSerializable(typeof(ErrorText))]
 [JsonSerializable(typeof(ChatCompletion))]
 [JsonSerializable(typeof(ChatChunk))]
 [JsonSerializable(typeof(Completion))]
@@ -122,6 +125,14 @@ internal sealed partial class ApiJson : JsonSerializerContext
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, // it is no part of a web page
     });
+
+    private static readonly ApiJson Sparse = new(new JsonSerializerOptions(Snake.Options)
+    {
+        DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
+    });
+
+    /// <summary>The same without fields that are null.</summary>
+    public static byte[] SparseBytes<T>(T value) => JsonSerializer.SerializeToUtf8Bytes(value, typeof(T), Sparse);
 
     public static byte[] Bytes<T>(T value) => JsonSerializer.SerializeToUtf8Bytes(value, typeof(T), Snake);
 }

@@ -1,5 +1,6 @@
 using System.Buffers;
-using System.Diagnostics;
+using System.Globalization;
+using System.Text;
 using Llama2.Fast.Engine;
 using Microsoft.AspNetCore.Http;
 
@@ -7,20 +8,19 @@ namespace Llama2.Cli.Server;
 
 /// <summary>A request and its answer.</summary>
 /// <param name="service">What it is asked of.</param>
-internal sealed class Call(HttpContext http, Service service)
+internal sealed class Call(HttpContext http, Service service) : Work
 {
-    private readonly long _began = Stopwatch.GetTimestamp();
-    private bool _hasEvents;
+    private string? _stream; // the content type of an answer that comes in parts, once it has begun
 
     public HttpContext Http => http;
     public Service Service => service;
-    public string Id { get; } = $"{Guid.NewGuid():N}"[..16];
-    public string Route { get; set; } = "-";  // as this server names it, not as the client wrote it
-    public string User { get; set; } = "";    // whose key it came with
-    public Answers? Answers { get; set; }
-    public int EmbeddedTokens { get; set; }
-    public string? Failure { get; set; }      // the type of the error that it ended with
-    public TimeSpan Elapsed => Stopwatch.GetElapsedTime(_began);
+    public override string Id { get; } = $"{Guid.NewGuid():N}"[..16];
+    public string Name { get; set; } = ""; // what stands in the path where the route has a *
+    public ErrorShape Errors { get; set; }
+
+    // nginx's number for a client that has left
+    public override string Status =>
+        Failure == "disconnect" ? "499" : http.Response.StatusCode.ToString(CultureInfo.InvariantCulture);
 
     // of routes that need the model
     public ServedModel Model => service.Model!;
@@ -39,10 +39,8 @@ internal sealed class Call(HttpContext http, Service service)
     {
         http.RequestAborted.ThrowIfCancellationRequested();
         if (!isWhole)
-            throw Timeout;
+            throw service.TimedOut;
     }
-
-    public ApiException Timeout => new(504, "timeout_error", $"not done within {service.Options.Timeout.TotalSeconds} s", code: "timeout");
 
     /// <summary>The body, which is a JSON object.</summary>
     public async Task<Fields> ReadAsync()
@@ -52,45 +50,58 @@ internal sealed class Call(HttpContext http, Service service)
         return Fields.Parse(body.GetBuffer().AsMemory(0, (int)body.Length));
     }
 
-    public async Task WriteJsonAsync(byte[] json, int status = 200)
+    public Task WriteJsonAsync(byte[] json, int status = 200) => WriteAsync("application/json", json, status);
+
+    public async Task WriteAsync(string contentType, byte[] body, int status = 200)
     {
         http.Response.StatusCode = status;
-        http.Response.ContentType = "application/json";
-        http.Response.ContentLength = json.Length;
-        await http.Response.Body.WriteAsync(json);
+        http.Response.ContentType = contentType;
+        http.Response.ContentLength = body.Length;
+        await http.Response.Body.WriteAsync(body);
     }
 
-    public void BeginEvents()
+    /// <summary>Begins an answer that comes in parts: server-sent events or lines of JSON.</summary>
+    public void BeginStream(string contentType)
     {
-        _hasEvents = true;
-        http.Response.ContentType = "text/event-stream";
+        if (_stream is not null)
+            return;
+        _stream = contentType;
+        http.Response.ContentType = contentType;
         http.Response.Headers.CacheControl = "no-cache";
-        http.Response.Headers["X-Accel-Buffering"] = "no"; // nginx would hold events back
+        http.Response.Headers["X-Accel-Buffering"] = "no"; // nginx would hold parts back
     }
 
-    public void WriteEvent(ReadOnlySpan<byte> json)
+    /// <summary>Writes a part of such an answer; nothing of null.</summary>
+    public void WritePart(byte[]? json)
     {
+        if (json is null)
+            return;
         IBufferWriter<byte> writer = http.Response.BodyWriter;
-        writer.Write("data: "u8);
+        bool isEvent = _stream == PartFormat.Events;
+        writer.Write(isEvent ? "data: "u8 : []);
         writer.Write(json);
-        writer.Write("\n\n"u8);
+        writer.Write(isEvent ? "\n\n"u8 : "\n"u8);
     }
 
-    /// <summary>Answers with an error: a status, or where the answer has begun an event, after which it ends.</summary>
+    /// <summary>Answers with an error: a status, or where the answer has begun a part, after which it ends.</summary>
     public async Task FailAsync(ApiException error)
     {
         Failure = error.Body.Error.Code ?? error.Body.Error.Type;
-        byte[] json = ApiJson.Bytes(error.Body);
-        if (_hasEvents)
+        if (_stream is not null)
         {
-            WriteEvent(json);
+            WritePart(_stream == PartFormat.Events ? ApiJson.Bytes(error.Body) : ApiJson.Bytes(new ErrorText(error.Message)));
             await http.Response.BodyWriter.FlushAsync();
         }
         else if (!http.Response.HasStarted)
         {
             if (error.RetryAfter is { } seconds)
                 http.Response.Headers.RetryAfter = $"{seconds}";
-            await WriteJsonAsync(json, error.Status);
+            await (Errors switch
+            {
+                ErrorShape.OpenAi => WriteJsonAsync(ApiJson.Bytes(error.Body), error.Status),
+                ErrorShape.Message => WriteJsonAsync(ApiJson.Bytes(new ErrorText(error.Message)), error.Status),
+                _ => WriteAsync("text/plain; charset=utf-8", Encoding.UTF8.GetBytes(error.Message), error.Status),
+            });
         }
     }
 }

@@ -13,6 +13,9 @@ internal readonly struct Fields
 
     private Fields(JsonElement element, string path) => (_object, _path) = (element, path);
 
+    /// <summary>An object without fields.</summary>
+    public static Fields Nothing { get; } = new(JsonElement.Parse("{}"), "");
+
     /// <summary>The object that a request's body is.</summary>
     /// <exception cref="ApiException">It is no JSON, no object, names a field twice or is nested too deeply.</exception>
     public static Fields Parse(ReadOnlyMemory<byte> utf8)
@@ -120,9 +123,12 @@ internal readonly struct Fields
                 && !(value.ValueKind == JsonValueKind.Array && value.GetArrayLength() == 0)
                 && !(value.ValueKind == JsonValueKind.String && value.ValueEquals(""));
             if (isGiven)
-                throw ApiException.Invalid($"{_path}{name} is not supported by this server", _path + name, "unsupported_parameter");
+                throw Unsupported(name);
         }
     }
+
+    public ApiException Unsupported(string name) =>
+        ApiException.Invalid($"{_path}{name} is not supported by this server", _path + name, "unsupported_parameter");
 
     private static string Kind(JsonElement value) => value.ValueKind switch
     {

@@ -14,18 +14,18 @@ internal sealed class Metrics
     private readonly Histogram _firstToken = new(), _total = new(), _perToken = new();
     private readonly SortedDictionary<string, long> _ends = new(StringComparer.Ordinal), _failures = new(StringComparer.Ordinal);
 
-    /// <summary>Counts a request that has ended.</summary>
-    public void Count(Call call)
+    /// <summary>Counts a request or a job that has ended.</summary>
+    public void Count(Work work)
     {
         lock (_gate)
         {
-            if (call.Failure is { } failure)
+            if (work.Failure is { } failure)
                 _failures[failure] = _failures.GetValueOrDefault(failure) + 1;
-            if (call.Failure is not null || call.Answers is not { } answers)
+            if (work.Failure is not null || work.Answers is not { } answers)
                 return;
-            string end = RequestLog.End(call);
+            string end = RequestLog.End(work);
             _ends[end] = _ends.GetValueOrDefault(end) + 1;
-            _total.Add(call.Elapsed.TotalSeconds);
+            _total.Add(work.Elapsed.TotalSeconds);
             foreach (Generation generation in answers.Generations.Where(generation => generation.SampledTokens > 0))
             {
                 _firstToken.Add((generation.Queued + generation.Prefill).TotalSeconds);

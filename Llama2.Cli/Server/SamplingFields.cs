@@ -7,10 +7,21 @@ using Llama2.Simple.Text;
 
 namespace Llama2.Cli.Server;
 
-/// <summary>The fields of a request that say how tokens are chosen and what ends the text, of both of OpenAI's endpoints.</summary>
+/// <summary>How tokens are chosen where a request does not say it.</summary>
+internal sealed record SamplingDefaults(float Temperature, float TopP, int TopK, float RepeatPenalty, int RepeatLastN)
+{
+    public static readonly SamplingDefaults OpenAi = new(1, 1, 0, 1, 64), Ollama = new(0.8f, 0.9f, 40, 1.1f, 64),
+        LlamaGo = new(0.5f, 0.95f, 40, 1.1f, int.MaxValue), Rllama = new(1, 1, 20, 1, int.MaxValue);
+}
+
+/// <summary>The fields of a request that say how tokens are chosen and what ends the text, of all APIs.</summary>
 internal sealed class SamplingFields
 {
     private const int MaxStops = 16, MaxStopLength = 1000;
+
+    // Samplers of llama.cpp and Ollama that this server does not have, and the value that turns each off.
+    private static readonly (string Name, double Off)[] Absent =
+        [("mirostat", 0), ("typical_p", 1), ("tfs_z", 1), ("dynatemp_range", 0), ("dry_multiplier", 0), ("xtc_probability", 0)];
 
     private readonly ServedModel _model;
     private readonly float _temperature, _topP, _minP, _repeatPenalty, _presence, _frequency;
@@ -20,22 +31,28 @@ internal sealed class SamplingFields
     private readonly List<KeyValuePair<int, float>> _bias = [];
     private readonly string[] _stops;
 
-    /// <summary>Reads the fields; the names beyond OpenAI's are llama.cpp's.</summary>
-    public SamplingFields(Fields fields, ServedModel model)
+    /// <summary>Reads the fields; the names beyond OpenAI's are llama.cpp's, and one that is vLLM's and RLLaMA's.</summary>
+    public SamplingFields(Fields fields, ServedModel model, SamplingDefaults defaults)
     {
         _model = model;
-        fields.Refuse("grammar", "json_schema", "guided_json", "guided_regex", "guided_choice", "guided_grammar", "mirostat");
-        _temperature = (float)(fields.Number("temperature", 0, 100) ?? 1);
-        _topP = (float)(fields.Number("top_p", 0, 1) ?? 1);
-        _topK = (int)(fields.Whole("top_k", 0, int.MaxValue) ?? 0);
+        fields.Refuse("grammar", "json_schema", "guided_json", "guided_regex", "guided_choice", "guided_grammar");
+        foreach ((string name, double off) in Absent)
+        {
+            if (fields.Number(name, double.MinValue, double.MaxValue) is { } value && value != off)
+                throw fields.Unsupported(name);
+        }
+        _temperature = (float)(fields.Number("temperature", 0, 100) ?? defaults.Temperature);
+        _topP = (float)(fields.Number("top_p", 0, 1) ?? defaults.TopP);
+        _topK = (int)(fields.Whole("top_k", 0, int.MaxValue) ?? defaults.TopK);
         _minP = (float)(fields.Number("min_p", 0, 1) ?? 0);
-        _repeatPenalty = (float)(fields.Number("repeat_penalty", 0.01, 100) ?? 1);
-        _repeatLastN = (int)(fields.Whole("repeat_last_n", 0, int.MaxValue) ?? 64);
+        double? ofAll = fields.Number("repetition_penalty", 0.01, 100);
+        _repeatPenalty = (float)(fields.Number("repeat_penalty", 0.01, 100) ?? ofAll ?? defaults.RepeatPenalty);
+        _repeatLastN = ofAll is not null ? int.MaxValue
+            : (int?)fields.Whole("repeat_last_n", -1, int.MaxValue) is { } n ? n < 0 ? int.MaxValue : n : defaults.RepeatLastN;
         _presence = (float)(fields.Number("presence_penalty", -2, 2) ?? 0);
         _frequency = (float)(fields.Number("frequency_penalty", -2, 2) ?? 0);
         _ignoreEos = fields.Flag("ignore_eos");
         _seed = unchecked((ulong)(fields.Whole("seed", long.MinValue, long.MaxValue) ?? Random.Shared.NextInt64(1, long.MaxValue)));
-        Count = (int)(fields.Whole("n", 1, model.MaxTexts) ?? 1);
         foreach ((string name, JsonElement value) in fields.Object("logit_bias")?.All ?? [])
         {
             bool isId = int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out int id) && id < model.Config.VocabSize;
@@ -46,33 +63,30 @@ internal sealed class SamplingFields
         _stops = Stops(fields);
     }
 
-    public int Count { get; } // of texts for each prompt
-
-    /// <summary>A request for each text that is wanted of a prompt.</summary>
+    /// <summary>One of the texts that are wanted of a prompt.</summary>
     /// <param name="prompt">All tokens to go on from.</param>
+    /// <param name="index">Which; each has a seed of its own.</param>
     /// <param name="stops">More strings that end a text.</param>
     /// <param name="echo">Whether the text begins with the prompt's own.</param>
-    public IEnumerable<(GenerationRequest Request, StoppableText Text, string Echo)> Requests(
-        int[] prompt, IEnumerable<string> stops, int maxTokens, string? cacheKey, int? topLogProbs, bool echo = false)
+    public WantedText Text(
+        int[] prompt, int maxTokens, string? cacheKey, int index = 0, IEnumerable<string>? stops = null, int? topLogProbs = null,
+        bool echo = false)
     {
-        for (int i = 0; i < Count; i++)
+        StoppableText text = new(_model.Tokenizer, echo ? prompt[0] : prompt[^1], _stops.Concat(stops ?? []));
+        string echoed = echo ? string.Concat(prompt.Skip(1).Select(text.AppendPrompt)) : "";
+        bool isGreedy = _temperature == 0 || _topP == 0; // a nucleus of nothing is that of the likeliest token
+        ulong seed = unchecked(_seed + (ulong)index);
+        ISampler sampler = _model.CreateSampler(isGreedy ? 0 : _temperature, isGreedy ? 1 : _topP, seed != 0 ? seed : ulong.MaxValue);
+        return new(new GenerationRequest(prompt, sampler)
         {
-            StoppableText text = new(_model.Tokenizer, echo ? prompt[0] : prompt[^1], _stops.Concat(stops));
-            string echoed = echo ? string.Concat(prompt.Skip(1).Select(text.AppendPrompt)) : "";
-            bool isGreedy = _temperature == 0 || _topP == 0; // a nucleus of nothing is that of the likeliest token
-            ulong seed = unchecked(_seed + (ulong)i);
-            ISampler sampler = _model.CreateSampler(isGreedy ? 0 : _temperature, isGreedy ? 1 : _topP, seed != 0 ? seed : ulong.MaxValue);
-            yield return (new GenerationRequest(prompt, sampler)
-            {
-                Filters = Filters(isGreedy, prompt.Length),
-                Text = text,
-                IsEnd = _model.Tokenizer.IsEnd,
-                MaxNewTokens = maxTokens,
-                TopLogProbs = topLogProbs,
-                PromptLogProbs = echo && topLogProbs is not null,
-                CacheKey = cacheKey,
-            }, text, echoed);
-        }
+            Filters = Filters(isGreedy, prompt.Length),
+            Text = text,
+            IsEnd = _model.Tokenizer.IsEnd,
+            MaxNewTokens = maxTokens,
+            TopLogProbs = topLogProbs,
+            PromptLogProbs = echo && topLogProbs is not null,
+            CacheKey = cacheKey,
+        }, text, echoed);
     }
 
     private List<LogitFilter> Filters(bool isGreedy, int promptLength)

@@ -1,4 +1,8 @@
+using System.Globalization;
+using Llama2.Cli.Terminal;
 using Llama2.Fast.Engine;
+using Llama2.Simple;
+using Microsoft.AspNetCore.Http;
 
 namespace Llama2.Cli.Server;
 
@@ -11,6 +15,7 @@ internal sealed record ServerOptions
     public IReadOnlyList<string> CorsOrigins { get; init; } = []; // web pages that may ask; *: all
     public TimeSpan Timeout { get; init; }                      // of a request
     public TimeSpan Grace { get; init; }                        // for requests that run when the server ends
+    public TimeSpan PingAfter { get; init; } = TimeSpan.FromSeconds(15); // that an event stream is silent; proxies often give up after 60
 }
 
 /// <summary>What all requests share.</summary>
@@ -25,11 +30,46 @@ internal sealed class Service(ServerOptions options)
     public SlotFiles? SlotFiles { get; set; }           // null where slots are not saved
     public bool IsStopping { get; private set; }
 
+    public ApiException TimedOut => new(504, "timeout_error", $"not done within {options.Timeout.TotalSeconds} s", code: "timeout");
+
     public void Begin(ServedModel model, GenerationEngine engine) => (Model, _engine) = (model, engine);
 
     public void Stop()
     {
         IsStopping = true;
         _engine?.Close();
+    }
+
+    /// <summary>Counts and logs what has ended.</summary>
+    public void Count(Work work, bool isLogged = true)
+    {
+        Metrics.Count(work);
+        if (isLogged)
+            RequestLog.Write(work);
+    }
+
+    /// <summary>What an exception is called towards a client.</summary>
+    public ApiException ErrorOf(Work work, Exception e)
+    {
+        switch (e)
+        {
+            case ApiException error:
+                return error;
+            case BadHttpRequestException { StatusCode: var status }:
+                string problem = status == 413
+                    ? string.Create(CultureInfo.InvariantCulture, $"the body is larger than {LlamaServer.MaxBody} bytes") : e.Message;
+                return new(status, "invalid_request_error", problem);
+            case QueueFullException:
+                return ApiException.Unavailable(e.Message, "queue_full");
+            case EngineClosedException:
+                return ApiException.Unavailable(e.Message, IsStopping ? "shutting_down" : "broken");
+            case ContextFullException:
+                return ApiException.Invalid(e.Message, code: "context_length_exceeded");
+            case OperationCanceledException:
+                return TimedOut;
+            default:
+                Notes.Write($"llama2: request {work.Id}: {e.GetType().Name} at {e.StackTrace?.Split('\n')[0].Trim()}"); // not its text
+                return new(500, "server_error", "the server failed to answer; its log says where", code: "internal_error");
+        }
     }
 }

@@ -8,12 +8,9 @@ namespace Llama2.Cli.Server;
 /// <summary>/slots/ID?action=save, restore and erase, as llama.cpp's: the text that a pod ran last, in a file.</summary>
 internal static class SlotEndpoints
 {
-    public const string SlotPath = "/slots/"; // with a pod's id behind it
-
     public static async Task ActAsync(Call call)
     {
-        string id = call.Http.Request.Path.Value![SlotPath.Length..];
-        if (!int.TryParse(id, NumberStyles.None, CultureInfo.InvariantCulture, out int pod) || pod >= call.Engine.Options.Pods)
+        if (!int.TryParse(call.Name, NumberStyles.None, CultureInfo.InvariantCulture, out int pod) || pod >= call.Engine.Options.Pods)
             throw new ApiException(404, "not_found_error", $"expected a slot from 0 to {call.Engine.Options.Pods - 1}", code: "not_found");
         string action = call.Http.Request.Query["action"].ToString();
         bool hasBody = action != "erase" || call.Http.Request.ContentLength > 0;

@@ -22,11 +22,9 @@ internal static class StatusEndpoints
         await call.Http.Response.Body.WriteAsync(Encoding.UTF8.GetBytes(text));
     }
 
-    public const string ModelPath = "/v1/models/"; // with a model's name behind it
-
     public static Task ModelsAsync(Call call) => call.WriteJsonAsync(ApiJson.Bytes(new ListOf<ModelEntry>("list", [Entry(call.Model)])));
 
-    public static Task ModelAsync(Call call) => call.Http.Request.Path == ModelPath + call.Model.Name
+    public static Task ModelAsync(Call call) => call.Name == call.Model.Name
         ? call.WriteJsonAsync(ApiJson.Bytes(Entry(call.Model)))
         : throw new ApiException(404, "not_found_error", "there is no model of this name", "model", "model_not_found");
 
@@ -37,7 +35,7 @@ internal static class StatusEndpoints
     {
         int context = call.Model.Config.SeqLen;
         await call.WriteJsonAsync(ApiJson.Bytes(new Props(call.Model.Name, call.Model.Template.Name, call.Engine.Options.Pods,
-            TextFormat.Fingerprint, context, new(context, Temperature: 1, TopP: 1, TopK: 0, MinP: 0, RepeatPenalty: 1))));
+            OpenAiFormat.Fingerprint, context, new(context, Temperature: 1, TopP: 1, TopK: 0, MinP: 0, RepeatPenalty: 1))));
     }
 
     /// <summary>The pods, under llama.cpp's name; with ?fail_on_no_slot=1 an error if none is free.</summary>

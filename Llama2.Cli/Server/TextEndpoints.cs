@@ -3,35 +3,37 @@ using Microsoft.AspNetCore.Http;
 
 namespace Llama2.Cli.Server;
 
-/// <summary>/v1/chat/completions and /v1/completions.</summary>
+/// <summary>/v1/chat/completions and /v1/completions, and how the texts of all APIs are generated and written.</summary>
 internal static class TextEndpoints
 {
     public static async Task ChatAsync(Call call)
     {
         Fields fields = await call.ReadAsync();
         TextRequest request = TextRequest.Chat(fields, call.Model, call.User);
-        await AnswerAsync(call, request, new ChatFormat(call.Model, HasLogProbs(request)));
+        await AnswerAsync(call, request, new ChatFormat(call.Model, request.HasLogProbs));
     }
 
     public static async Task CompletionAsync(Call call)
     {
         Fields fields = await call.ReadAsync();
         TextRequest request = TextRequest.Completion(fields, call.Model, call.User);
-        await AnswerAsync(call, request, new CompletionFormat(call.Model, HasLogProbs(request), request));
+        await AnswerAsync(call, request, new CompletionFormat(call.Model, request.HasLogProbs, request));
     }
 
-    private static bool HasLogProbs(TextRequest request) => request.Texts[0].Request.TopLogProbs is not null;
+    /// <summary>Generates the texts of a request and writes them, in parts if it wants them so.</summary>
+    public static Task AnswerAsync(Call call, TextRequest request, TextFormat format) => request.Streams
+        ? StreamAsync(call, request, format) : GenerateAsync(call, request, answers => WriteWholeAsync(call, answers, format));
 
-    private static async Task AnswerAsync(Call call, TextRequest request, TextFormat format)
+    /// <summary>The same in parts.</summary>
+    public static Task StreamAsync(Call call, TextRequest request, PartFormat format) =>
+        GenerateAsync(call, request, answers => WritePartsAsync(call, answers, format));
+
+    private static async Task GenerateAsync(Call call, TextRequest request, Func<Answers, Task> writeAsync)
     {
         using CancellationTokenSource cancel = call.CreateCancellation();
         try
         {
-            Answers answers = call.Answers = new(call.Engine, request, cancel.Token);
-            if (request.Streams)
-                await StreamAsync(call, answers, format);
-            else
-                await WriteWholeAsync(call, answers, format);
+            await writeAsync(call.Answers = new(call.Engine, request, cancel.Token));
         }
         finally
         {
@@ -50,36 +52,55 @@ internal static class TextEndpoints
             text.End = piece.End;
         }
         call.ThrowIfCutOff(texts.All(text => text.End is not null));
-        await call.WriteJsonAsync(format.Whole(texts, answers.Usage, answers.Timings));
+        await call.WriteJsonAsync(format.Whole(texts, answers));
     }
 
-    private static async Task StreamAsync(Call call, Answers answers, TextFormat format)
+    private static async Task WritePartsAsync(Call call, Answers answers, PartFormat format)
     {
+        bool isEvents = format.ContentType == PartFormat.Events;
         bool[] begun = new bool[answers.Generations.Count];
         int ended = 0;
-        if (!await answers.Pieces.WaitToReadAsync()) // an error before the first token has a status
+        if (!await BeginsAsync(call, answers, isEvents))
             call.ThrowIfCutOff(isWhole: false);
-        call.BeginEvents();
+        call.BeginStream(format.ContentType);
         while (await answers.Pieces.WaitToReadAsync())
         {
             while (answers.Pieces.TryRead(out Piece piece))
             {
-                if (!begun[piece.Index] && format.First(piece.Index) is { } first)
-                    call.WriteEvent(first);
+                call.WritePart(begun[piece.Index] ? null : format.First(piece.Index));
                 begun[piece.Index] = true;
-                if (piece.Text != "" || piece.Tokens.Count > 0)
-                    call.WriteEvent(format.Next(piece));
+                call.WritePart(format.Next(piece));
                 if (piece.End is not { } end)
                     continue;
-                call.WriteEvent(format.Last(piece.Index, end, answers.Timings));
+                call.WritePart(format.Last(piece.Index, end, answers.Timings));
                 ended++;
             }
             await call.Http.Response.BodyWriter.FlushAsync();
         }
         call.ThrowIfCutOff(ended == begun.Length);
         if (answers.Request.StreamsUsage)
-            call.WriteEvent(format.Counts(answers.Usage));
-        call.WriteEvent("[DONE]"u8);
+            call.WritePart(format.Counts(answers));
+        if (isEvents)
+            call.WritePart("[DONE]"u8.ToArray());
         await call.Http.Response.BodyWriter.FlushAsync();
+    }
+
+    // Whether there is a first piece; until then an error has a status. A wait that is long for the proxies between here and the client
+    // gives that up: an event stream begins with comments, which keep their connections open.
+    private static async Task<bool> BeginsAsync(Call call, Answers answers, bool isEvents)
+    {
+        Task<bool> first = answers.Pieces.WaitToReadAsync().AsTask();
+        while (true)
+        {
+            try
+            {
+                return await first.WaitAsync(isEvents ? call.Service.Options.PingAfter : Timeout.InfiniteTimeSpan);
+            }
+            catch (TimeoutException)
+            {
+                call.BeginStream(PartFormat.Events);
+                await call.Http.Response.BodyWriter.WriteAsync(": waiting\n\n"u8.ToArray());
+            }
+        }
     }
 }

@@ -8,17 +8,22 @@ namespace Llama2.Cli.Server;
 /// <param name="Request">For the engine.</param>
 /// <param name="Text">Makes text of its tokens.</param>
 /// <param name="Echo">The prompt's text, if the answer is to begin with it.</param>
-internal sealed record WantedText(GenerationRequest Request, StoppableText Text, string Echo);
+internal sealed record WantedText(GenerationRequest Request, StoppableText Text, string Echo = "")
+{
+    public bool IsByToken { get; init; } // whether each token is a piece of the answer, even one that is no text by itself
+}
 
 /// <summary>A request for texts, understood.</summary>
 /// <param name="Texts">All of them, those of the first prompt first.</param>
 /// <param name="PerPrompt">How many of a prompt.</param>
 /// <param name="PromptTokens">Of all prompts, each counted once.</param>
-/// <param name="Streams">Whether the answer comes as server-sent events.</param>
-/// <param name="StreamsUsage">Whether the last of these has the counts.</param>
+/// <param name="Streams">Whether the answer comes in parts.</param>
+/// <param name="StreamsUsage">Whether the counts are a part of their own.</param>
 internal sealed record TextRequest(IReadOnlyList<WantedText> Texts, int PerPrompt, int PromptTokens, bool Streams, bool StreamsUsage)
 {
     private const int MaxLogProbs = 20;
+
+    public bool HasLogProbs => Texts[0].Request.TopLogProbs is not null;
 
     /// <summary>Reads the body of POST /v1/completions.</summary>
     /// <param name="user">The caller: the prefix cache is shared only by requests of one user.</param>
@@ -26,16 +31,17 @@ internal sealed record TextRequest(IReadOnlyList<WantedText> Texts, int PerPromp
     public static TextRequest Completion(Fields fields, ServedModel model, string user)
     {
         fields.Refuse("suffix", "response_format");
-        SamplingFields sampling = new(fields, model);
+        SamplingFields sampling = new(fields, model, SamplingDefaults.OpenAi);
+        int count = Count(fields, model);
         int? logProbs = (int?)fields.Whole("logprobs", 0, MaxLogProbs);
         bool echo = fields.Flag("echo");
         int maxTokens = MaxTokens(fields, "max_tokens", min: 0) ?? 16;
-        if (fields.Whole("best_of", 1, int.MaxValue) is { } best && best != sampling.Count)
+        if (fields.Whole("best_of", 1, int.MaxValue) is { } best && best != count)
             throw Unsupported("best_of", "expected the same as n, since texts are not ranked");
         int[][] prompts = [.. Prompts(fields, "prompt", model)];
-        CheckCount(prompts.Length * (long)sampling.Count, "n", model);
+        CheckCount(prompts.Length * (long)count, "n", model);
         string? key = CacheKey(fields, user);
-        return Create(fields, prompts, prompt => sampling.Requests(prompt, [], maxTokens, key, logProbs, echo));
+        return Create(fields, prompts, count, (prompt, i) => sampling.Text(prompt, maxTokens, key, i, null, logProbs, echo));
     }
 
     /// <summary>Reads the body of POST /v1/chat/completions.</summary>
@@ -49,16 +55,26 @@ internal sealed record TextRequest(IReadOnlyList<WantedText> Texts, int PerPromp
         bool isObject = fields.Value("tool_choice") is { ValueKind: not JsonValueKind.String };
         if (isObject || fields.Text("tool_choice") is not (null or "none" or "auto"))
             throw Unsupported("tool_choice", "this server has no tools");
-        SamplingFields sampling = new(fields, model);
+        SamplingFields sampling = new(fields, model, SamplingDefaults.OpenAi);
+        int? top = TopLogProbs(fields);
+        int maxTokens = MaxTokens(fields, "max_completion_tokens", min: 1) ?? MaxTokens(fields, "max_tokens", min: 1) ?? int.MaxValue;
+        int[] prompt = ChatPrompt.Encode(fields.Array("messages"), model);
+        string? key = CacheKey(fields, user);
+        return Create(fields, [prompt], Count(fields, model),
+            (prompt, i) => sampling.Text(prompt, maxTokens, key, i, model.Template.Stops, top));
+    }
+
+    /// <summary>A request for one text.</summary>
+    public static TextRequest One(WantedText text, bool streams) => new([text], 1, text.Request.Prompt.Count, streams, streams);
+
+    /// <summary>How many likeliest tokens a chat wants with each token, or null for no logarithms.</summary>
+    public static int? TopLogProbs(Fields fields)
+    {
         bool hasLogProbs = fields.Flag("logprobs");
         int? top = (int?)fields.Whole("top_logprobs", 0, MaxLogProbs);
         if (top is not null && !hasLogProbs)
             throw ApiException.Invalid("top_logprobs: expected logprobs to be true", "top_logprobs");
-        int maxTokens = MaxTokens(fields, "max_completion_tokens", min: 1) ?? MaxTokens(fields, "max_tokens", min: 1) ?? int.MaxValue;
-        int[] prompt = ChatPrompt.Encode(fields.Array("messages"), model);
-        string? key = CacheKey(fields, user);
-        return Create(fields, [prompt],
-            prompt => sampling.Requests(prompt, model.Template.Stops, maxTokens, key, hasLogProbs ? top ?? 0 : null));
+        return hasLogProbs ? top ?? 0 : null;
     }
 
     /// <summary>The prompts of a field: a string, token ids, or an array of strings or of arrays of ids.</summary>
@@ -96,19 +112,20 @@ internal sealed record TextRequest(IReadOnlyList<WantedText> Texts, int PerPromp
             throw ApiException.Invalid($"{name}: {texts} texts in one request, and this server takes {model.MaxTexts} at once", name);
     }
 
-    private static TextRequest Create(
-        Fields fields, int[][] prompts, Func<int[], IEnumerable<(GenerationRequest Request, StoppableText Text, string Echo)>> requests)
+    private static int Count(Fields fields, ServedModel model) => (int)(fields.Whole("n", 1, model.MaxTexts) ?? 1);
+
+    private static TextRequest Create(Fields fields, int[][] prompts, int count, Func<int[], int, WantedText> text)
     {
         bool streams = fields.Flag("stream");
         bool usage = fields.Object("stream_options") is { } options && options.Flag("include_usage");
         if (usage && !streams)
             throw ApiException.Invalid("stream_options: expected stream to be true", "stream_options");
-        WantedText[] texts = [.. prompts.SelectMany(requests).Select(text => new WantedText(text.Request, text.Text, text.Echo))];
-        return new(texts, texts.Length / prompts.Length, prompts.Sum(prompt => prompt.Length), streams, usage);
+        WantedText[] texts = [.. prompts.SelectMany(prompt => Enumerable.Range(0, count).Select(i => text(prompt, i)))];
+        return new(texts, count, prompts.Sum(prompt => prompt.Length), streams, usage);
     }
 
-    // as in llama.cpp, -1 is all that the context holds
-    private static int? MaxTokens(Fields fields, string name, int min)
+    /// <summary>How many tokens an answer may have: as in llama.cpp, -1 is all that the context holds.</summary>
+    public static int? MaxTokens(Fields fields, string name, int min)
     {
         long? count = fields.Whole(name, -1, int.MaxValue);
         return count == -1 ? int.MaxValue : count >= min || count is null ? (int?)count
@@ -122,7 +139,8 @@ internal sealed record TextRequest(IReadOnlyList<WantedText> Texts, int PerPromp
     public static string SharedKey(Fields fields, string user) =>
         $"{user}\n{fields.Text("prompt_cache_key") ?? fields.Text("safety_identifier") ?? fields.Text("user")}";
 
-    private static string? CacheKey(Fields fields, string user)
+    /// <summary>Whose kept caches a request may begin with, or null for nobody's.</summary>
+    public static string? CacheKey(Fields fields, string user)
     {
         string key = SharedKey(fields, user);
         return fields.Flag("cache_prompt", otherwise: true) ? key : null;

@@ -1,0 +1,105 @@
+using System.Text;
+using Llama2.Fast.Engine;
+using Llama2.Simple.Generation;
+
+namespace Llama2.Cli.Server;
+
+/// <summary>OpenAI's answers: chat completions or the older completions.</summary>
+internal abstract class OpenAiFormat(string prefix, ServedModel model) : TextFormat(model)
+{
+    public const string Fingerprint = "llama2-0.1";
+
+    protected string Id { get; } = $"{prefix}-{Guid.NewGuid():N}";
+    protected long Created { get; } = DateTimeOffset.UtcNow.ToUnixTimeSeconds();
+
+    public override string ContentType => Events;
+
+    public override byte[]? Next(Piece piece) => piece.Text != "" || piece.Tokens.Count > 0 ? Part(piece) : null;
+
+    protected abstract byte[] Part(Piece piece);
+}
+
+/// <summary>chat.completion and chat.completion.chunk.</summary>
+internal sealed class ChatFormat(ServedModel model, bool hasLogProbs) : OpenAiFormat("chatcmpl", model)
+{
+    public override byte[] Whole(IReadOnlyList<CollectedText> texts, Answers answers) => ApiJson.Bytes(new ChatCompletion(
+        Id, "chat.completion", Created, Model.Name, Fingerprint,
+        [.. texts.Select((text, i) => new ChatChoice(
+            i, new("assistant", text.Text.ToString()), LogProbs(text.Tokens), FinishReason(text.End!.Value)))],
+        answers.Usage, answers.Timings));
+
+    public override byte[] First(int index) => Chunk([new(index, new("assistant", ""), null, null)]);
+
+    protected override byte[] Part(Piece piece) => Chunk([new(piece.Index, new(Content: piece.Text), LogProbs(piece.Tokens), null)]);
+
+    public override byte[] Last(int index, TextEnd end, Timings timings) =>
+        Chunk([new(index, new(), null, FinishReason(end))], timings: timings);
+
+    public override byte[] Counts(Answers answers) => Chunk([], answers.Usage);
+
+    private byte[] Chunk(IReadOnlyList<ChatChunkChoice> choices, Usage? usage = null, Timings? timings = null) =>
+        ApiJson.Bytes(new ChatChunk(Id, "chat.completion.chunk", Created, Model.Name, Fingerprint, choices, usage, timings));
+
+    private ChatLogProbs? LogProbs(IReadOnlyList<TokenLogProbs> tokens) => hasLogProbs ? new(ChatTokens(tokens)) : null;
+}
+
+/// <summary>text_completion.</summary>
+internal sealed class CompletionFormat(ServedModel model, bool hasLogProbs, TextRequest request) : OpenAiFormat("cmpl", model)
+{
+    private readonly int[] _offsets = new int[request.Texts.Count]; // characters of each text before the next token
+    private readonly bool[] _isBegun = new bool[request.Texts.Count];
+
+    public override byte[] Whole(IReadOnlyList<CollectedText> texts, Answers answers) => Part(
+        [.. texts.Select((text, i) => new CompletionChoice(
+            i, text.Text.ToString(), LogProbs(i, text.Tokens), FinishReason(text.End!.Value)))],
+        answers.Usage, answers.Timings);
+
+    protected override byte[] Part(Piece piece) => Part([new(piece.Index, piece.Text, LogProbs(piece.Index, piece.Tokens), null)]);
+
+    public override byte[] Last(int index, TextEnd end, Timings timings) =>
+        Part([new(index, "", null, FinishReason(end))], timings: timings);
+
+    public override byte[] Counts(Answers answers) => Part([], answers.Usage);
+
+    private byte[] Part(IReadOnlyList<CompletionChoice> choices, Usage? usage = null, Timings? timings = null) =>
+        ApiJson.Bytes(new Completion(Id, "text_completion", Created, Model.Name, Fingerprint, choices, usage, timings));
+
+    private CompletionLogProbs? LogProbs(int index, IReadOnlyList<TokenLogProbs> tokens)
+    {
+        if (!hasLogProbs)
+            return null;
+        List<string> texts = [];
+        List<double?> logProbs = [];
+        List<Dictionary<string, double>?> tops = [];
+        List<int> offsets = [];
+        IReadOnlyList<int> prompt = request.Texts[index].Request.Prompt;
+        if (!_isBegun[index] && request.Texts[index].Request.PromptLogProbs && prompt[0] != Model.Tokenizer.Bos)
+            Add(prompt[0], null, null); // nothing comes before it
+        _isBegun[index] = true;
+        foreach (TokenLogProbs token in tokens)
+        {
+            Dictionary<string, double> top = [];
+            foreach ((int other, double logProb) in token.Top)
+                top.TryAdd(Name(other), Finite(logProb));
+            Add(token.Token, Finite(token.LogProb), top);
+        }
+        return new(texts, logProbs, tops, offsets);
+
+        void Add(int token, double? logProb, Dictionary<string, double>? top)
+        {
+            texts.Add(Name(token));
+            logProbs.Add(logProb);
+            tops.Add(top);
+            offsets.Add(_offsets[index]);
+            _offsets[index] += Encoding.UTF8.GetCharCount(Bytes(token));
+        }
+    }
+
+    // As OpenAI's, a token that is no text by itself is named by its bytes.
+    private string Name(int token)
+    {
+        ReadOnlySpan<byte> bytes = Bytes(token);
+        return System.Text.Unicode.Utf8.IsValid(bytes) ? Encoding.UTF8.GetString(bytes)
+            : "bytes:" + string.Concat(bytes.ToArray().Select(value => $"\\x{value:x2}"));
+    }
+}
