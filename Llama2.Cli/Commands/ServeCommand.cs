@@ -83,7 +83,10 @@ internal sealed class ServeCommand(Command command)
         service.SlotFiles = slotFolder is null ? null : new SlotFiles(new SessionStore(model), slotFolder);
         service.Begin(new ServedModel(Path.GetFileNameWithoutExtension(model.Path), model.Config, model.Tokenizer,
             model.Template(result.GetValue(_template)), model.CreateSampler,
-            options.Pods + options.MaxQueue), engine);
+            options.Pods + options.MaxQueue)
+        {
+            Facts = Facts(model),
+        }, engine);
         Notes.Write("ready");
         await Task.WhenAny(Task.Delay(Timeout.Infinite, interrupt.Token));
 
@@ -93,6 +96,13 @@ internal sealed class ServeCommand(Command command)
         engine.Dispose(); // what still runs is answered with an error
         await server.StopAsync();
         return ExitCode.Success;
+    }
+
+    private static ModelFacts Facts(LoadedModel model)
+    {
+        FileInfo file = new(model.Path);
+        return new(file.Length, file.LastWriteTimeUtc, model.File.Format, model.Weights.DescribeTypes(),
+            model.Weights.Named().Sum(named => named.Tensor.Elements));
     }
 
     private static string[] Given(ParseResult result, Option<string[]> option)

@@ -71,6 +71,8 @@ internal sealed record EmbeddingUsage(int PromptTokens, int TotalTokens);
 
 internal sealed record Health(string Status);
 
+internal sealed record ServerVersion(string Version);
+
 internal sealed record TokenIds(IReadOnlyList<int> Tokens);
 
 internal sealed record TokenPieces(IReadOnlyList<TokenPiece> Tokens);
@@ -109,6 +111,7 @@ internal sealed record SlotErased(int IdSlot, int NErased);
 [JsonSerializable(typeof(EmbeddingList<float[]>))]
 [JsonSerializable(typeof(EmbeddingList<string>))]
 [JsonSerializable(typeof(Health))]
+[JsonSerializable(typeof(ServerVersion))]
 [JsonSerializable(typeof(TokenIds))]
 [JsonSerializable(typeof(TokenPieces))]
 [JsonSerializable(typeof(Detokenized))]
@@ -118,6 +121,11 @@ internal sealed record SlotErased(int IdSlot, int NErased);
 [JsonSerializable(typeof(SlotSaved))]
 [JsonSerializable(typeof(SlotRestored))]
 [JsonSerializable(typeof(SlotErased))]
+[JsonSerializable(typeof(OllamaAnswer))]
+[JsonSerializable(typeof(OllamaModels))]
+[JsonSerializable(typeof(OllamaShow))]
+[JsonSerializable(typeof(OllamaEmbeddings))]
+[JsonSerializable(typeof(OllamaEmbedding))]
 internal sealed partial class ApiJson : JsonSerializerContext
 {
     private static readonly ApiJson Snake = new(new JsonSerializerOptions

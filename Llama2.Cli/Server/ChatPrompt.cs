@@ -27,6 +27,12 @@ internal static class ChatPrompt
             else
                 messages.Add(next);
         }
+        return Encode(messages, model);
+    }
+
+    /// <summary>The same for messages of which no two that follow one another are of one role.</summary>
+    public static int[] Encode(IReadOnlyList<Message> messages, ServedModel model)
+    {
         if (messages.All(message => message.Speaker == Speaker.System))
             throw ApiException.Invalid("messages: expected at least one of role user", "messages");
         model.CheckLength(string.Concat(messages.Select(message => message.Text)));
@@ -47,7 +53,7 @@ internal static class ChatPrompt
     private static Message Read((string Path, JsonElement Value) element)
     {
         Fields message = Fields.Of(element.Value, element.Path);
-        message.Refuse("tool_calls", "function_call", "audio");
+        message.Refuse("tool_calls", "function_call", "audio", "images");
         Speaker speaker = message.Text("role") switch
         {
             "system" or "developer" => Speaker.System,

@@ -30,6 +30,14 @@ internal sealed class Routes(Service service)
         new("POST", "/tokenize", TokenEndpoints.TokenizeAsync),
         new("POST", "/detokenize", TokenEndpoints.DetokenizeAsync),
         new("POST", "/apply-template", TokenEndpoints.ApplyTemplateAsync),
+        new("GET", "/api/version", OllamaEndpoints.VersionAsync) { Errors = ErrorShape.Message, NeedsModel = false },
+        new("GET", "/api/tags", OllamaEndpoints.TagsAsync) { Errors = ErrorShape.Message },
+        new("GET", "/api/ps", OllamaEndpoints.RunningAsync) { Errors = ErrorShape.Message },
+        new("POST", "/api/show", OllamaEndpoints.ShowAsync) { Errors = ErrorShape.Message },
+        new("POST", "/api/generate", OllamaEndpoints.GenerateAsync) { Errors = ErrorShape.Message },
+        new("POST", "/api/chat", OllamaEndpoints.ChatAsync) { Errors = ErrorShape.Message },
+        new("POST", "/api/embed", OllamaEndpoints.EmbedAsync) { Errors = ErrorShape.Message },
+        new("POST", "/api/embeddings", OllamaEndpoints.EmbeddingsAsync) { Errors = ErrorShape.Message },
     }.ToLookup(route => route.Path);
 
     private readonly Access _access = new(service.Options);

@@ -4,6 +4,14 @@ using Llama2.Simple.Text;
 
 namespace Llama2.Cli.Server;
 
+/// <summary>What clients are told of a model's file.</summary>
+/// <param name="Bytes">Its size.</param>
+/// <param name="Modified">When it was last written.</param>
+/// <param name="Format">Its format and version.</param>
+/// <param name="Types">The types of its matrices.</param>
+/// <param name="Parameters">How many there are.</param>
+internal sealed record ModelFacts(long Bytes, DateTime Modified, string Format, string Types, long Parameters);
+
 /// <summary>What the server needs to know of a model to understand a request.</summary>
 /// <param name="Name">The id that clients see.</param>
 /// <param name="Config">Its shape.</param>
@@ -16,6 +24,9 @@ internal sealed record ServedModel(
     int MaxTexts)
 {
     private readonly Lazy<int> _longestPiece = new(() => Enumerable.Range(0, Tokenizer.VocabSize).Max(id => Tokenizer.Piece(id).Length));
+
+    /// <summary>What a list of models says of its file.</summary>
+    public ModelFacts Facts { get; init; } = new(0, default, "", "", 0);
 
     public long Created { get; } = DateTimeOffset.UtcNow.ToUnixTimeSeconds();
 
@@ -37,6 +48,14 @@ internal sealed record ServedModel(
     /// <summary>The same tokens, if they fit in the context and leave room for one more; nothing is ever cut off.</summary>
     public int[] Checked(int[] tokens) => tokens.Length <= Config.SeqLen ? tokens : throw TooLong($"{tokens.Length}");
 
-    private ApiException TooLong(string tokens) => ApiException.Invalid(
-        $"the prompt has {tokens} tokens, and the context of this model holds {Config.SeqLen}", code: "context_length_exceeded");
+    /// <summary>The tokens that fit behind a prompt where a field of the request makes the context smaller.</summary>
+    public int Room(Fields fields, string name, int[] prompt)
+    {
+        int context = (int)(fields.Whole(name, 1, int.MaxValue) ?? int.MaxValue);
+        return prompt.Length <= context ? context - prompt.Length : throw TooLong($"{prompt.Length}", $"{name} is {context}");
+    }
+
+    private ApiException TooLong(string tokens, string? limit = null) => ApiException.Invalid(
+        $"the prompt has {tokens} tokens, and {limit ?? $"the context of this model holds {Config.SeqLen}"}",
+        code: "context_length_exceeded");
 }

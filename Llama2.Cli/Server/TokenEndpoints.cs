@@ -10,19 +10,13 @@ namespace Llama2.Cli.Server;
 /// <summary>Texts to tokens, to prompts and to vectors, and back.</summary>
 internal static class TokenEndpoints
 {
-    /// <summary>The vector of each text: the mean of its tokens' states after the final norm, of length 1.</summary>
     public static async Task EmbeddingsAsync(Call call)
     {
         Fields fields = await call.ReadAsync();
-        int[][] texts = [.. TextRequest.Prompts(fields, "input", call.Model)];
         string format = fields.Text("encoding_format") ?? "float";
         if (format is not ("float" or "base64"))
             throw ApiException.Invalid("encoding_format: expected float or base64", "encoding_format");
-        if (fields.Whole("dimensions", 1, int.MaxValue) is { } dimensions && dimensions != call.Model.Config.Dim)
-            throw ApiException.Invalid($"dimensions: this model's vectors have {call.Model.Config.Dim}", "dimensions");
-        using CancellationTokenSource cancel = call.CreateCancellation();
-        float[][] vectors = await call.Engine.EmbedAsync(texts, cancel.Token);
-        call.EmbeddedTokens = texts.Sum(tokens => tokens.Length);
+        float[][] vectors = await EmbedAsync(call, fields, "input");
         await call.WriteJsonAsync(format == "float"
             ? Json(vectors)
             : Json([.. vectors.Select(vector => Convert.ToBase64String(MemoryMarshal.AsBytes(vector.AsSpan())))]));
@@ -30,6 +24,18 @@ internal static class TokenEndpoints
         byte[] Json<T>(T[] vectors) => ApiJson.Bytes(new EmbeddingList<T>("list",
             [.. vectors.Select((vector, i) => new EmbeddingEntry<T>("embedding", i, vector))], call.Model.Name,
             new(call.EmbeddedTokens, call.EmbeddedTokens)));
+    }
+
+    /// <summary>The vector of each text of a field: the mean of its tokens' states after the final norm, of length 1.</summary>
+    public static async Task<float[][]> EmbedAsync(Call call, Fields fields, string name)
+    {
+        int[][] texts = [.. TextRequest.Prompts(fields, name, call.Model)];
+        if (fields.Whole("dimensions", 1, int.MaxValue) is { } dimensions && dimensions != call.Model.Config.Dim)
+            throw ApiException.Invalid($"dimensions: this model's vectors have {call.Model.Config.Dim}", "dimensions");
+        using CancellationTokenSource cancel = call.CreateCancellation();
+        float[][] vectors = await call.Engine.EmbedAsync(texts, cancel.Token);
+        call.EmbeddedTokens = texts.Sum(tokens => tokens.Length);
+        return vectors;
     }
 
     /// <summary>llama.cpp's: without add_special the tokens of a text that goes on from others.</summary>

@@ -11,7 +11,8 @@ public sealed partial class PageTests(StoryServer story) : IClassFixture<StorySe
     [Fact]
     public async Task It_asks_nobody_but_this_server_and_names_all_that_can_be_used()
     {
-        using HttpResponseMessage response = await story.Server.Client.GetAsync("/");
+        using HttpRequestMessage request = new(HttpMethod.Get, "/") { Headers = { { "Accept", "text/html,*/*;q=0.8" } } };
+        using HttpResponseMessage response = await story.Server.Client.SendAsync(request);
         string page = await response.Content.ReadAsStringAsync();
         Assert.Equal("text/html; charset=utf-8", response.Content.Headers.ContentType!.ToString());
         Assert.Contains("default-src 'none'", response.Headers.GetValues("Content-Security-Policy").Single(), StringComparison.Ordinal);

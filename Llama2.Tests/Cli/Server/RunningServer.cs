@@ -18,13 +18,16 @@ public sealed class RunningServer : IAsyncDisposable
 
     private RunningServer(string[] args)
     {
-        _process = BuiltProgram.Start(new(), ["serve", "--port", "0", .. args]);
+        _process = BuiltProgram.Start(new(), args);
         _process.StandardInput.Close();
         _reading = ReadLogAsync();
     }
 
     /// <summary>Starts the program and waits until its model is loaded.</summary>
-    public static async Task<RunningServer> StartAsync(params string[] args)
+    public static Task<RunningServer> StartAsync(params string[] args) => StartAsAsync(["serve", "--port", "0", .. args]);
+
+    /// <summary>The same with all arguments of the program.</summary>
+    public static async Task<RunningServer> StartAsAsync(params string[] args)
     {
         RunningServer server = new(args);
         server.Client = new HttpClient { BaseAddress = new Uri(await server._url.Task), Timeout = TimeSpan.FromMinutes(2) };
@@ -83,6 +86,17 @@ public sealed class RunningServer : IAsyncDisposable
         (int status, JsonNode answer) = await PostAsync("/v1/completions", body);
         Assert.True(status == 200, answer.ToJsonString());
         return (string)answer["choices"]![0]!["text"]!;
+    }
+
+    /// <summary>All lines of JSON of an answer that comes in lines.</summary>
+    public async Task<JsonNode[]> LinesAsync(string path, object body)
+    {
+        using HttpResponseMessage response = await Client.PostAsJsonAsync(path, body, TestContext.Current.CancellationToken);
+        string text = await response.Content.ReadAsStringAsync();
+        Assert.True(response.IsSuccessStatusCode, text);
+        Assert.Equal("application/x-ndjson", response.Content.Headers.ContentType!.ToString());
+        Assert.EndsWith("\n", text, StringComparison.Ordinal);
+        return [.. text[..^1].Split('\n').Select(line => JsonNode.Parse(line)!)];
     }
 
     /// <summary>The data of all events of a stream.</summary>
