@@ -126,6 +126,8 @@ internal sealed record SlotErased(int IdSlot, int NErased);
 [JsonSerializable(typeof(OllamaShow))]
 [JsonSerializable(typeof(OllamaEmbeddings))]
 [JsonSerializable(typeof(OllamaEmbedding))]
+[JsonSerializable(typeof(JobAnswer))]
+[JsonSerializable(typeof(JobStatus))]
 internal sealed partial class ApiJson : JsonSerializerContext
 {
     private static readonly ApiJson Snake = new(new JsonSerializerOptions

@@ -38,6 +38,10 @@ internal sealed class Routes(Service service)
         new("POST", "/api/chat", OllamaEndpoints.ChatAsync) { Errors = ErrorShape.Message },
         new("POST", "/api/embed", OllamaEndpoints.EmbedAsync) { Errors = ErrorShape.Message },
         new("POST", "/api/embeddings", OllamaEndpoints.EmbeddingsAsync) { Errors = ErrorShape.Message },
+        new("POST", "/jobs", JobEndpoints.AddAsync) { Errors = ErrorShape.Text },
+        new("GET", "/jobs/status/*", JobEndpoints.StatusAsync) { Errors = ErrorShape.Text, IsLogged = false },
+        new("GET", "/jobs/*", JobEndpoints.ResultAsync) { Errors = ErrorShape.Text, IsLogged = false },
+        new("DELETE", "/jobs/*", JobEndpoints.StopAsync) { Errors = ErrorShape.Message },
     }.ToLookup(route => route.Path);
 
     private readonly Access _access = new(service.Options);

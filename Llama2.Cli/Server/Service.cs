@@ -25,6 +25,7 @@ internal sealed class Service(ServerOptions options)
 
     public ServerOptions Options => options;
     public Metrics Metrics { get; } = new();
+    public JobStore Jobs { get; } = new(TimeProvider.System);
     public ServedModel? Model { get; private set; }     // null until it is loaded
     public GenerationEngine? Engine => _engine;         // null until then
     public SlotFiles? SlotFiles { get; set; }           // null where slots are not saved
