@@ -42,6 +42,7 @@ internal sealed class Routes(Service service)
         new("GET", "/jobs/status/*", JobEndpoints.StatusAsync) { Errors = ErrorShape.Text, IsLogged = false },
         new("GET", "/jobs/*", JobEndpoints.ResultAsync) { Errors = ErrorShape.Text, IsLogged = false },
         new("DELETE", "/jobs/*", JobEndpoints.StopAsync) { Errors = ErrorShape.Message },
+        new("POST", "/rllama/v1/inference", RllamaEndpoint.AnswerAsync) { Errors = ErrorShape.Text },
     }.ToLookup(route => route.Path);
 
     private readonly Access _access = new(service.Options);
