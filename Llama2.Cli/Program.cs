@@ -15,7 +15,7 @@ internal static class Program
     [
         ("generate", "Generates text from a prompt; the same as no command", GenerateCommand.AddTo),
         ("chat", "A conversation with a model; /help in it lists its commands", ChatCommand.AddTo),
-        ("serve", "A server with OpenAI's API; many ask at once, and none changes another's answer", ServeCommand.AddTo),
+        ("serve", "A server with OpenAI's and Ollama's API; many ask at once, and none changes another's answer", ServeCommand.AddTo),
         ("tokenize", "Prints the token ids of a text", TokenizeCommand.AddTo),
         ("detokenize", "Prints the text of token ids", DetokenizeCommand.AddTo),
         ("pull", "Downloads a model and its tokenizer, goes on where a download broke off, and verifies it", PullCommand.AddTo),
@@ -35,9 +35,10 @@ internal static class Program
     {
         try
         {
+            args = WithCommand(args);
             if (WillRunModel(args))
                 FastTransformer.WarmUp(quantized: args.Contains("q8_0"));
-            ParseResult result = Parse(args is ["help", ..] && !Path.Exists("help") ? [.. args[1..], "--help"] : args);
+            ParseResult result = Parse(args);
             if (result.Action is not PrintAction && (UnknownOption(result) ?? Errors(result)) is { } wrong)
                 throw new UsageException(wrong + " (llama2 --help lists the options)");
             InvocationConfiguration configuration = new() { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null };
@@ -67,6 +68,16 @@ internal static class Program
     private static bool WillRunModel(string[] args) => !args.Any(arg =>
         arg is "simple" or "--impl=simple" or "help" or "--help" or "-h" or "-?" or "--version" or ['[', ..]
         || Commands.Any(command => arg == command.Name && arg is not ("generate" or "chat")));
+
+    /// <summary>The arguments with a command in place of help, or of --server, which is llama.go's name for serve.</summary>
+    internal static string[] WithCommand(string[] args)
+    {
+        if (args is ["help", ..] && !Path.Exists("help"))
+            return [.. args[1..], "--help"];
+        int server = Array.IndexOf(args.TakeWhile(arg => arg != "--").ToArray(), "--server");
+        bool hasCommand = args is [var first, ..] && CommandNames.Contains(first);
+        return server < 0 || hasCommand ? args : ["serve", .. args[..server], .. args[(server + 1)..]];
+    }
 
     private static string? Errors(ParseResult result) =>
         result.Errors.Count == 0 ? null : string.Join("; ", result.Errors.Select(error => error.Message));

@@ -18,7 +18,7 @@ internal sealed class ModelOptions
     public ModelOptions(Command command, bool isRequired = false)
     {
         _checkpoint = AddCheckpoint(command, "checkpoint", isRequired);
-        _checkpointOption = command.AddOption<string?>("--checkpoint -checkpoint", "file", "the same, as an option");
+        _checkpointOption = command.AddOption<string?>("--checkpoint -checkpoint --model", "file", "the same, as an option");
         _tokenizer = AddTokenizer(
             command, "NAME.tokenizer.bin or tokenizer.bin beside the checkpoint, else tokenizer.bin here or in weights/");
         string[] names = LoadedModel.Implementations;
