@@ -73,6 +73,8 @@ internal sealed record Health(string Status);
 
 internal sealed record ServerVersion(string Version);
 
+internal sealed record TokenCount(int InputTokens);
+
 internal sealed record TokenIds(IReadOnlyList<int> Tokens);
 
 internal sealed record TokenPieces(IReadOnlyList<TokenPiece> Tokens);
@@ -112,6 +114,7 @@ internal sealed record SlotErased(int IdSlot, int NErased);
 [JsonSerializable(typeof(EmbeddingList<string>))]
 [JsonSerializable(typeof(Health))]
 [JsonSerializable(typeof(ServerVersion))]
+[JsonSerializable(typeof(TokenCount))]
 [JsonSerializable(typeof(TokenIds))]
 [JsonSerializable(typeof(TokenPieces))]
 [JsonSerializable(typeof(Detokenized))]

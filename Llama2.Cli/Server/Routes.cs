@@ -18,6 +18,8 @@ internal sealed class Routes(Service service)
     {
         new("GET", "/", PageEndpoint.AnswerAsync) { IsPublic = true, NeedsModel = false, IsLogged = false },
         new("GET", "/health", StatusEndpoints.HealthAsync) { IsPublic = true, IsLogged = false },
+        new("GET", "/ping", StatusEndpoints.HealthAsync) { IsPublic = true, IsLogged = false },
+        new("GET", "/version", StatusEndpoints.VersionAsync) { NeedsModel = false },
         new("GET", "/metrics", StatusEndpoints.MetricsAsync) { NeedsModel = false, IsLogged = false },
         new("GET", "/props", StatusEndpoints.PropsAsync),
         new("GET", "/slots", StatusEndpoints.SlotsAsync),
@@ -25,6 +27,7 @@ internal sealed class Routes(Service service)
         new("GET", "/v1/models", StatusEndpoints.ModelsAsync),
         new("GET", "/v1/models/*", StatusEndpoints.ModelAsync),
         new("POST", "/v1/chat/completions", TextEndpoints.ChatAsync),
+        new("POST", "/v1/chat/completions/input_tokens", TokenEndpoints.CountAsync),
         new("POST", "/v1/completions", TextEndpoints.CompletionAsync),
         new("POST", "/v1/embeddings", TokenEndpoints.EmbeddingsAsync),
         new("POST", "/tokenize", TokenEndpoints.TokenizeAsync),

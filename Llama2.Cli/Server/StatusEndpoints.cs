@@ -13,6 +13,8 @@ internal static class StatusEndpoints
         await call.WriteJsonAsync(ApiJson.Bytes(new Health("ok")));
     }
 
+    public static Task VersionAsync(Call call) => call.WriteJsonAsync(ApiJson.Bytes(new ServerVersion(OpenAiFormat.Fingerprint)));
+
     public static async Task MetricsAsync(Call call)
     {
         GenerationEngine? engine = call.Service.Engine;

@@ -71,6 +71,13 @@ internal static class TokenEndpoints
         return JsonElement.Parse(json.ToArray());
     }
 
+    /// <summary>How many tokens the prompt of a conversation has.</summary>
+    public static async Task CountAsync(Call call)
+    {
+        Fields fields = await call.ReadAsync();
+        await call.WriteJsonAsync(ApiJson.Bytes(new TokenCount(ChatPrompt.Encode(fields.Array("messages"), call.Model).Length)));
+    }
+
     public static async Task DetokenizeAsync(Call call)
     {
         Fields fields = await call.ReadAsync();

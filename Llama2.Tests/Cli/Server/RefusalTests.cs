@@ -58,6 +58,8 @@ public sealed class RefusalTests(StoryServer story) : IClassFixture<StoryServer>
     [InlineData("/v1/chat/completions", """{"messages":[{"role":"user","content":"a"}],"top_logprobs":2}""")]
     [InlineData("/v1/chat/completions", """{"messages":[{"role":"user","content":"a"}],"max_tokens":0}""")]
     [InlineData("/v1/chat/completions", """{"messages":[{"role":"user","content":"a"}],"response_format":{"type":"json_object"}}""")]
+    [InlineData("/v1/chat/completions", """{"messages":[{"role":"user","content":"a"}],"response_format":{"type":"json_schema"}}""")]
+    [InlineData("/v1/chat/completions", """{"messages":[{"role":"user","content":"a"}],"mirostat":2}""")]
     [InlineData("/v1/chat/completions", """{"messages":[{"role":"user","content":"a"}],"tools":[{"type":"function"}]}""")]
     [InlineData("/v1/embeddings", """{"input":{}}""")]
     [InlineData("/v1/embeddings", """{"input":"a","encoding_format":"hex"}""")]
@@ -74,11 +76,54 @@ public sealed class RefusalTests(StoryServer story) : IClassFixture<StoryServer>
         Assert.Matches("^[^\n]{5,300}$", (string)error["message"]!);
     }
 
+    [Theory]
+    [InlineData("/api/generate", """{"prompt":"a"}""")]
+    [InlineData("/api/generate", """{"model":"tales659K","prompt":1}""")]
+    [InlineData("/api/generate", """{"model":"tales659K","prompt":"a","options":[]}""")]
+    [InlineData("/api/generate", """{"model":"tales659K","prompt":"a","options":{"num_predict":"many"}}""")]
+    [InlineData("/api/generate", """{"model":"tales659K","prompt":"Once upon a time","options":{"num_ctx":2}}""")]
+    [InlineData("/api/generate", """{"model":"tales659K","prompt":"a","options":{"typical_p":0.7}}""")]
+    [InlineData("/api/generate", """{"model":"tales659K","prompt":"a","format":"json"}""")]
+    [InlineData("/api/generate", """{"model":"tales659K","prompt":"a","format":{"type":"object"}}""")]
+    [InlineData("/api/generate", """{"model":"tales659K","prompt":"a","suffix":"b"}""")]
+    [InlineData("/api/generate", """{"model":"tales659K","prompt":"a","images":["AA=="]}""")]
+    [InlineData("/api/generate", """{"model":"tales659K","prompt":"a","context":[1]}""")]
+    [InlineData("/api/generate", """{"model":"tales659K","prompt":"a","raw":true,"system":"b"}""")]
+    [InlineData("/api/chat", """{"model":"tales659K","messages":[{"role":"user","content":"a","images":["AA=="]}]}""")]
+    [InlineData("/api/chat", """{"model":"tales659K","messages":[{"role":"user","content":"a"}],"tools":[{"type":"function"}]}""")]
+    [InlineData("/api/chat", """{"model":"tales659K","messages":[{"role":"user","content":"a"}],"think":true}""")]
+    [InlineData("/api/embed", """{"model":"tales659K"}""")]
+    [InlineData("/api/show", "[]")]
+    public async Task Ollama_s_clients_get_its_shape_of_error(string path, string body)
+    {
+        (int status, string answer) = await _server.PostBytesAsync(path, Encoding.UTF8.GetBytes(body));
+        Assert.Equal(400, status);
+        Assert.Matches("^\\{\"error\":\"[^\n]{5,300}\"\\}$", answer);
+    }
+
+    [Theory]
+    [InlineData("/jobs", "{")]
+    [InlineData("/jobs", """{"id":"1","prompt":"a"}""")]
+    [InlineData("/jobs", """{"id":"5fb8ebd0-e0c9-4759-8f7d-35590f6c9fcb"}""")]
+    [InlineData("/jobs", """{"id":"5fb8ebd0-e0c9-4759-8f7d-35590f6c9fcb","prompt":"a","temperature":"hot"}""")]
+    [InlineData("/rllama/v1/inference", "{")]
+    [InlineData("/rllama/v1/inference", """{"temperature":1}""")]
+    [InlineData("/rllama/v1/inference", """{"prompt":"a","top_k":0}""")]
+    [InlineData("/rllama/v1/inference", """{"prompt":"a","temperature":-1}""")]
+    [InlineData("/rllama/v1/inference", """{"prompt":"a","max_new_tokens":-1}""")]
+    [InlineData("/rllama/v1/inference", """{"prompt":"Once upon a time","max_seq_len":2}""")]
+    public async Task Clients_of_llama_go_and_RLLaMA_get_a_line_of_text(string path, string body)
+    {
+        using HttpResponseMessage response = await _server.Client.PostAsync(path, new StringContent(body));
+        Assert.Equal((400, "text/plain"), ((int)response.StatusCode, response.Content.Headers.ContentType!.MediaType));
+        Assert.Matches("^[^\n{]{5,300}$", await response.Content.ReadAsStringAsync());
+    }
+
     [Fact]
     public async Task Bodies_too_deep_too_large_or_not_UTF_8_are_refused_on_every_endpoint()
     {
-        string[] paths =
-            ["/v1/completions", "/v1/chat/completions", "/v1/embeddings", "/tokenize", "/detokenize", "/apply-template"];
+        string[] paths = ["/v1/completions", "/v1/chat/completions", "/v1/embeddings", "/tokenize", "/detokenize", "/apply-template",
+            "/api/generate", "/api/chat", "/api/show", "/api/embed", "/api/embeddings", "/jobs", "/rllama/v1/inference"];
         foreach (string path in paths)
         {
             string deep = new('[', 100_000);
@@ -113,6 +158,10 @@ public sealed class RefusalTests(StoryServer story) : IClassFixture<StoryServer>
         Assert.Equal(HttpStatusCode.MethodNotAllowed, response.StatusCode);
         Assert.Equal(["POST"], response.Content.Headers.Allow);
         Assert.Equal(404, (int)(await _server.Client.GetAsync("/v1/models/other")).StatusCode);
+        using HttpResponseMessage either = await _server.Client.PutAsync("/jobs/1", null);
+        Assert.Equal(HttpStatusCode.MethodNotAllowed, either.StatusCode);
+        Assert.Equal(["GET", "DELETE"], either.Content.Headers.Allow);
+        Assert.Equal((404, """{"error":"there is nothing at this path"}"""), await _server.PostBytesAsync("/api/pull", []));
     }
 
     [Fact]
