@@ -22,14 +22,14 @@ internal static class Request
 
     public static void Run(ReadOnlySpan<byte> data)
     {
-        int endpoint = data.IsEmpty ? 0 : data[0] % 3;
+        int endpoint = data.IsEmpty ? 0 : data[0] % 7;
         try
         {
             Fields fields = Fields.Parse(data[Math.Min(1, data.Length)..].ToArray());
             if (endpoint == 2)
                 Check(TextRequest.Prompts(fields, "input", Model));
-            else
-                Check(endpoint == 0 ? TextRequest.Chat(fields, Model, "") : TextRequest.Completion(fields, Model, ""));
+            else if (Parse(endpoint, fields) is { } request)
+                Check(request);
         }
         catch (ApiException e)
         {
@@ -38,6 +38,16 @@ internal static class Request
             ApiJson.Bytes(e.Body);
         }
     }
+
+    private static TextRequest? Parse(int endpoint, Fields fields) => endpoint switch
+    {
+        0 => TextRequest.Chat(fields, Model, ""),
+        1 => TextRequest.Completion(fields, Model, ""),
+        3 => OllamaRequest.Generate(fields, Model, ""),
+        4 => OllamaRequest.Chat(fields, Model, ""),
+        5 => JobEndpoints.Request(fields, fields.Text("prompt") ?? "", Model, ""),
+        _ => RllamaEndpoint.Request(fields, Model, "").Request,
+    };
 
     private static void Check(TextRequest request)
     {
