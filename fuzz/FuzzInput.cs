@@ -1,7 +1,7 @@
 namespace Llama2.Fuzz;
 
 /// <summary>Reads decisions from the bytes of an input, first to last; behind the last byte, all are zero.</summary>
-internal ref struct FuzzInput(ReadOnlySpan<byte> data)
+internal sealed class FuzzInput(ReadOnlySpan<byte> data)
 {
     // signs, halves, denormals, the ends of the range, infinities and NaN
     public static readonly float[] Nasty =
@@ -11,19 +11,13 @@ internal ref struct FuzzInput(ReadOnlySpan<byte> data)
         float.PositiveInfinity, float.NegativeInfinity, float.NaN,
     ];
 
-    private ReadOnlySpan<byte> _data = data;
+    private readonly byte[] _data = data.ToArray();
+    private int _next;
 
     /// <summary>The bytes not yet read.</summary>
-    public readonly ReadOnlySpan<byte> Rest => _data;
+    public ReadOnlySpan<byte> Rest => _data.AsSpan(_next);
 
-    public int Byte()
-    {
-        if (_data.IsEmpty)
-            return 0;
-        byte value = _data[0];
-        _data = _data[1..];
-        return value;
-    }
+    public int Byte() => _next < _data.Length ? _data[_next++] : 0;
 
     /// <summary>A number from <paramref name="min"/> to <paramref name="max"/>, at most 65,536 of them.</summary>
     public int Between(int min, int max)
@@ -37,8 +31,8 @@ internal ref struct FuzzInput(ReadOnlySpan<byte> data)
     /// <summary>The next bytes, as many as there are.</summary>
     public ReadOnlySpan<byte> Bytes(int count)
     {
-        ReadOnlySpan<byte> bytes = _data[..Math.Min(count, _data.Length)];
-        _data = _data[bytes.Length..];
+        ReadOnlySpan<byte> bytes = Rest[..Math.Min(count, Rest.Length)];
+        _next += bytes.Length;
         return bytes;
     }
 
@@ -49,9 +43,22 @@ internal ref struct FuzzInput(ReadOnlySpan<byte> data)
         return value[0];
     }
 
+    /// <summary>Memory that lies at one of its guard pages, or has any alignment.</summary>
+    public GuardedMemory<T> Guard<T>(int length) where T : unmanaged
+    {
+        int place = Byte();
+        return new(length, beforeEnd: (place % 4) switch { 0 => 0, 1 => -1, _ => place / 4 });
+    }
+
+    /// <summary>The bytes not yet read, as often as they fit, a little different each time; a pattern if none are left.</summary>
+    public void FillBytes(Span<byte> bytes)
+    {
+        for (int i = 0; i < bytes.Length; i++)
+            bytes[i] = (byte)(Rest.IsEmpty ? i * 59 : Rest[i % Rest.Length] + (i / Rest.Length * 37));
+    }
+
     /// <summary>Floats of a kind that the next byte chooses: of any bits, small ones, or small ones with nasty ones among them.</summary>
-    /// <param name="finite">Without infinities and NaN.</param>
-    public void Fill(Span<float> floats, bool finite = false)
+    public void Fill(Span<float> floats)
     {
         int kind = Byte();
         ReadOnlySpan<byte> bytes = kind % 4 == 0 ? Bytes(4 * floats.Length) : Bytes(floats.Length);
@@ -66,8 +73,6 @@ internal ref struct FuzzInput(ReadOnlySpan<byte> data)
                 2 => (sbyte)b * MathF.Pow(2, (kind >> 2) - 40),
                 _ => (sbyte)b / 64f,
             };
-            if (finite && !float.IsFinite(floats[i]))
-                floats[i] = 0;
         }
     }
 }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.RegularExpressions;
 
 namespace Llama2.Fuzz;
 
@@ -6,23 +7,19 @@ namespace Llama2.Fuzz;
 internal sealed record FuzzOptions(Target Target)
 {
     public TimeSpan Time { get; init; } = TimeSpan.FromDays(365);
-
     public long Executions { get; init; } = long.MaxValue;
-
     public int RandomSeed { get; init; } = Environment.TickCount;
+    public string Root { get; init; } = FuzzFolder;
+    public string Findings { get; init; } = Path.Combine(FuzzFolder, "findings"); // with a folder for each target
 
-    /// <summary>Folders with one for each target.</summary>
-    public string Findings { get; init; } = Path.Combine(Root, "findings");
-
-    public string? Corpora { get; init; }
-
-    /// <summary>The committed inputs: read, never written.</summary>
-    public string SeedFolder => Path.Combine(Root, "corpus", Target.Name);
-
+    public string SeedFolder => Path.Combine(Root, "corpus", Target.Name); // read, never written
     public string FindingsFolder => Path.Combine(Findings, Target.Name);
+    public string CorpusFolder => Path.Combine(FindingsFolder, "corpus"); // which grows
 
-    /// <summary>The growing corpus.</summary>
-    public string CorpusFolder => Corpora is null ? Path.Combine(FindingsFolder, "corpus") : Path.Combine(Corpora, Target.Name);
+    /// <summary>What random mutations would not find, such as magic numbers: afl-fuzz's dictionary of the target.</summary>
+    public byte[][] Words => Path.Combine(Root, "words", Target.Name + ".dict") is var path && File.Exists(path)
+        ? [.. File.ReadLines(path).Select(line => Encoding.Latin1.GetBytes(Regex.Unescape(line.Trim()[1..^1])))]
+        : [];
 
     /// <returns>Null if they are not understood.</returns>
     public static FuzzOptions? Parse(Target target, ReadOnlySpan<string> args)
@@ -36,7 +33,6 @@ internal sealed record FuzzOptions(Target Target)
                 "--seconds" when int.TryParse(value, culture, out int n) => options with { Time = TimeSpan.FromSeconds(n) },
                 "--executions" when long.TryParse(value, culture, out long n) => options with { Executions = n },
                 "--seed" when int.TryParse(value, culture, out int n) => options with { RandomSeed = n },
-                "--corpus" => options with { Corpora = Path.GetFullPath(value) },
                 "--findings" => options with { Findings = Path.GetFullPath(value) },
                 _ => null,
             };
@@ -49,7 +45,7 @@ internal sealed record FuzzOptions(Target Target)
         .SelectMany(folder => Directory.EnumerateFiles(folder).Order(StringComparer.Ordinal));
 
     // fuzz/ of the project that this program was built in, or the present folder
-    private static readonly string Root = FindRoot(new DirectoryInfo(AppContext.BaseDirectory));
+    private static readonly string FuzzFolder = FindRoot(new DirectoryInfo(AppContext.BaseDirectory));
 
     private static string FindRoot(DirectoryInfo? above) => above is null ? Directory.GetCurrentDirectory()
         : Directory.Exists(Path.Combine(above.FullName, "fuzz", "corpus")) ? Path.Combine(above.FullName, "fuzz")

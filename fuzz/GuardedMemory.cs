@@ -1,5 +1,3 @@
-using System.Buffers;
-
 namespace Llama2.Fuzz;
 
 /// <summary>
@@ -12,7 +10,6 @@ internal sealed unsafe class GuardedMemory<T> : MemoryManager<T> where T : unman
     private readonly byte* _mapping;
     private readonly nuint _mapped;
     private readonly T* _start;
-    private bool _disposed;
 
     /// <param name="length">Elements, which are zero.</param>
     /// <param name="beforeEnd">
@@ -37,8 +34,6 @@ internal sealed unsafe class GuardedMemory<T> : MemoryManager<T> where T : unman
         _start = (T*)(beforeEnd < 0 ? _mapping + page : _mapping + page + open - bytes - (nuint)beforeEnd);
     }
 
-    public GuardedMemory(ReadOnlySpan<T> contents, int beforeEnd = 0) : this(contents.Length, beforeEnd) => contents.CopyTo(GetSpan());
-
     public override Span<T> GetSpan() => new(_start, _length);
 
     public override MemoryHandle Pin(int elementIndex = 0) => new(_start + elementIndex, pinnable: this);
@@ -50,9 +45,6 @@ internal sealed unsafe class GuardedMemory<T> : MemoryManager<T> where T : unman
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)
     {
-        if (_disposed)
-            return;
-        _disposed = true;
         if (_mapped == 0)
             NativeMemory.Free(_mapping);
         else

@@ -6,10 +6,10 @@ namespace Llama2.Fuzz;
 internal static class Program
 {
     private const string Usage = """
-        usage: fuzz TARGET|all [--seconds N] [--executions N] [--seed N] [--corpus DIR] [--findings DIR]
+        usage: fuzz TARGET|all [--seconds N] [--executions N] [--seed N] [--findings DIR]
                fuzz TARGET --replay FILE|DIR ...
                fuzz TARGET --minimise FILE
-               fuzz list | seeds | instrument DIR
+               fuzz list | instrument DIR
         See fuzz/README.md.
         """;
 
@@ -20,18 +20,15 @@ internal static class Program
             case ["list"]:
                 Console.WriteLine(string.Join('\n', Target.All.Select(target => target.Name)));
                 return 0;
-            case ["seeds"]:
-                WriteSeeds();
-                return 0;
             case ["instrument", string folder]:
                 InstrumentedProgram.Make(folder);
                 return 0;
             case ["input", string name, string path]:
                 Target.Find(name)!.Run(File.ReadAllBytes(path));
                 return 0;
-            case ["worker", string name, string seedFolder, string corpusFolder, string findingsFolder]:
+            case ["worker", string name, string root, string findings]:
                 using (FlightRecorder recorder = new(AppContext.BaseDirectory))
-                    new Worker(Target.Find(name)!, recorder, seedFolder, corpusFolder, findingsFolder).Run();
+                    new Worker(new FuzzOptions(Target.Find(name)!) { Root = root, Findings = findings }, recorder).Run();
                 return 0;
             case [string name, "--replay", .. { Length: > 0 } paths] when Target.Find(name) is { } target:
                 return Replay.Run(target, paths) ? 0 : 1;
@@ -60,7 +57,7 @@ internal static class Program
     {
         if (Environment.GetEnvironmentVariable("__LIBFUZZER_SHM_ID") is not null)
         {
-            Fuzzer.LibFuzzer.Run(target.Run.Invoke);
+            Fuzzer.LibFuzzer.Run(target.Run);
             return true;
         }
         if (Environment.GetEnvironmentVariable("__AFL_SHM_ID") is null)
@@ -73,16 +70,5 @@ internal static class Program
             target.Run(data.GetBuffer().AsSpan(0, (int)data.Length));
         });
         return true;
-    }
-
-    private static void WriteSeeds()
-    {
-        foreach (Target target in Target.All)
-        {
-            string folder = new FuzzOptions(target).SeedFolder;
-            Directory.CreateDirectory(folder);
-            foreach (Seed seed in target.Seeds())
-                File.WriteAllBytes(Path.Combine(folder, seed.Name), seed.Data);
-        }
     }
 }

@@ -4,22 +4,27 @@ namespace Llama2.Fuzz;
 internal sealed class ScratchFile
 {
     // in memory where there is such a folder: thousands of files a second wear out a disk
-    private static readonly string Folder = Directory.Exists("/dev/shm") ? "/dev/shm" : System.IO.Path.GetTempPath();
+    private static readonly string Folder = Directory.Exists("/dev/shm") ? "/dev/shm" : Path.GetTempPath();
 
-    public ScratchFile(string name)
+    private readonly string _path = Path.Combine(Folder, $"llama2-fuzz-{Environment.ProcessId}-{Guid.NewGuid():N}");
+
+    public ScratchFile() => AppDomain.CurrentDomain.ProcessExit += (_, _) => File.Delete(_path);
+
+    public void Write(ReadOnlySpan<byte> contents) => File.WriteAllBytes(_path, contents);
+
+    /// <summary>Reads from the file, which may be refused: in one line that names it.</summary>
+    /// <returns>What was read, or the default if it is refused.</returns>
+    public T? Read<T>(Func<string, T> read)
     {
-        Path = System.IO.Path.Combine(Folder, $"llama2-fuzz-{Environment.ProcessId}-{name}-{Guid.NewGuid():N}");
-        AppDomain.CurrentDomain.ProcessExit += (_, _) => File.Delete(Path);
+        try
+        {
+            return read(_path);
+        }
+        catch (ModelFileException e)
+        {
+            if (e.Message.Contains('\n', StringComparison.Ordinal) || !e.Message.StartsWith(_path, StringComparison.Ordinal))
+                throw new BrokenPromiseException($"not one line that names the file: {e.Message}");
+            return default;
+        }
     }
-
-    public string Path { get; }
-
-    /// <summary>Refusing the file must be one line that names it.</summary>
-    public void CheckRefusal(ModelFileException e)
-    {
-        if (e.Message.Contains('\n', StringComparison.Ordinal) || !e.Message.StartsWith(Path, StringComparison.Ordinal))
-            throw new BrokenPromiseException($"not one line that names the file: {e.Message}");
-    }
-
-    public void Write(ReadOnlySpan<byte> contents) => File.WriteAllBytes(Path, contents);
 }

@@ -13,16 +13,18 @@ if [ "$target" = Planted ]; then corpus=$(mktemp -d) && echo 000000000000000 >"$
 shift
 command -v $fuzzer >/dev/null || { echo "$fuzzer is not on the PATH" >&2; exit 1; }
 
-program=$PWD/findings/instrumented out=findings/$target/$fuzzer
+program=$PWD/findings/instrumented out=findings/$target/$fuzzer words=words/$target.dict
 dotnet run -c Release -- instrument "$program"
 mkdir -p "$out"
 if [ $fuzzer = afl-fuzz ]; then
     # afl-fuzz sees a program that is not instrumented itself, and that reports crashes itself instead of dumping core.
     export AFL_SKIP_BIN_CHECK=1 AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 AFL_SKIP_CPUFREQ=1
+    [ ! -f "$words" ] || set -- -x "$words" "$@"
     exec afl-fuzz -i "$corpus" -o "$out" -t 10000 -m none "$@" -- dotnet "$program/Llama2.Fuzz.dll" "$target"
 else
     # libfuzzer-dotnet passes a single argument, so that the target cannot be "dotnet Llama2.Fuzz.dll TARGET".
     export DOTNET_ROOT=${DOTNET_ROOT:-$(dirname "$(readlink -f "$(command -v dotnet)")")}
+    [ ! -f "$words" ] || set -- -dict="$words" "$@"
     exec libfuzzer-dotnet --target_path="$program/Llama2.Fuzz" --target_arg="$target" \
         -timeout=10 -rss_limit_mb=0 -artifact_prefix="$out/" "$@" "$out" "$corpus"
 fi

@@ -18,16 +18,33 @@ public sealed class CorpusTests
         Assert.All(files, file => Target.Find(name)!.Run(File.ReadAllBytes(file)));
     }
 
-    [Theory, MemberData(nameof(Targets))]
-    public void Seeds_are_those_the_program_makes(string name)
-    {
-        Seed[] seeds = [.. Target.Find(name)!.Seeds()];
-        Assert.Equal(seeds.Select(seed => seed.Name).Order(StringComparer.Ordinal),
-            FuzzOptions.Inputs(Folder(name)).Select(path => Path.GetFileName(path)!)
-                .Where(file => !file.StartsWith("found-", StringComparison.Ordinal)));
-        Assert.All(seeds, seed => Assert.Equal(seed.Data, File.ReadAllBytes(Path.Combine(Folder(name), seed.Name))));
-        Assert.All(seeds, seed => Assert.InRange(seed.Data.Length, 0, FlightRecorder.LongestInput));
-    }
+    [Fact]
+    public void Inputs_are_short_enough_for_our_own_loop() => Assert.All(
+        Directory.EnumerateFiles(Folder(""), "*", SearchOption.AllDirectories),
+        file => Assert.InRange(new FileInfo(file).Length, 0, FlightRecorder.LongestInput));
+
+    [Theory]
+    [InlineData("CheckpointV0")]
+    [InlineData("CheckpointV1")]
+    [InlineData("CheckpointV2")]
+    [InlineData("TokenizerFile")]
+    [InlineData("Gguf")]
+    [InlineData("SessionFile")]
+    public void Seeds_are_files_that_are_accepted(string name) => Assert.All(
+        Directory.EnumerateFiles(Folder(name), "seed-*").Where(path => Path.GetFileName(path) is not ("seed-cut" or "seed-values")),
+        path =>
+        {
+            if (name == "TokenizerFile")
+                TokenizerFile.Open(path);
+            else if (name == "SessionFile")
+                SessionFile.Read(path, new Config(8, 6, 2, 4, 2, 5, 3), new byte[32], "simple");
+            else
+                ModelFile.Open(path).Dispose();
+        });
+
+    [Fact]
+    public void Words_are_those_of_their_dictionary() =>
+        Assert.Equal(["simple"u8.ToArray(), "S2%l"u8.ToArray()], new FuzzOptions(Target.Find("SessionFile")!).Words);
 
     [Fact]
     public void Every_corpus_has_a_target() =>

@@ -22,16 +22,18 @@ internal static partial class Finding
 
     public static string Hash(ReadOnlySpan<byte> data) => Convert.ToHexStringLower(SHA256.HashData(data))[..16];
 
-    /// <summary>Saves the input unless the bug is known.</summary>
-    /// <returns>Whether it was new.</returns>
-    public static bool Save(string folder, string name, ReadOnlySpan<byte> data)
+    /// <summary>Saves the last input, and says so, unless the bug is known.</summary>
+    /// <returns>Where it was saved; null if it is known.</returns>
+    public static string? Report(string bug, FuzzOptions options, FlightRecorder recorder)
     {
-        string path = Path.Combine(folder, name);
+        string path = Path.Combine(options.FindingsFolder, bug);
         if (File.Exists(path))
-            return false;
-        Directory.CreateDirectory(folder);
-        File.WriteAllBytes(path, data);
-        return true;
+            return null;
+        Directory.CreateDirectory(options.FindingsFolder);
+        File.WriteAllBytes(path, recorder.Input);
+        recorder.Now.Findings++;
+        Console.WriteLine($"{options.Target.Name}: found {bug}");
+        return path;
     }
 
     [GeneratedRegex(Unhandled + @"(?:\w+\.)*(\w+)")]

@@ -29,12 +29,8 @@ internal sealed unsafe class FlightRecorder : IDisposable
     }
 
     public ref Record Now => ref *_record;
-
-    /// <summary>The last input that began to run.</summary>
-    public Span<byte> Input => new(_record->Input, _record->Length);
-
-    /// <summary>For each edge, how often the last run took it, modulo 256.</summary>
-    public Span<byte> Trace => new(_record->Trace, Edges);
+    public Span<byte> Input => new(_record->Input, _record->Length); // the last one that began to run
+    public Span<byte> Trace => new(_record->Trace, Edges);           // for each edge, how often the last run took it, modulo 256
 
     public void Dispose() => _view.Dispose();
 }

@@ -1,5 +1,3 @@
-using System.Diagnostics;
-
 namespace Llama2.Fuzz.Engine;
 
 /// <summary>
@@ -28,23 +26,20 @@ internal sealed class Supervisor : IDisposable
         ref FlightRecorder.Record now = ref recorder.Now;
         now = new() { RandomSeed = options.RandomSeed };
         string target = options.Target.Name;
+        Directory.CreateDirectory(options.CorpusFolder);
         Stopwatch clock = Stopwatch.StartNew();
         while (RunWorker() is { } bug && !_cancelled)
         {
             if (bug == Timeout)
                 bug += "-" + Finding.Hash([.. recorder.Trace.ToArray().Select(count => (byte)(count == 0 ? 0 : 1))]);
-            if (Finding.Save(options.FindingsFolder, bug, recorder.Input))
-            {
-                now.Findings++;
-                Console.WriteLine($"{target}: found {bug}");
-            }
+            Finding.Report(bug, options, recorder);
             now.RandomSeed++;
         }
         Console.WriteLine($"{target}: {now.Executions:n0} executions, {now.Executions / clock.Elapsed.TotalSeconds:n0}/s, "
             + $"corpus {now.CorpusInputs}, edges {now.EdgesTaken}, findings {now.Findings}");
         return now.Findings;
 
-        string? RunWorker() => Run(_folder, ["worker", target, options.SeedFolder, options.CorpusFolder, options.FindingsFolder], worker =>
+        string? RunWorker() => Run(_folder, ["worker", target, options.Root, options.Findings], worker =>
         {
             if (_cancelled || clock.Elapsed >= options.Time || recorder.Now.Executions >= options.Executions)
                 worker.StandardInput.Close();

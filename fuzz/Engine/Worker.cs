@@ -6,7 +6,7 @@ namespace Llama2.Fuzz.Engine;
 /// Runs mutants of the corpus, and keeps those that went where no run had gone. An input that kills the process kills the
 /// worker; <see cref="Supervisor"/> then starts another.
 /// </summary>
-internal sealed class Worker(Target target, FlightRecorder recorder, string seedFolder, string corpusFolder, string findingsFolder)
+internal sealed class Worker(FuzzOptions options, FlightRecorder recorder)
 {
     private const string SharpFuzzTrace = "SharpFuzz.Common.Trace, SharpFuzz.Common";
     private readonly Coverage _coverage = new();
@@ -26,12 +26,12 @@ internal sealed class Worker(Target target, FlightRecorder recorder, string seed
             Thread.Sleep(TimeSpan.FromSeconds(5)); // an endless loop must not outlive the supervisor
             Environment.Exit(0);
         });
-        IEnumerable<byte[]> inputs = FuzzOptions.Inputs(seedFolder, corpusFolder).Select(File.ReadAllBytes);
+        IEnumerable<byte[]> inputs = FuzzOptions.Inputs(options.SeedFolder, options.CorpusFolder).Select(File.ReadAllBytes);
         foreach (byte[] data in inputs.Where(data => data.Length <= FlightRecorder.LongestInput))
             Try(data, isMutant: false);
 
         Random random = new(recorder.Now.RandomSeed);
-        Mutator mutator = new(random, target.Words?.Invoke() ?? []);
+        Mutator mutator = new(random, options.Words);
         while (!_ended)
         {
             int first = random.Next(3) == 0 ? Math.Max(0, _corpus.Count - 8) : 0; // prefer the newest
@@ -45,12 +45,8 @@ internal sealed class Worker(Target target, FlightRecorder recorder, string seed
     {
         if (Execute(data) is { } bug)
         {
-            if (!Finding.Save(findingsFolder, bug, data))
-                return;
-            recorder.Now.Findings++;
-            Console.WriteLine($"{target.Name}: found {bug}");
-            byte[] small = Minimiser.Shrink(data.ToArray(), d => Execute(d) == bug, tries: 2000);
-            File.WriteAllBytes(Path.Combine(findingsFolder, bug), small);
+            if (Finding.Report(bug, options, recorder) is { } path)
+                File.WriteAllBytes(path, Minimiser.Shrink(data.ToArray(), d => Execute(d) == bug, tries: 2000));
         }
         else if (_coverage.Add(recorder.Trace) || !isMutant)
         {
@@ -58,7 +54,7 @@ internal sealed class Worker(Target target, FlightRecorder recorder, string seed
             if (isMutant)
             {
                 kept = Minimiser.Shrink(kept, d => Execute(d) is null && recorder.Trace.SequenceEqual(trace), tries: 50);
-                Finding.Save(corpusFolder, Finding.Hash(kept), kept);
+                File.WriteAllBytes(Path.Combine(options.CorpusFolder, Finding.Hash(kept)), kept);
             }
             _corpus.Add(kept);
             (recorder.Now.CorpusInputs, recorder.Now.EdgesTaken) = (_corpus.Count, _coverage.Edges);
@@ -76,7 +72,7 @@ internal sealed class Worker(Target target, FlightRecorder recorder, string seed
         recorder.Now.IsRunning = true;
         try
         {
-            target.Run(data);
+            options.Target.Run(data);
             return null;
         }
         catch (Exception e)

@@ -6,20 +6,13 @@ namespace Llama2.Fuzz.Targets;
 internal static class CheckpointFile
 {
     private const int MaxRepaired = 1 << 15;
-    private static readonly ScratchFile Scratch = new("checkpoint");
-
-    /// <summary>The first eight bytes of a version 1 or 2 file.</summary>
-    public static byte[] Magic(int version) => [0x32, 0x34, 0x6b, 0x61, (byte)version, 0, 0, 0];
-
-    /// <summary>The version whose target tries this file.</summary>
-    public static int VersionOf(ReadOnlySpan<byte> data) =>
-        !data.StartsWith(Magic(1).AsSpan(0, 4)) ? 0 : data.StartsWith(Magic(2)) ? 2 : 1;
+    private static readonly ScratchFile Scratch = new();
 
     /// <summary>
     /// Tries the file as it is and, if its header is valid and its length is not, with the right length too: its own bytes,
     /// over and over, are the weights. Few mutations keep the length right. Files of other versions are other targets'.
     /// </summary>
-    public static void Try(ReadOnlySpan<byte> data, int version)
+    public static void Run(ReadOnlySpan<byte> data, int version)
     {
         if (VersionOf(data) != version)
             return;
@@ -30,45 +23,34 @@ internal static class CheckpointFile
         byte[] repaired = new byte[(int)length];
         data[..Math.Min(data.Length, repaired.Length)].CopyTo(repaired);
         ReadOnlySpan<byte> body = data[(version == 0 ? 28 : 256)..];
-        if (!body.IsEmpty)
-        {
-            for (int i = data.Length; i < repaired.Length; i += body.Length)
-                body[..Math.Min(body.Length, repaired.Length - i)].CopyTo(repaired.AsSpan(i));
-        }
-        Open(repaired, accepted: true);
+        for (int i = data.Length; i < repaired.Length && !body.IsEmpty; i += body.Length)
+            body[..Math.Min(body.Length, repaired.Length - i)].CopyTo(repaired.AsSpan(i));
+        Open(repaired, isGood: true);
     }
 
-    private static void Open(ReadOnlySpan<byte> file, bool accepted)
+    /// <summary>0 without the magic number, 1 for versions that there are not.</summary>
+    private static int VersionOf(ReadOnlySpan<byte> data) =>
+        !data.StartsWith("24ka"u8) ? 0 : data.StartsWith("24ka\u0002\0\0\0"u8) ? 2 : 1;
+
+    private static void Open(ReadOnlySpan<byte> file, bool isGood)
     {
         Scratch.Write(file);
-        Checkpoint checkpoint;
-        try
-        {
-            checkpoint = Checkpoint.Open(Scratch.Path);
-        }
-        catch (ModelFileException e)
-        {
-            if (accepted)
-                throw new BrokenPromiseException($"refused a good file: {e.Message}");
-            Scratch.CheckRefusal(e);
+        using Checkpoint? checkpoint = Scratch.Read(path => Checkpoint.Open(path));
+        if (checkpoint is not null != isGood)
+            throw new BrokenPromiseException(isGood ? "refused a good file" : "accepted a bad file");
+        if (checkpoint is null)
             return;
-        }
-        using (checkpoint)
-        {
-            if (!accepted)
-                throw new BrokenPromiseException("accepted a bad file");
-            MemoryStream written = new();
-            CheckpointWriter.Write(written, checkpoint.Header, checkpoint.Weights, checkpoint.RopeTables());
-            if (!file.SequenceEqual(written.GetBuffer().AsSpan(0, (int)written.Length)))
-                throw new BrokenPromiseException("read and written again, the file differs");
-            Forward(checkpoint);
-        }
+        MemoryStream written = new();
+        CheckpointWriter.Write(written, checkpoint.Header, checkpoint.Weights, checkpoint.RopeTables());
+        if (!file.SequenceEqual(written.GetBuffer().AsSpan(0, (int)written.Length)))
+            throw new BrokenPromiseException("read and written again, the file differs");
+        TakeTokens(checkpoint.Config, checkpoint.Weights);
     }
 
-    private static void Forward(Checkpoint checkpoint)
+    /// <summary>Any model takes tokens up to the end of its context.</summary>
+    public static void TakeTokens(Config config, Weights weights)
     {
-        Config config = checkpoint.Config;
-        using Transformer transformer = new(config, checkpoint.Weights);
+        using Transformer transformer = new(config, weights);
         KvCache cache = new(config);
         float[] output = new float[Math.Max(config.VocabSize, config.Dim)];
         Want[] wants = [Want.Nothing, Want.Logits, Want.Token, Want.Embedding];
@@ -92,7 +74,7 @@ internal static class CheckpointFile
     private static long? RightLength(ReadOnlySpan<byte> data)
     {
         int version = VersionOf(data);
-        if (data.Length < (version == 0 ? 28 : 256) || (version > 0 && !data.StartsWith(Magic(version))))
+        if (data.Length < (version == 0 ? 28 : 256) || (version == 1 && !data.StartsWith("24ka\u0001\0\0\0"u8)))
             return null;
         ReadOnlySpan<int> fields = MemoryMarshal.Cast<byte, int>(data.Slice(version == 0 ? 0 : 8, 28));
         (long dim, long hidden, long layers, long heads, long kvHeads, long vocab, long context) =
@@ -100,11 +82,8 @@ internal static class CheckpointFile
         bool own = version == 0 ? vocab < 0 : data[36] == 0;
         if (version == 0)
             vocab = Math.Abs(vocab);
-        if (dim < 1 || hidden < 1 || layers < 1 || heads < 1 || kvHeads < 1)
-            return null;
-        if (vocab is < 1 or > 1 << 24 || context is < 1 or > 1 << 24)
-            return null;
-        if (dim % heads != 0 || dim / heads % 2 != 0 || heads % kvHeads != 0)
+        if (dim < 1 || hidden < 1 || layers < 1 || heads < 1 || kvHeads < 1 || vocab is < 1 or > 1 << 24 || context is < 1 or > 1 << 24
+            || dim % heads != 0 || dim / heads % 2 != 0 || heads % kvHeads != 0)
             return null;
         int used = version switch { 0 => 28, 1 => 37, _ => 41 };
         if (version > 0 && (data[36] > 1 || data[used..256].ContainsAnyExcept((byte)0)))
@@ -127,19 +106,5 @@ internal static class CheckpointFile
             length += count * (version == 2 ? elements + (4 * (elements / group)) : (Int128)4 * elements);
         }
         return version == 0 && context * headSize / 2 > Array.MaxLength ? null : length > long.MaxValue ? null : (long)length;
-    }
-
-    /// <summary>A small model's file: its weights are a fixed sequence of pseudo-random numbers around zero.</summary>
-    public static byte[] Make(CheckpointHeader header)
-    {
-        byte[] file = new byte[header.FileLength];
-        Random random = new(20240);
-        if (header.Version == 2)
-            random.NextBytes(file);
-        Span<float> floats = MemoryMarshal.Cast<byte, float>(file.AsSpan(header.Bytes));
-        for (int i = 0; i < floats.Length && (header.Version != 2 || i < ((2 * header.Config.LayerCount) + 1) * header.Config.Dim); i++)
-            floats[i] = random.NextSingle() - 0.5f;
-        header.ToBytes().CopyTo(file, 0);
-        return file;
     }
 }

@@ -5,79 +5,50 @@ internal sealed class GuardedModel : IDisposable
 {
     private readonly List<IDisposable> _memory = [];
 
+    /// <param name="input">What decides the numbers, the group size and the alignment.</param>
     /// <param name="config">The shape.</param>
     /// <param name="int8">Whether the matrices are int8.</param>
     /// <param name="tame">Whether rows are of a length around 1, as trained ones are, rather than of any numbers.</param>
-    /// <param name="input">What decides the numbers, the group size and the alignment.</param>
-    public GuardedModel(Config config, bool int8, bool tame, ref FuzzInput input)
+    public GuardedModel(FuzzInput input, Config config, bool int8, bool tame)
     {
-        int groupSize = int8 ? 1 << input.Between(0, 5) : 0;
-        int dim = config.Dim, hidden = config.HiddenDim;
-        // one that divides every matrix, whether or not it divides their rows
-        while (groupSize > 1 && new[] { config.VocabSize * dim, dim * dim, config.KvDim * dim, hidden * dim }.Any(elements =>
-            elements % groupSize != 0))
-            groupSize /= 2;
-        Tensor embedding = Matrix(ref input, config.VocabSize, dim);
-        List<LayerWeights> layers = [];
-        for (int l = 0; l < config.LayerCount; l++)
+        CheckpointHeader header = new(2, config, SharedClassifier: input.Bool(), int8 ? 1 << input.Between(0, 5) : 0);
+        // a group size that divides every matrix, whether or not it divides their rows
+        while (header.Tensors().Any(spec => !spec.IsFloat32 && spec.Elements % spec.GroupSize != 0))
+            header = header with { GroupSize = header.GroupSize / 2 };
+        Dictionary<string, TensorSpec> specs = header.Tensors().ToDictionary(spec => spec.Name);
+        Weights = Weights.From(config.LayerCount, header.SharedClassifier, (name, _) =>
+            specs.TryGetValue(name, out TensorSpec? spec) ? Create(spec) : null);
+
+        Tensor Create(TensorSpec spec)
         {
-            layers.Add(new LayerWeights
+            float[] numbers = new float[spec.Elements];
+            if (tame)
             {
-                RmsAtt = Vector(ref input, dim),
-                Wq = Matrix(ref input, dim, dim),
-                Wk = Matrix(ref input, config.KvDim, dim),
-                Wv = Matrix(ref input, config.KvDim, dim),
-                Wo = Matrix(ref input, dim, dim),
-                RmsFfn = Vector(ref input, dim),
-                W1 = Matrix(ref input, hidden, dim),
-                W2 = Matrix(ref input, dim, hidden),
-                W3 = Matrix(ref input, hidden, dim),
-            });
-        }
-        Weights = new Weights
-        {
-            TokenEmbedding = embedding,
-            Layers = layers,
-            RmsFinal = Vector(ref input, dim),
-            Classifier = input.Bool() ? Matrix(ref input, config.VocabSize, dim) : embedding,
-        };
-
-        Tensor Matrix(ref FuzzInput input, int rows, int columns)
-        {
-            float[] numbers = Numbers(ref input, rows * columns, 1 / MathF.Sqrt(columns));
-            if (groupSize == 0)
-                return new Float32Tensor(rows, columns, Guard<float>(numbers, 4 * input.Between(0, 3)));
-            sbyte[] values = new sbyte[numbers.Length];
-            float[] scales = new float[numbers.Length / groupSize];
-            Quantization.QuantizeWeights(numbers, groupSize, values, scales);
-            return new Q8GroupsTensor(rows, columns, groupSize, Guard<sbyte>(values, 0), Guard<float>(scales, input.Between(0, 3)));
-        }
-
-        ReadOnlyMemory<float> Vector(ref FuzzInput input, int length) => Guard<float>(Numbers(ref input, length, 1), 0);
-
-        float[] Numbers(ref FuzzInput input, int count, float spread)
-        {
-            float[] numbers = new float[count];
-            if (!tame)
-            {
-                input.Fill(numbers);
-                return numbers;
+                Random random = new(input.Value<ushort>());
+                float spread = Weights.IsVector(spec.Name) ? 1 : 1 / MathF.Sqrt(spec.Columns);
+                for (int i = 0; i < numbers.Length; i++)
+                    numbers[i] = ((2 * random.NextSingle()) - 1) * spread;
             }
-            Random random = new(input.Value<ushort>());
-            for (int i = 0; i < count; i++)
-                numbers[i] = ((2 * random.NextSingle()) - 1) * spread;
-            return numbers;
+            else
+                input.Fill(numbers);
+            if (spec.IsFloat32)
+                return new Float32Tensor(spec.Rows, spec.Columns, Guard<float>(numbers));
+            sbyte[] values = new sbyte[numbers.Length];
+            float[] scales = new float[numbers.Length / spec.GroupSize];
+            Quantization.QuantizeWeights(numbers, spec.GroupSize, values, scales);
+            return new Q8GroupsTensor(spec.Rows, spec.Columns, spec.GroupSize, Guard<sbyte>(values), Guard<float>(scales));
+        }
+
+        Memory<T> Guard<T>(ReadOnlySpan<T> contents) where T : unmanaged
+        {
+            GuardedMemory<T> memory = input.Guard<T>(contents.Length);
+            _memory.Add(memory);
+            contents.CopyTo(memory.GetSpan());
+            return memory.Memory;
         }
     }
 
     public Weights Weights { get; }
-
-    private Memory<T> Guard<T>(ReadOnlySpan<T> contents, int beforeEnd) where T : unmanaged
-    {
-        GuardedMemory<T> memory = new(contents, beforeEnd);
-        _memory.Add(memory);
-        return memory.Memory;
-    }
 
     public void Dispose() => _memory.ForEach(memory => memory.Dispose());
 }

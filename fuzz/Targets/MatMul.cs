@@ -4,76 +4,45 @@ namespace Llama2.Fuzz.Targets;
 /// A matrix and some vectors of any sizes, alignments and values, float32 or int8: every kernel gives the bits of the
 /// definition and touches nothing beside its operands; the definition is within its proven bound of Simple.
 /// </summary>
-internal static unsafe class MatMul
+internal static class MatMul
 {
     public static void Run(ReadOnlySpan<byte> data)
     {
         FuzzInput input = new(data);
-        int rows = input.Between(1, 70), n = input.Between(1, 300), tokens = input.Between(1, 17), beyond = input.Between(0, 2);
-        int kind = input.Byte();
-        bool int8 = (kind & 1) != 0, add = (kind & 2) != 0;
-        using GuardedMemory<float> x = new(tokens * n, beforeEnd: (kind & 4) != 0 ? -1 : 4 * input.Between(0, 15));
-        input.Fill(x.GetSpan());
-        using GuardedMemory<float> before = new(((tokens - 1) * (rows + beyond)) + rows);
-        input.Fill(before.GetSpan());
-        using Operand w = int8 ? Operand.Int8(ref input, rows, n) : Operand.Float(ref input, rows, n);
+        bool int8 = input.Bool();
+        int n = input.Between(1, 300);
+        using Product product = new(input, maxRows: 70, n, maxTokens: 17);
+        int elements = product.Rows * n, groupSize = int8 ? Divisor(elements, input.Byte()) : 1;
+        using GuardedMemory<sbyte> values = input.Guard<sbyte>(int8 ? elements : 0);
+        using GuardedMemory<float> floats = input.Guard<float>(elements / groupSize); // the scales of int8
+        input.Fill(floats.GetSpan());
+        input.FillBytes(MemoryMarshal.AsBytes(values.GetSpan())); // -128 too
+        Tensor w = int8 ? new Q8GroupsTensor(product.Rows, n, groupSize, values.Memory, floats.Memory)
+            : new Float32Tensor(product.Rows, n, floats.Memory);
 
-        float[] expected = Multiply(w, KernelUnderTest.Definition, x, tokens, before, rows + beyond, add);
-        foreach (Kernel kernel in Kernel.Available)
-            kernel.MustGive(expected, Multiply(w, kernel, x, tokens, before, rows + beyond, add));
-        if (add)
+        float[] expected = product.By(KernelUnderTest.Definition, w);
+        product.AssertEveryKernelGives(expected, w);
+        if (product.Adds)
             return;
-        float[] simple = new float[rows];
-        for (int t = 0; t < tokens; t++)
+        float[] simple = product.BySimple(w);
+        for (int t = 0; t < product.Tokens; t++)
         {
-            ReadOnlySpan<float> xt = x.GetSpan().Slice(t * n, n);
-            w.Tensor.Multiply(xt, simple);
-            for (int i = 0; i < rows; i++)
+            for (int i = 0; i < product.Rows; i++)
             {
-                double error = Math.Abs((double)simple[i] - expected[(t * (rows + beyond)) + i]);
-                double? limit = w.Tensor is Q8GroupsTensor q ? Bound(q, i, xt) : Bound((Float32Tensor)w.Tensor, i, xt);
+                float actual = product.Row(expected, t)[i], reference = product.Row(simple, t)[i];
+                double error = Math.Abs((double)reference - actual);
+                double? limit = w is Q8GroupsTensor q ? Bound(q, i, product.X(t)) : Bound((Float32Tensor)w, i, product.X(t));
                 if (limit is { } bound && !(error <= bound))
-                    throw new BrokenPromiseException($"row {i}: {error} from Simple's {simple[i]:R}, the bound is {bound}");
+                    throw new BrokenPromiseException($"row {i}: {error} from Simple's {reference:R}, the bound is {bound}");
             }
         }
     }
 
-    private static float[] Multiply(Operand w, Kernel kernel, GuardedMemory<float> x, int tokens, GuardedMemory<float> before, int stride,
-        bool add)
+    /// <summary>Some divisor; as group sizes, those that straddle the ends of rows are among them.</summary>
+    private static int Divisor(int elements, int choice)
     {
-        using GuardedMemory<float> o = new(before.GetSpan());
-        fixed (float* xs = x.GetSpan(), os = o.GetSpan())
-            kernel.Multiply(w.Tensor, xs, tokens, os, stride, add);
-        return o.GetSpan().ToArray();
-    }
-
-    /// <summary>A matrix and the guarded memory in which it lies.</summary>
-    private sealed class Operand(Tensor tensor, params IDisposable[] memory) : IDisposable
-    {
-        public Tensor Tensor { get; } = tensor;
-
-        public static Operand Float(ref FuzzInput input, int rows, int n)
-        {
-            GuardedMemory<float> data = new(rows * n, beforeEnd: 4 * input.Between(-1, 15));
-            input.Fill(data.GetSpan());
-            return new Operand(new Float32Tensor(rows, n, data.Memory), data);
-        }
-
-        public static Operand Int8(ref FuzzInput input, int rows, int n)
-        {
-            // some divisor; those that straddle the ends of rows are among them
-            int[] divisors = [.. Enumerable.Range(1, Math.Min(rows * n, 512)).Where(size => rows * n % size == 0)];
-            int groupSize = divisors[^(1 + (input.Byte() % divisors.Length))];
-            GuardedMemory<sbyte> values = new(rows * n, input.Between(-1, 40));
-            GuardedMemory<float> scales = new(rows * n / groupSize, input.Between(0, 7));
-            input.Fill(scales.GetSpan());
-            ReadOnlySpan<byte> bytes = input.Rest;
-            for (int i = 0; i < rows * n; i++) // -128 too
-                values.GetSpan()[i] = (sbyte)(bytes.IsEmpty ? i * 59 : bytes[i % bytes.Length] + (i / bytes.Length));
-            return new Operand(new Q8GroupsTensor(rows, n, groupSize, values.Memory, scales.Memory), values, scales);
-        }
-
-        public void Dispose() => Array.ForEach(memory, part => part.Dispose());
+        int[] divisors = [.. Enumerable.Range(1, Math.Min(elements, 512)).Where(size => elements % size == 0)];
+        return divisors[^(1 + (choice % divisors.Length))];
     }
 
     /// <summary>How far an element may be from Simple's: n 2^-23 sum|w x| + n 2^-149; null where something overflows.</summary>
@@ -107,12 +76,4 @@ internal static unsafe class MatMul
 
         static bool IsTame(double scale) => scale == 0 || Math.Abs(scale) is > 1e-12 and < 1e12;
     }
-
-    public static IEnumerable<Seed> Seeds() =>
-    [
-        new("seed-decode", [3, 20, 0, 0, 0, 0, 5, 1, 3, 9, 27, 81]),
-        new("seed-prefill", [8, 64, 0, 12, 1, 0, 3, 200, 3, 9, 27, 81]),
-        new("seed-int8", [7, 63, 0, 2, 0, 1, 0, 3, 1, 2, 3, 4, 5, 6, 7, 8, 9, 128]),
-        new("seed-int8-straddling", [2, 11, 0, 2, 0, 1, 0, 3, 1, 2, 3, 4, 5, 6, 7, 8, 9, 128]),
-    ];
 }

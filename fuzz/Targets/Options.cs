@@ -31,21 +31,4 @@ internal static class Options
                 _ = result.GetResult(argument)?.GetValueOrDefault<object>();
         }
     }
-
-    public static IEnumerable<Seed> Seeds() =>
-    [
-        Make("seed-run-c", "model.bin", "-t", "0.8", "-p", "0.9", "-s", "7", "-n", "100",
-            "-i", "Once", "-z", "tok.bin", "-m", "generate", "-y", "x"),
-        Make("seed-tokenize", "tokenize", "--pieces", "-z", "tok.bin", "a text"),
-        Make("seed-help", "--help"),
-    ];
-
-    /// <summary>Every name that the program knows.</summary>
-    public static byte[][] Words() => [.. Names(Cli.Program.CreateRootCommand()).Distinct().Select(Encoding.UTF8.GetBytes), [0]];
-
-    private static IEnumerable<string> Names(Command command) =>
-        command.Options.SelectMany(option => option.Aliases.Append(option.Name))
-            .Concat(command.Subcommands.SelectMany(sub => Names(sub).Append(sub.Name)));
-
-    private static Seed Make(string name, params string[] args) => new(name, Encoding.UTF8.GetBytes(string.Join('\0', args)));
 }

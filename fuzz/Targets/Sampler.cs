@@ -12,7 +12,7 @@ internal static class Sampler
     {
         FuzzInput input = new(data);
         int vocabSize = input.Between(1, 100);
-        float temperature = Setting(ref input), topp = Setting(ref input);
+        float temperature = Setting(input), topp = Setting(input);
         ulong seed = input.Value<ulong>();
         float[] logits = new float[vocabSize];
         input.Fill(logits);
@@ -52,7 +52,7 @@ internal static class Sampler
     }
 
     // mostly values that users set
-    private static float Setting(ref FuzzInput input) => input.Byte() is var b && b < 250 ? b / 200f : input.Value<float>();
+    private static float Setting(FuzzInput input) => input.Byte() is var b && b < 250 ? b / 200f : input.Value<float>();
 
     private static float Coin(ref ulong state)
     {
@@ -84,21 +84,5 @@ internal static class Sampler
         }
         int index = First([.. nucleus.Select(x => x.P)], coin * sum);
         return nucleus.Count == 0 ? Simple.Sampler.ArgMax(probabilities) : nucleus[index].Token;
-    }
-
-    public static IEnumerable<Seed> Seeds() =>
-    [
-        new("seed-top-p", Make(12, 200, 180)),
-        new("seed-multinomial", Make(5, 100, 200)),
-        new("seed-greedy", Make(40, 0, 180)),
-        new("seed-one-token", Make(0, 200, 100)),
-    ];
-
-    private static byte[] Make(byte vocabSize, byte temperature, byte topp)
-    {
-        ulong seed = 133742;
-        byte[] logits = new byte[vocabSize + 1];
-        new Random(vocabSize).NextBytes(logits);
-        return [vocabSize, temperature, topp, .. MemoryMarshal.AsBytes(new Span<ulong>(ref seed)), 3, .. logits];
     }
 }

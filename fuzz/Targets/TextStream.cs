@@ -27,10 +27,4 @@ internal static class TextStream
         if (stream.Flush().Length > 0 || stream.Append("a"u8) != "a")
             throw new BrokenPromiseException("a flush left something behind");
     }
-
-    public static IEnumerable<Seed> Seeds() =>
-    [
-        new("seed-one-by-one", [1, 1, 1, 1, 1, .. "aé€😀 ende"u8]),
-        new("seed-broken", [2, 3, 1, 0xc3, 0xe2, 0x82, 0xf0, 0x9f, 0x98, 0x41, 0x80, 0xff]),
-    ];
 }
