@@ -9,17 +9,14 @@ internal static class Program
         usage: fuzz TARGET|all [--seconds N] [--executions N] [--seed N] [--findings DIR]
                fuzz TARGET --replay FILE|DIR ...
                fuzz TARGET --minimise FILE
-               fuzz list | instrument DIR
-        See fuzz/README.md.
+               fuzz instrument DIR
+        See fuzz/README.md. The targets are
         """;
 
     private static int Main(string[] args)
     {
         switch (args)
         {
-            case ["list"]:
-                Console.WriteLine(string.Join('\n', Target.All.Select(target => target.Name)));
-                return 0;
             case ["instrument", string folder]:
                 InstrumentedProgram.Make(folder);
                 return 0;
@@ -34,14 +31,23 @@ internal static class Program
                 return Replay.Run(target, paths) ? 0 : 1;
             case [string name, "--minimise", string path] when Target.Find(name) is { } target:
                 return Replay.Minimise(target, path) ? 0 : 1;
-            case [string name] when Target.Find(name) is { } target && ServeOtherFuzzer(target):
+            case [string name] when Target.Find(name) is { } target && IsSet("__LIBFUZZER_SHM_ID"):
+                Fuzzer.LibFuzzer.Run(target.Run);
+                return 0;
+            case [string name] when Target.Find(name) is { } target && IsSet("__AFL_SHM_ID"):
+                Fuzzer.OutOfProcess.Run(stream => // a guard page kills the process that touches it
+                {
+                    using MemoryStream data = new();
+                    stream.CopyTo(data);
+                    target.Run(data.ToArray());
+                });
                 return 0;
             case ["all", .. string[] rest] when FuzzOptions.Parse(Target.Planted, rest) is { } options:
                 return Fuzz(Target.All.Select(target => options with { Target = target }));
             case [string name, .. string[] rest] when Target.Find(name) is { } target && FuzzOptions.Parse(target, rest) is { } options:
                 return Fuzz([options]);
             default:
-                Console.Error.WriteLine(Usage);
+                Console.Error.WriteLine($"{Usage} {string.Join(", ", Target.All.Select(target => target.Name))}.");
                 return 1;
         }
     }
@@ -52,23 +58,6 @@ internal static class Program
         return targets.Sum(supervisor.Fuzz) == 0 ? 0 : 1;
     }
 
-    /// <summary>Serves afl-fuzz or libfuzzer-dotnet if one of them started this process.</summary>
-    private static bool ServeOtherFuzzer(Target target)
-    {
-        if (Environment.GetEnvironmentVariable("__LIBFUZZER_SHM_ID") is not null)
-        {
-            Fuzzer.LibFuzzer.Run(target.Run);
-            return true;
-        }
-        if (Environment.GetEnvironmentVariable("__AFL_SHM_ID") is null)
-            return false;
-        // out of process: a guard page kills the process that touches it
-        Fuzzer.OutOfProcess.Run(stream =>
-        {
-            using MemoryStream data = new();
-            stream.CopyTo(data);
-            target.Run(data.GetBuffer().AsSpan(0, (int)data.Length));
-        });
-        return true;
-    }
+    /// <summary>Whether another fuzzer, which sets this variable, started this process.</summary>
+    private static bool IsSet(string variable) => Environment.GetEnvironmentVariable(variable) is not null;
 }

@@ -9,7 +9,7 @@ fuzzer=afl-fuzz
 target=${1-}
 corpus=corpus/$target
 if [ "$target" = Planted ]; then corpus=$(mktemp -d) && echo 000000000000000 >"$corpus/seed"; fi
-[ -n "$target" ] && [ -d "$corpus" ] || { sed -n '2,4s/^# *//p' run.sh >&2; dotnet run -c Release -- list >&2; exit 1; }
+[ -n "$target" ] && [ -d "$corpus" ] || { sed -n '2,4s/^# *//p' run.sh >&2; dotnet run -c Release >&2; exit 1; }
 shift
 command -v $fuzzer >/dev/null || { echo "$fuzzer is not on the PATH" >&2; exit 1; }
 

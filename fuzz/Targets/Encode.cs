@@ -13,8 +13,7 @@ internal static class Encode
         FuzzInput input = new(data);
         bool isBytePair = gguf && !input.Bool();
         bool hasBytes = input.Bool() || isBytePair, addsBlank = input.Bool(), removes = input.Bool();
-        string around = gguf ? "" : "\n";
-        List<byte[]> pieces = [.. new[] { "<unk>", $"{around}<s>{around}", $"{around}</s>{around}" }.Select(Encoding.ASCII.GetBytes)];
+        List<byte[]> pieces = ["<unk>"u8.ToArray(), "<s>"u8.ToArray(), "</s>"u8.ToArray()];
         List<PieceType> types = [PieceType.Unknown, PieceType.Control, PieceType.Control];
         for (int value = 0; value < 256 && hasBytes; value++)
         {
