@@ -1,7 +1,9 @@
 namespace Llama2.Fuzz;
 
-/// <summary>Reads decisions from the bytes of an input, first to last; behind the last byte, all are zero.</summary>
-internal sealed class FuzzInput(ReadOnlySpan<byte> data)
+/// <summary>
+/// Reads decisions from the bytes of an input, first to last; behind the last byte, all are zero. Memory that it gives lives as long.
+/// </summary>
+internal sealed class FuzzInput(ReadOnlySpan<byte> data) : IDisposable
 {
     // signs, halves, denormals, the ends of the range, infinities and NaN
     public static readonly float[] Nasty =
@@ -12,6 +14,7 @@ internal sealed class FuzzInput(ReadOnlySpan<byte> data)
     ];
 
     private readonly byte[] _data = data.ToArray();
+    private readonly List<IDisposable> _memory = [];
     private int _next;
 
     /// <summary>The bytes not yet read.</summary>
@@ -43,11 +46,20 @@ internal sealed class FuzzInput(ReadOnlySpan<byte> data)
         return value[0];
     }
 
-    /// <summary>Memory that lies at one of its guard pages, or has any alignment.</summary>
-    public GuardedMemory<T> Guard<T>(int length) where T : unmanaged
+    /// <summary>Memory between guard pages: it lies at one of them, or has any alignment.</summary>
+    public Memory<T> Guard<T>(int length) where T : unmanaged
     {
         int place = Byte();
-        return new(length, beforeEnd: (place % 4) switch { 0 => 0, 1 => -1, _ => place / 4 });
+        GuardedMemory<T> memory = new(length, beforeEnd: (place % 4) switch { 0 => 0, 1 => -1, _ => place / 4 });
+        _memory.Add(memory);
+        return memory.Memory;
+    }
+
+    public Memory<T> Guard<T>(ReadOnlySpan<T> contents) where T : unmanaged
+    {
+        Memory<T> memory = Guard<T>(contents.Length);
+        contents.CopyTo(memory.Span);
+        return memory;
     }
 
     /// <summary>The bytes not yet read, as often as they fit, a little different each time; a pattern if none are left.</summary>
@@ -75,4 +87,6 @@ internal sealed class FuzzInput(ReadOnlySpan<byte> data)
             };
         }
     }
+
+    public void Dispose() => _memory.ForEach(memory => memory.Dispose());
 }

@@ -60,33 +60,28 @@ internal sealed class Supervisor : IDisposable
         using Process process = Process.Start(start)!;
         Task<string> error = process.StandardError.ReadToEndAsync();
         (long? Input, TimeSpan ProcessorTime, long Start) began = default;
-        while (!process.WaitForExit(50))
-        {
-            TimeSpan time = ProcessorTime(process);
-            if (input(process) is var present && (present is null || present != began.Input))
-            {
-                began = (present, time, Stopwatch.GetTimestamp());
-            }
-            else if (time - began.ProcessorTime > LongestRun || Stopwatch.GetElapsedTime(began.Start) > Deadlock)
-            {
-                process.Kill();
-                process.WaitForExit();
-                return Timeout;
-            }
-        }
-        return process.ExitCode == 0 ? null : Finding.Name(error.Result);
-    }
-
-    private static TimeSpan ProcessorTime(Process process)
-    {
         try
         {
-            return process.TotalProcessorTime;
+            while (!process.WaitForExit(50))
+            {
+                TimeSpan time = process.TotalProcessorTime;
+                if (input(process) is var present && (present is null || present != began.Input))
+                {
+                    began = (present, time, Stopwatch.GetTimestamp());
+                }
+                else if (time - began.ProcessorTime > LongestRun || Stopwatch.GetElapsedTime(began.Start) > Deadlock)
+                {
+                    process.Kill();
+                    process.WaitForExit();
+                    return Timeout;
+                }
+            }
         }
         catch (Exception) when (process.WaitForExit(100))
         {
-            return default; // it ended just now
+            // it ended as its time was asked for
         }
+        return process.ExitCode == 0 ? null : Finding.Name(error.Result);
     }
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);

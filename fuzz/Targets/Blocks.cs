@@ -10,13 +10,13 @@ internal static class Blocks
 
     public static void Run(ReadOnlySpan<byte> data)
     {
-        FuzzInput input = new(data);
+        using FuzzInput input = new(data);
         GgmlType type = Types[input.Byte() % Types.Length];
         int n = type.BlockElements * input.Between(1, Math.Min(300, 768 / type.BlockElements));
-        using Product product = new(input, maxRows: 40, n, maxTokens: 14);
-        using GuardedMemory<byte> bytes = input.Guard<byte>((int)(product.Rows * type.RowBytes(n)));
-        input.FillBytes(bytes.GetSpan());
-        Tensor w = GgmlTensor.Create(type, product.Rows, n, bytes.Memory);
+        Product product = new(input, maxRows: 40, n, maxTokens: 14);
+        Memory<byte> bytes = input.Guard<byte>((int)(product.Rows * type.RowBytes(n)));
+        input.FillBytes(bytes.Span);
+        Tensor w = GgmlTensor.Create(type, product.Rows, n, bytes);
         product.AssertEveryKernelGives(type.Unpack is null ? product.By(KernelUnderTest.Definition, w) : product.BySimple(w), w);
     }
 }

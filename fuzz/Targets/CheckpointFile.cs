@@ -44,29 +44,32 @@ internal static class CheckpointFile
         CheckpointWriter.Write(written, checkpoint.Header, checkpoint.Weights, checkpoint.RopeTables());
         if (!file.SequenceEqual(written.GetBuffer().AsSpan(0, (int)written.Length)))
             throw new BrokenPromiseException("read and written again, the file differs");
-        TakeTokens(checkpoint.Config, checkpoint.Weights);
+        using Transformer transformer = new(checkpoint.Config, checkpoint.Weights);
+        TakeTokens(transformer, new KvCache(checkpoint.Config));
     }
 
     /// <summary>Any model takes tokens up to the end of its context.</summary>
-    public static void TakeTokens(Config config, Weights weights)
+    /// <param name="transformer">The model.</param>
+    /// <param name="cache">What has been fed.</param>
+    /// <param name="token">The first token that is fed.</param>
+    public static void TakeTokens(ITransformer transformer, KvCache cache, int token = 0)
     {
-        using Transformer transformer = new(config, weights);
-        KvCache cache = new(config);
+        Config config = transformer.Config;
         float[] output = new float[Math.Max(config.VocabSize, config.Dim)];
-        Want[] wants = [Want.Nothing, Want.Logits, Want.Token, Want.Embedding];
-        for (int i = 0; i < wants.Length; i++)
+        foreach (Want want in new[] { Want.Nothing, Want.Logits, Want.Token, Want.Embedding })
         {
-            Row row = new(i % 2 == 0 ? config.VocabSize - 1 : 0, cache, wants[i]);
+            int before = cache.Length;
             try
             {
-                transformer.Forward([row], output);
+                transformer.Forward([new Row(token, cache, want)], output);
             }
-            catch (ContextFullException) when (i >= config.SeqLen)
+            catch (ContextFullException) when (before == config.SeqLen)
             {
                 return;
             }
-            if (cache.Length != i + 1 || cache.Length > config.SeqLen)
-                throw new BrokenPromiseException($"{cache.Length} positions after {i + 1} tokens in a context of {config.SeqLen}");
+            if (cache.Length != before + 1 || cache.Length > config.SeqLen)
+                throw new BrokenPromiseException($"{cache.Length} positions after {before} in a context of {config.SeqLen}");
+            token = config.VocabSize - 1 - token;
         }
     }
 

@@ -10,7 +10,7 @@ internal static class Encode
 
     public static void Run(ReadOnlySpan<byte> data, bool gguf)
     {
-        FuzzInput input = new(data);
+        using FuzzInput input = new(data);
         bool isBytePair = gguf && !input.Bool();
         bool hasBytes = input.Bool() || isBytePair, addsBlank = input.Bool(), removes = input.Bool();
         List<byte[]> pieces = ["<unk>"u8.ToArray(), "<s>"u8.ToArray(), "</s>"u8.ToArray()];

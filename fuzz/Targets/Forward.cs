@@ -11,7 +11,7 @@ internal static class Forward
 
     public static void Run(ReadOnlySpan<byte> data)
     {
-        FuzzInput input = new(data);
+        using FuzzInput input = new(data);
         bool int8 = input.Bool(), tame = input.Bool();
         int kvHeads = input.Between(1, 3), kvMul = input.Between(1, 3), headSize = 2 * input.Between(1, 12);
         Config config = new(headSize * kvHeads * kvMul, input.Between(1, 70), input.Between(1, 2), kvHeads * kvMul, kvHeads,
@@ -19,10 +19,10 @@ internal static class Forward
         string kernel = FastTransformer.KernelNames[input.Byte() % FastTransformer.KernelNames.Count];
         ReadOnlySpan<byte> rows = input.Bytes(input.Between(1, MostRows));
 
-        using GuardedModel model = new(input, config, int8, tame);
-        using FastTransformer scalar = new(config, model.Weights, threads: 1, "scalar");
-        using FastTransformer fast = new(config, model.Weights, threads: 1, kernel, minShortlist: 0);
-        using Transformer simple = new(config, model.Weights);
+        Weights weights = GuardedModel.Create(input, config, int8, tame);
+        using FastTransformer scalar = new(config, weights, threads: 1, "scalar");
+        using FastTransformer fast = new(config, weights, threads: 1, kernel, minShortlist: 0);
+        using Transformer simple = new(config, weights);
         (Want Want, float[] Floats)[] expected = Feed(scalar, rows, together: false), reference = Feed(simple, rows, together: false);
         KernelUnderTest.AssertSameBits(All(expected), All(Feed(fast, rows, together: true)), $"{kernel}, not one by one");
         if (int8 && IsMathFKnown)

@@ -51,8 +51,10 @@ internal static class Gguf
     {
         using ModelFile model = ModelFile.Open(path);
         Config config = model.Config;
-        if (config.Dim <= MaxWidth && config.QDim <= MaxWidth && config.VocabSize <= MaxWidth)
-            CheckpointFile.TakeTokens(config, model.Weights);
+        if (config.Dim > MaxWidth || config.QDim > MaxWidth || config.VocabSize > MaxWidth)
+            return true;
+        using Transformer transformer = new(config, model.Weights);
+        CheckpointFile.TakeTokens(transformer, new KvCache(config));
         return true;
     }
 }

@@ -8,17 +8,16 @@ internal static class MatMul
 {
     public static void Run(ReadOnlySpan<byte> data)
     {
-        FuzzInput input = new(data);
+        using FuzzInput input = new(data);
         bool int8 = input.Bool();
         int n = input.Between(1, 300);
-        using Product product = new(input, maxRows: 70, n, maxTokens: 17);
+        Product product = new(input, maxRows: 70, n, maxTokens: 17);
         int elements = product.Rows * n, groupSize = int8 ? Divisor(elements, input.Byte()) : 1;
-        using GuardedMemory<sbyte> values = input.Guard<sbyte>(int8 ? elements : 0);
-        using GuardedMemory<float> floats = input.Guard<float>(elements / groupSize); // the scales of int8
-        input.Fill(floats.GetSpan());
-        input.FillBytes(MemoryMarshal.AsBytes(values.GetSpan())); // -128 too
-        Tensor w = int8 ? new Q8GroupsTensor(product.Rows, n, groupSize, values.Memory, floats.Memory)
-            : new Float32Tensor(product.Rows, n, floats.Memory);
+        Memory<sbyte> values = input.Guard<sbyte>(int8 ? elements : 0);
+        Memory<float> floats = input.Guard<float>(elements / groupSize); // the scales of int8
+        input.Fill(floats.Span);
+        input.FillBytes(MemoryMarshal.AsBytes(values.Span)); // -128 too
+        Tensor w = int8 ? new Q8GroupsTensor(product.Rows, n, groupSize, values, floats) : new Float32Tensor(product.Rows, n, floats);
 
         float[] expected = product.By(KernelUnderTest.Definition, w);
         product.AssertEveryKernelGives(expected, w);

@@ -8,24 +8,24 @@ internal static unsafe class Quantize
 {
     public static void Run(ReadOnlySpan<byte> data)
     {
-        FuzzInput input = new(data);
+        using FuzzInput input = new(data);
         int n = input.Between(1, 400), groupSize = input.Bool() ? 1 << input.Between(0, 9) : input.Between(1, 500);
-        using GuardedMemory<float> x = input.Guard<float>(n);
-        input.Fill(x.GetSpan());
+        Span<float> x = input.Guard<float>(n).Span;
+        input.Fill(x);
         int groups = (n + groupSize - 1) / groupSize;
         sbyte[] values = new sbyte[n];
         float[] scales = new float[groups];
         bool halvesToEven = input.Bool(); // as weights are
         if (halvesToEven)
-            Quantization.QuantizeWeights(x.GetSpan(), groupSize, values, scales);
+            Quantization.QuantizeWeights(x, groupSize, values, scales);
         else
-            Quantization.QuantizeActivations(x.GetSpan(), groupSize, values, scales);
+            Quantization.QuantizeActivations(x, groupSize, values, scales);
 
         foreach (Kernel kernel in Kernel.Available)
         {
             using GuardedMemory<sbyte> v = new(n);
             using GuardedMemory<float> s = new(groups);
-            fixed (float* xs = x.GetSpan(), ss = s.GetSpan())
+            fixed (float* xs = x, ss = s.GetSpan())
             fixed (sbyte* vs = v.GetSpan())
                 kernel.Quantize(xs, n, groupSize, vs, ss, halvesToEven);
             KernelUnderTest.AssertSameBits(scales, s.GetSpan(), kernel.Name);
@@ -35,9 +35,9 @@ internal static unsafe class Quantize
         }
         for (int i = 0; i < n; i++)
         {
-            double scale = scales[i / groupSize], error = Math.Abs(x.GetSpan()[i] - (values[i] * scale));
-            if (scale is > 1e-35 and < 1e35 && float.IsFinite(x.GetSpan()[i]) && error > scale * (0.5 + 1e-5))
-                throw new BrokenPromiseException($"element {i}, {x.GetSpan()[i]:R}, is {error / scale} steps off");
+            double scale = scales[i / groupSize], error = Math.Abs(x[i] - (values[i] * scale));
+            if (scale is > 1e-35 and < 1e35 && float.IsFinite(x[i]) && error > scale * (0.5 + 1e-5))
+                throw new BrokenPromiseException($"element {i}, {x[i]:R}, is {error / scale} steps off");
         }
     }
 }

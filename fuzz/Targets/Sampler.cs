@@ -10,7 +10,7 @@ internal static class Sampler
 
     public static void Run(ReadOnlySpan<byte> data)
     {
-        FuzzInput input = new(data);
+        using FuzzInput input = new(data);
         int vocabSize = input.Between(1, 100);
         float temperature = Setting(input), topp = Setting(input);
         ulong seed = input.Value<ulong>();

@@ -11,10 +11,10 @@ internal static class Shortlist
 
     public static void Run(ReadOnlySpan<byte> data)
     {
-        FuzzInput input = new(data);
+        using FuzzInput input = new(data);
         int vocab = input.Between(Fresh, 300), dim = 16 * input.Between(1, 9);
-        using GuardedMemory<float> classifier = input.Guard<float>(vocab * dim);
-        Span<float> rows = classifier.GetSpan();
+        Memory<float> classifier = input.Guard<float>(vocab * dim);
+        Span<float> rows = classifier.Span;
         input.Fill(rows[..(Fresh * dim)]);
         float[] state = new float[dim];
         input.Fill(state);
@@ -28,7 +28,7 @@ internal static class Shortlist
         }
 
         List<MemoryHandle> pins = [];
-        Float32Tensor tensor = new(vocab, dim, classifier.Memory);
+        Float32Tensor tensor = new(vocab, dim, classifier);
         using Activations states = new(dim);
         states.EnsureRows(States);
         int[] expected = new int[States];

@@ -14,17 +14,17 @@ internal static class Speculate
 
     public static void Run(ReadOnlySpan<byte> data)
     {
-        FuzzInput input = new(data);
+        using FuzzInput input = new(data);
         bool isFast = input.Bool();
         int headSize = 2 * input.Between(1, 4), kvMul = input.Between(1, 2);
         Config config = new(headSize * kvMul, input.Between(1, 20), input.Between(1, 2), kvMul, 1, input.Between(3, 12),
             input.Between(2, MaxTokens));
         string kernel = FastTransformer.KernelNames[input.Byte() % FastTransformer.KernelNames.Count];
-        using GuardedModel model = new(input, config, int8: input.Bool(), tame: true);
-        using GuardedModel other = new(input, config, int8: false, tame: true);
-        using ITransformer transformer = isFast ? new FastTransformer(config, model.Weights, threads: 1, kernel, minShortlist: 0)
-            : new Transformer(config, model.Weights);
-        using Transformer copy = new(config, input.Bool() ? model.Weights : other.Weights);
+        Weights weights = GuardedModel.Create(input, config, int8: input.Bool(), tame: true);
+        Weights others = GuardedModel.Create(input, config, int8: false, tame: true);
+        using ITransformer transformer = isFast ? new FastTransformer(config, weights, threads: 1, kernel, minShortlist: 0)
+            : new Transformer(config, weights);
+        using Transformer copy = new(config, input.Bool() ? weights : others);
         NewText[] texts = [.. Enumerable.Range(0, input.Between(1, MaxSequences)).Select(_ => ReadText(input, config))];
         byte[] script = [.. input.Bytes(input.Byte())];
 

@@ -5,7 +5,7 @@ internal static class TextStream
 {
     public static void Run(ReadOnlySpan<byte> data)
     {
-        FuzzInput input = new(data);
+        using FuzzInput input = new(data);
         ReadOnlySpan<byte> cuts = input.Bytes(data.Length / 4);
         ReadOnlySpan<byte> bytes = input.Rest;
         string expected = Encoding.UTF8.GetString(bytes);
