@@ -65,8 +65,9 @@ internal sealed class FuzzInput(ReadOnlySpan<byte> data) : IDisposable
     /// <summary>The bytes not yet read, as often as they fit, a little different each time; a pattern if none are left.</summary>
     public void FillBytes(Span<byte> bytes)
     {
+        ReadOnlySpan<byte> rest = Rest;
         for (int i = 0; i < bytes.Length; i++)
-            bytes[i] = (byte)(Rest.IsEmpty ? i * 59 : Rest[i % Rest.Length] + (i / Rest.Length * 37));
+            bytes[i] = (byte)(rest.IsEmpty ? i * 59 : rest[i % rest.Length] + (i / rest.Length * 37));
     }
 
     /// <summary>Floats of a kind that the next byte chooses: of any bits, small ones, or small ones with nasty ones among them.</summary>

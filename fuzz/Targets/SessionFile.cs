@@ -38,7 +38,7 @@ internal static class SessionFile
         MemoryStream written = new();
         Simple.Generation.Saved.SessionFile.Write(written, session, Model, Fingerprint, Implementation);
         bool isUnusedZero = file.Slice(HeaderBytes - UnusedBytes, UnusedBytes).IndexOfAnyExcept((byte)0) < 0;
-        bool isUtf8 = !session.Notes.Contains('\uFFFD', StringComparison.Ordinal); // perhaps not, where there is one
+        bool isUtf8 = !session.Notes.Contains('\uFFFD', StringComparison.Ordinal); // which stands for bytes that are none
         if (isUnusedZero && isUtf8 && !file.SequenceEqual(written.ToArray()))
             throw new BrokenPromiseException("read and written again, the file differs");
         int length = session.Cache.Length;
