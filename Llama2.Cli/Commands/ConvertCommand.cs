@@ -102,7 +102,8 @@ internal static class ConvertCommand
     {
         GgufWriter writer = model is GgufModel gguf
             ? GgufModelWriter.Create(gguf, types)
-            : GgufModelWriter.Create(Path.GetFileNameWithoutExtension(model.Path), model.Config, model.Weights, FindTokenizer(model), types);
+            : GgufModelWriter.Create(
+                Path.GetFileNameWithoutExtension(model.Path), model.Config, model.Weights, FindTokenizer(model), types);
         return (writer.Length, writer.Write);
     }
 

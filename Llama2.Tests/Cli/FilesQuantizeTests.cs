@@ -40,7 +40,8 @@ public sealed class FilesQuantizeTests : IDisposable
         BinaryPrimitives.WriteSingleLittleEndian(bytes.AsSpan(offset), value);
         using TemporaryFile input = new(bytes);
         string[] args = [input.Path, "-z", Repository.Weights("tok512-tales.bin"), "-n", "5", "--silent"];
-        foreach (string[] more in (string[][])[["--quantize", "q8_0"], ["--quantize", "q4_0"], ["--quantize", "q8_0", "--impl", "simple", "--threads", "1"]])
+        string[] simple = ["--quantize", "q8_0", "--impl", "simple", "--threads", "1"];
+        foreach (string[] more in (string[][])[["--quantize", "q8_0"], ["--quantize", "q4_0"], simple])
         {
             BuiltProgram run = BuiltProgram.Run([.. args, .. more]);
             Assert.Equal((2, "", $"llama2: {input.Path}: {tensor}: expected finite numbers, found {found}\n"),

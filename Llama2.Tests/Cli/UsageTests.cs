@@ -42,7 +42,8 @@ public sealed class UsageTests : IDisposable
     [InlineData("-m: talk is not generate or chat", "-m", "talk")]
     [InlineData("--quantize: q4 is not q8_0 or q4_0", "--quantize", "q4")]
     [InlineData("--impl:  is not fast or simple", "--impl", "")]
-    [InlineData("--type: q4 is not f32 or f16 or bf16 or q8_0 or q6_k or q4_k_m or q4_k or q4_0", "quantize", "in.bin", "out.bin", "--type", "q4")]
+    [InlineData("--type: q4 is not f32 or f16 or bf16 or q8_0 or q6_k or q4_k_m or q4_k or q4_0",
+        "quantize", "in.bin", "out.bin", "--type", "q4")]
     [InlineData("shell: powershell is not bash or zsh or fish", "completion", "powershell")]
     [InlineData("shell: expected a name, found an empty one", "completion", "")]
     [InlineData("--speculate: yes is not auto or off or self or lookup", "--speculate", "yes")]
