@@ -36,7 +36,7 @@ internal sealed partial record Peer(string Name, IReadOnlyList<string> Arguments
         UsageException.ThrowIf(words.Sum(word => word.Length) < command.Length, $"--peer {name}: a quote is not closed");
         try
         {
-            Regex regex = new(pattern, RegexOptions.NonBacktracking | RegexOptions.CultureInvariant);
+            Regex regex = new(pattern);
             return regex.GetGroupNumbers().Length > 1
                 ? new Peer(name, [.. words.Select(word => string.Concat(word.Groups["part"].Captures))], regex, timeLimit)
                 : throw new NotSupportedException("there is no group (...) around the number");
