@@ -111,7 +111,9 @@ internal static class Program
             root.Add(command);
         }
         AddPrinting(root, "--version", "the version of this program", _ => Version + "\n");
-        GenerateCommand.AddTo(root);
+        bool isOther = args is ["--version"] || (args is [var first, ..] && CommandNames.Contains(first));
+        if (all || !isOther) // before another command generate's options are not expected
+            GenerateCommand.AddTo(root);
         AddPrinting(root, "--help -h -? /h /?", "this help", HelpText.For).Recursive = true;
         return root;
     }
