@@ -19,6 +19,8 @@ internal static class Program
         ("tokenize", "Prints the token ids of a text", TokenizeCommand.AddTo),
         ("detokenize", "Prints the text of token ids", DetokenizeCommand.AddTo),
         ("pull", "Downloads a model and its tokenizer, goes on where a download broke off, and verifies it", PullCommand.AddTo),
+        ("list", "Lists the models that have names, and where they are", ListCommand.AddTo),
+        ("rm", "Removes models from your folder", RmCommand.AddTo),
         ("bench", "Measures tok/s of models and implementations on this machine", BenchCommand.AddTo),
         (ConvertCommand.QuantizeName, "Makes a model four times smaller (int8); the same as convert", ConvertCommand.AddTo),
         (ConvertCommand.Name, "Writes a model as GGUF or in llama2.c's format, in types of 32 to 4 bits", ConvertCommand.AddTo),

@@ -1,13 +1,15 @@
 using System.Reflection;
+using Llama2.Cli.Models;
 using Llama2.Cli.Terminal;
 using Llama2.Fast;
 
 namespace Llama2.Cli.Bench;
 
+/// <param name="Models">Shapes, or models by name or path, of which null is the one that ships.</param>
 /// <param name="Steps">Tokens of a pass, or null for a number that suits the model.</param>
 /// <param name="Tokenizer">For the peers; null for the model's own.</param>
 internal sealed record BenchOptions(
-    IReadOnlyList<(string Text, bool IsShape)> Models, IReadOnlyList<int> Threads, int? Steps, SampleBudget Budget, bool Kernels,
+    IReadOnlyList<(string? Text, bool IsShape)> Models, IReadOnlyList<int> Threads, int? Steps, SampleBudget Budget, bool Kernels,
     IReadOnlyList<Peer> Peers, string? Tokenizer, string Command);
 
 /// <summary>Measures models one after the other; if one fails, the others are still measured.</summary>
@@ -21,10 +23,10 @@ internal sealed class BenchRun(BenchOptions options, Action<string> progress, Ca
     public BenchReport Run()
     {
         List<BenchRow> rows = [];
-        foreach ((string text, bool isShape) in options.Models)
+        foreach ((string? text, bool isShape) in options.Models)
         {
-            string name = isShape ? text + " (random weights)" : Path.GetFileName(text);
-            name = rows.Any(row => row.Key.Model == name) ? text : name;
+            string name = isShape ? text + " (random weights)" : Path.GetFileName(text ?? ModelSource.Shipped.Name);
+            name = rows.Any(row => row.Key.Model == name) ? text ?? name : name;
             try
             {
                 progress($"{name}: {(isShape ? "making weights" : "opening")}");
@@ -77,7 +79,7 @@ internal sealed class BenchRun(BenchOptions options, Action<string> progress, Ca
         foreach ((Peer peer, int threads) in from peer in options.Peers from threads in options.Threads select (peer, threads))
         {
             BenchRow row = new(new RowKey(name, peer.Name, threads, Phase.Decode), IsPeer: true, tokens, null, null, null, []);
-            PeerInputs inputs = new(model.Path, options.Tokenizer ?? model.TokenizerPath(), tokens, threads);
+            PeerInputs inputs = new(model.ModelPath(), options.Tokenizer ?? model.TokenizerPath(), tokens, threads);
             yield return new Scenario(row, () => peer.Run(inputs, cancellation), () => peer.Run(inputs, cancellation));
         }
     }

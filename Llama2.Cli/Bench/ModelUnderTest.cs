@@ -14,18 +14,20 @@ internal sealed class ModelUnderTest : IDisposable
 {
     private readonly string _folder = Directory.CreateTempSubdirectory("llama2-bench-").FullName;
     private readonly List<Candidate> _candidates = [];
+    private readonly ModelSource _source;
     private readonly ModelFile? _file;
     private readonly bool _isRandom;
 
-    /// <param name="text">A path, the name of a model, or a shape.</param>
-    public ModelUnderTest(string text, bool isShape, CancellationToken cancellation)
+    /// <param name="text">A path, the name of a model, null for the one that ships, or a shape.</param>
+    public ModelUnderTest(string? text, bool isShape, CancellationToken cancellation)
     {
         _isRandom = isShape;
         try
         {
-            _file = ModelFile.Open(isShape
-                ? Make("model.bin", stream => Shape.Parse(text).Write(stream, cancellation))
-                : ModelFiles.FindCheckpoint(text));
+            _source = isShape
+                ? new ModelSource(Make("model.bin", stream => Shape.Parse(text!).Write(stream, cancellation)))
+                : ModelFiles.FindCheckpoint(text);
+            _file = _source.Open();
         }
         catch
         {
@@ -34,7 +36,6 @@ internal sealed class ModelUnderTest : IDisposable
         }
     }
 
-    public string Path => System.IO.Path.GetFullPath(_file!.Path);
     public Config Config => _file!.Config;
     public long Parameters => _file!.Weights.Named().Sum(named => named.Tensor.Elements);
 
@@ -55,14 +56,27 @@ internal sealed class ModelUnderTest : IDisposable
         return _candidates;
     }
 
+    /// <summary>The path of the model for peers.</summary>
+    public string ModelPath() => FileOf(_source);
+
     /// <summary>The path of a tokenizer for peers.</summary>
     /// <exception cref="ModelFileException">There is none for this file.</exception>
     public string TokenizerPath() =>
-        _isRandom ? Make("tokenizer.bin", stream => Shape.WriteTokenizer(stream, Config.VocabSize)) : ModelFiles.FindTokenizer(Path);
+        _isRandom ? Make("tokenizer.bin", stream => Shape.WriteTokenizer(stream, Config.VocabSize))
+            : FileOf(ModelFiles.FindTokenizer(_source));
+
+    /// <summary>The path of a file, which is written for what is inside the program.</summary>
+    private string FileOf(ModelSource source)
+    {
+        if (source.Resource is null)
+            return Path.GetFullPath(source.Path);
+        using MappedFile file = source.Map();
+        return Make(source.Resource, stream => stream.Write(file.Slice<byte>(0, (int)file.Length).Span));
+    }
 
     private string Make(string name, Action<Stream> write)
     {
-        string path = System.IO.Path.Combine(_folder, name);
+        string path = Path.Combine(_folder, name);
         using FileStream stream = File.Create(path, bufferSize: 1 << 16);
         write(stream);
         return path;

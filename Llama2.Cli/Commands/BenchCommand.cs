@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Globalization;
 using System.Text;
 using Llama2.Cli.Bench;
-using Llama2.Cli.Models;
 using Llama2.Cli.Options;
 using Llama2.Cli.Terminal;
 
@@ -14,7 +13,7 @@ internal static class BenchCommand
     public static void AddTo(Command command)
     {
         var models = command.AddArgument<string[]>(
-            "model", "checkpoints, or names of models in weights/; default: the model that ships", ArgumentArity.ZeroOrMore);
+            "model", "checkpoints, or names of models that list shows; default: the one that ships", ArgumentArity.ZeroOrMore);
         var shapes = command.AddOption<string[]>(
             "--shape", "shape", "a model of random weights: stories15M, stories42M, stories110M or " + Shape.Fields);
         var threads = command.AddOption(
@@ -51,9 +50,12 @@ internal static class BenchCommand
             double seconds = result.GetValue(timeout), percent = result.GetValue(tolerance);
             UsageException.ThrowIf(seconds is not (> 0 and < 1e6), $"--peer-timeout {seconds}: expected seconds above 0");
             UsageException.ThrowIf(percent is not (>= 0 and < 100), $"--tolerance {percent}: expected percent from 0 to 100");
-            (string, bool)[] tested =
-                [.. result.GetValue(models)!.Select(model => (model, false)), .. result.GetValue(shapes)!.Select(shape => (shape, true))];
-            BenchOptions options = new(tested.Length > 0 ? tested : [(ModelFiles.DefaultCheckpoint, false)],
+            (string?, bool)[] tested =
+            [
+                .. result.GetValue(models)!.Select(model => ((string?)model, false)),
+                .. result.GetValue(shapes)!.Select(shape => (shape, true)),
+            ];
+            BenchOptions options = new(tested.Length > 0 ? tested : [(null, false)],
                 ParseThreads(result.GetValue(threads)!), result.GetValue(steps),
                 result.GetValue(quick) ? SampleBudget.Quick : SampleBudget.Full, result.GetValue(kernels),
                 [.. result.GetValue(peers)!.Select(peer => Peer.Parse(peer, result.GetValue(pattern)!, TimeSpan.FromSeconds(seconds)))],

@@ -31,7 +31,7 @@ internal static class ConvertCommand
     public static void AddTo(Command command)
     {
         bool isQuantize = command.Name == QuantizeName;
-        Argument<string> input = command.AddArgument<string>("in", "model to read, or the name of one in weights/");
+        Argument<string> input = command.AddArgument<string>("in", "model to read, or the name of one that list shows");
         Argument<string> output = command.AddArgument<string>("out", "file to write: .gguf, or .bin for llama2.c's format, else "
             + (isQuantize ? "llama2.c's" : "GGUF") + "; the tokenizer of a .bin goes beside it, as NAME.tokenizer.bin");
         Option<string?> type = command.AddOption<string?>("--type", "type", "of the matrices; llama2.c's format has f32 and q8_0; default: "
@@ -45,8 +45,9 @@ internal static class ConvertCommand
         {
             string path = result.GetRequiredValue(output);
             Target target = Choose(isQuantize, path, result.GetValue(type), result.GetValue(version), result.GetValue(group));
-            using ModelFile model = ModelFile.Open(ModelFiles.FindCheckpoint(result.GetRequiredValue(input)));
-            return Run(model, target, path);
+            ModelSource source = ModelFiles.FindCheckpoint(result.GetRequiredValue(input));
+            using ModelFile model = source.Open();
+            return Run(source, model, target, path);
         });
     }
 
@@ -69,14 +70,14 @@ internal static class ConvertCommand
         return new Target(type, chosen, group);
     }
 
-    private static int Run(ModelFile model, Target target, string path)
+    private static int Run(ModelSource source, ModelFile model, Target target, string path)
     {
         UsageException.ThrowIf(AtomicFile.IsSame(model.Path, path), $"{path} is the input; name another file");
         UsageException.ThrowIf(AtomicFile.IsDevice(path), $"{path} is no file that can be read again, to compare it; name another");
         using Interrupt interrupt = new();
-        CheckpointCopy? copy = target.Version is { } version ? new CheckpointCopy(model, version, target.GroupSize) : null;
+        CheckpointCopy? copy = target.Version is { } version ? new CheckpointCopy(source, model, version, target.GroupSize) : null;
         FiniteWeights.Check(model, interrupt.Token);
-        (long length, Action<Stream, IProgress<long>> write) = copy is null ? Gguf(model, target.Types) : (copy.Length, copy.Write);
+        (long length, Action<Stream, IProgress<long>> write) = copy is null ? Gguf(source, model, target.Types) : (copy.Length, copy.Write);
         ProgressBar.RunAsync(Visible.Of(Path.GetFileName(path)), bar => Task.Run(() => AtomicFile.Write(path, stream =>
             write(stream, new WriteProgress(bar, length, interrupt.Token))))).GetAwaiter().GetResult();
 
@@ -98,20 +99,19 @@ internal static class ConvertCommand
         return ExitCode.Success;
     }
 
-    private static (long, Action<Stream, IProgress<long>>) Gguf(ModelFile model, string types)
+    private static (long, Action<Stream, IProgress<long>>) Gguf(ModelSource source, ModelFile model, string types)
     {
         GgufWriter writer = model is GgufModel gguf
             ? GgufModelWriter.Create(gguf, types)
-            : GgufModelWriter.Create(
-                Path.GetFileNameWithoutExtension(model.Path), model.Config, model.Weights, FindTokenizer(model), types);
+            : GgufModelWriter.Create(source.Name, model.Config, model.Weights, FindTokenizer(source, model), types);
         return (writer.Length, writer.Write);
     }
 
-    private static Tokenizer? FindTokenizer(ModelFile model)
+    private static Tokenizer? FindTokenizer(ModelSource source, ModelFile model)
     {
         try
         {
-            return ModelFiles.OpenTokenizer(null, model.Path, model.Config.VocabSize) as Tokenizer;
+            return ModelFiles.OpenTokenizer(null, source, model.Config.VocabSize) as Tokenizer;
         }
         catch (ModelFileException)
         {

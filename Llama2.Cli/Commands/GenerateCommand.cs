@@ -140,7 +140,7 @@ internal sealed class GenerateCommand(Command command)
     /// <summary>The number of steps, 1 to the context length.</summary>
     private int Steps(ParseResult result, LoadedModel model)
     {
-        int steps = result.GetValue(_steps) ?? (ModelFiles.IsDefault(model.Path) ? 0 : DefaultSteps), seqLen = model.Config.SeqLen;
+        int steps = result.GetValue(_steps) ?? (model.Source.IsDefault ? 0 : DefaultSteps), seqLen = model.Config.SeqLen;
         return steps <= 0 || steps > seqLen ? seqLen : steps;
     }
 

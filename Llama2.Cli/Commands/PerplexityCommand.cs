@@ -64,7 +64,7 @@ internal static class PerplexityCommand
 
     private static JsonObject Report(LoadedModel model, Perplexity found, int window, int stride) => new()
     {
-        ["model"] = model.Path,
+        ["model"] = model.Source.Path,
         ["type"] = model.Weights.DescribeTypes(),
         ["context"] = window,
         ["stride"] = stride,

@@ -13,7 +13,8 @@ internal static class PullCommand
     public static void AddTo(Command command)
     {
         Argument<string> name = command.AddArgument<string>("name", $"{string.Join(", ", Hub.Names)}, or a URL");
-        Option<string> to = command.AddOption("--to", "folder", "the folder to put it in", () => "weights");
+        Option<string> to = command.AddOption("--to", "folder", "the folder to put it in; default: "
+            + $"${ModelFolder.Variable}, else $XDG_DATA_HOME/llama2/models, which is ~/.local/share/llama2/models", () => ModelFolder.Path);
         Option<bool> force = command.AddFlag("--force", "replace a file that is there and differs");
         Option<int> maxGigabytes = command.AddOption("--max-gb", "int", "the largest file to take from a URL, in GB", () => 16);
         name.CompletionSources.Add(Hub.Names);
@@ -30,7 +31,7 @@ internal static class PullCommand
         }
         catch (Exception e) when (OutputException.IsOfDisk(e))
         {
-            throw new OutputException(folder, e);
+            throw new OutputException(folder, e, advice: $"; --to FOLDER or {ModelFolder.Variable} names another folder");
         }
         using Interrupt interrupt = new();
         using HttpClient http = Download.CreateClient();
@@ -70,7 +71,7 @@ internal static class PullCommand
         }
         catch (OperationCanceledException)
         {
-            Notes.Write("llama2: interrupted; " + (File.Exists(path + ".part")
+            Notes.Write("llama2: interrupted; " + (File.Exists(path + Download.PartEnding)
                 ? $"the same command goes on where this one stopped ({path}.part)"
                 : "nothing of it is kept"));
             throw;

@@ -81,7 +81,7 @@ internal sealed class ServeCommand(Command command)
             NewDrafters = speculation.NewDrafters,
         });
         service.SlotFiles = slotFolder is null ? null : new SlotFiles(new SessionStore(model), slotFolder);
-        service.Begin(new ServedModel(Path.GetFileNameWithoutExtension(model.Path), model.Config, model.Tokenizer,
+        service.Begin(new ServedModel(model.Source.Name, model.Config, model.Tokenizer,
             model.Template(result.GetValue(_template)), model.CreateSampler,
             options.Pods + options.MaxQueue)
         {
@@ -100,8 +100,8 @@ internal sealed class ServeCommand(Command command)
 
     private static ModelFacts Facts(LoadedModel model)
     {
-        FileInfo file = new(model.Path);
-        return new(file.Length, file.LastWriteTimeUtc, model.File.Format, model.Weights.DescribeTypes(),
+        DateTime written = model.Source.Resource is null ? File.GetLastWriteTimeUtc(model.Source.Path) : default;
+        return new(model.File.Length, written, model.File.Format, model.Weights.DescribeTypes(),
             model.Weights.Named().Sum(named => named.Tensor.Elements));
     }
 

@@ -32,9 +32,10 @@ internal static class VerifyCommand
 
     private static int Run(string? name)
     {
-        using ModelFile model = ModelFile.Open(ModelFiles.FindCheckpoint(name));
-        string file = Path.GetFileName(model.Path);
-        bool isDefault = ModelFiles.IsDefault(file);
+        ModelSource source = ModelFiles.FindCheckpoint(name);
+        using ModelFile model = source.Open();
+        string file = Path.GetFileName(source.Path);
+        bool isDefault = source.IsDefault;
         bool agree = Verify(model.Config, model.Weights, file, isDefault ? DefaultModel : null);
         if (model.Weights.AreFloat32)
         {

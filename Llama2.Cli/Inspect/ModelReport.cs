@@ -15,7 +15,7 @@ internal static class ModelReport
 {
     /// <summary>Makes the report; statistics read each element of each tensor.</summary>
     /// <exception cref="ModelFileException">The tokenizer that was named is no tokenizer for this model.</exception>
-    public static JsonObject Create(ModelFile model, int context, bool statistics, string? tokenizer)
+    public static JsonObject Create(ModelSource source, ModelFile model, int context, bool statistics, string? tokenizer)
     {
         GgufModel? gguf = model as GgufModel;
         JsonObject report = new()
@@ -28,7 +28,7 @@ internal static class ModelReport
             ["header"] = Header(model),
             ["derived"] = Derived(model.Config),
             ["memory"] = Memory(model, context),
-            ["tokenizer"] = Describe(model, tokenizer),
+            ["tokenizer"] = Describe(source, model, tokenizer),
         };
         if (gguf is not null)
             report["metadata"] = GgufReport.Metadata(gguf.Metadata);
@@ -110,14 +110,14 @@ internal static class ModelReport
 
     private static JsonValue? Finite(float value) => float.IsFinite(value) ? JsonValue.Create(value) : null;
 
-    private static JsonNode Describe(ModelFile model, string? path)
+    private static JsonNode Describe(ModelSource source, ModelFile model, string? path)
     {
         try
         {
             if (path is null && model.Tokenizer is { } own)
                 return Summary(model.Path, own);
-            string file = path ?? ModelFiles.FindTokenizer(model.Path);
-            return Summary(file, TokenizerFile.Open(file, model.Config.VocabSize));
+            ModelSource tokenizer = path is null ? ModelFiles.FindTokenizer(source) : new ModelSource(path);
+            return Summary(tokenizer.Path, ModelFiles.ReadTokenizer(tokenizer, model.Config.VocabSize));
         }
         catch (ModelFileException e) when (path is null)
         {

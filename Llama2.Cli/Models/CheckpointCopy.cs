@@ -13,11 +13,13 @@ internal sealed class CheckpointCopy
     private readonly CheckpointHeader _header;
     private readonly byte[]? _tokenizer;
 
+    /// <param name="source">Where the model was read from.</param>
+    /// <param name="model">The model.</param>
     /// <param name="version">0 and 1 are float32, 2 is int8.</param>
     /// <param name="groupSize">Weights that share a scale in version 2; null for the default.</param>
     /// <exception cref="ModelFileException">The model, or its tokenizer, has something that such a file cannot say.</exception>
     /// <exception cref="UsageException">The groups do not divide the model's matrices, or save nothing.</exception>
-    public CheckpointCopy(ModelFile model, int version, int? groupSize)
+    public CheckpointCopy(ModelSource source, ModelFile model, int version, int? groupSize)
     {
         _model = model;
         int size = version < 2 ? 0 : groupSize ?? WeightQuantizer.GroupSizeFor(model.Config);
@@ -30,7 +32,7 @@ internal sealed class CheckpointCopy
             RefuseUselessGroups(_header);
         }
         _tokenizer = model.Tokenizer is { } tokenizer ? CheckpointLimits.TokenizerBytes(tokenizer, model.Path)
-            : ModelFiles.TokenizerBytes(model.Path, model.Config.VocabSize);
+            : ModelFiles.TokenizerBytes(source, model.Config.VocabSize);
     }
 
     /// <summary>Bytes of the file.</summary>
@@ -43,7 +45,7 @@ internal sealed class CheckpointCopy
     /// <returns>Its path, or null.</returns>
     public string? WriteTokenizer(string path)
     {
-        if (_tokenizer is null || ModelFiles.TokenizerBytes(path, _model.Config.VocabSize).AsSpan().SequenceEqual(_tokenizer))
+        if (_tokenizer is null || ModelFiles.TokenizerBytes(new ModelSource(path), _model.Config.VocabSize).AsSpan().SequenceEqual(_tokenizer))
             return null;
         string own = ModelFiles.OwnTokenizer(path);
         AtomicFile.Write(own, stream => stream.Write(_tokenizer));

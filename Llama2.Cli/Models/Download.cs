@@ -12,6 +12,8 @@ namespace Llama2.Cli.Models;
 /// </summary>
 internal sealed class Download(HttpClient http, RemoteFile file, string path)
 {
+    public const string PartEnding = ".part";
+
     private const int MaxFruitlessAttempts = 5, MaxRedirects = 10;
     private const int LeastProgress = 16 * 1024; // bytes of an attempt, and within Patience, that make it worth going on
 
@@ -67,7 +69,7 @@ internal sealed class Download(HttpClient http, RemoteFile file, string path)
     /// <exception cref="OutputException">The disk refuses it.</exception>
     public async Task RunAsync(CancellationToken cancellation)
     {
-        string partPath = path + ".part";
+        string partPath = path + PartEnding;
         try
         {
             using FileStream part = OpenPart(partPath);

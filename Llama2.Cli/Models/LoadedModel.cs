@@ -15,17 +15,18 @@ internal sealed class LoadedModel : IDisposable
 
     private const string Int8 = "q8_0"; // of a float32 model in llama2.c's groups, as quantize writes it
 
+    /// <param name="source">The model's file.</param>
     /// <param name="tokenizer">The tokenizer's file, or null for the one in the model's file, or else to look for it.</param>
     /// <param name="threads">Threads of fast, or 0 for its default.</param>
     /// <param name="quantize">One of <see cref="QuantizedTypes"/> to make of a model of floats, or null.</param>
-    public LoadedModel(string path, string? tokenizer, string implementation, int threads, string? quantize)
+    public LoadedModel(ModelSource source, string? tokenizer, string implementation, int threads, string? quantize)
     {
-        (Path, Implementation) = (path, implementation);
-        File = ModelFile.Open(path);
+        (Source, Implementation) = (source, implementation);
+        File = source.Open();
         try
         {
             ITokenizer? own = tokenizer is null ? File.Tokenizer : null;
-            ITokenizer simple = own ?? ModelFiles.OpenTokenizer(tokenizer, path, Config.VocabSize);
+            ITokenizer simple = own ?? ModelFiles.OpenTokenizer(tokenizer, source, Config.VocabSize);
             Tokenizer = implementation == Simple ? simple : FastTokenizer.Of(simple);
             Weights = quantize is null || !File.Weights.AreFloats ? File.Weights
                 : quantize == Int8 && File.Weights.AreFloat32
@@ -50,7 +51,7 @@ internal sealed class LoadedModel : IDisposable
     /// <summary>What a model of floats can be made as it is loaded.</summary>
     public static readonly string[] QuantizedTypes = [Int8, "q4_0"];
 
-    public string Path { get; }
+    public ModelSource Source { get; }
     public string Implementation { get; }
     public ModelFile File { get; }
     public Config Config => File.Config;
@@ -76,7 +77,7 @@ internal sealed class LoadedModel : IDisposable
         // the file's own may differ from the known one of its name, in what it trims or says where there is no system prompt
         ChatTemplate? own = File.ChatTemplate is { } jinja ? ChatTemplate.Recognise(jinja) : null;
         UsageException.ThrowIf(name is null && own is null && File.ChatTemplate is not null,
-            $"{Path}: its chat template is none of those that are known; --template NAME chooses one: "
+            $"{Source.Path}: its chat template is none of those that are known; --template NAME chooses one: "
             + string.Join(", ", ChatTemplate.All.Select(known => known.Name)));
         name ??= own?.Name ?? ChatTemplate.All[0].Name;
         return own?.Name == name ? own : ChatTemplate.All.Single(template => template.Name == name);
@@ -84,7 +85,7 @@ internal sealed class LoadedModel : IDisposable
 
     /// <summary>The model in one line.</summary>
     public string Describe() =>
-        $"{System.IO.Path.GetFileName(Path).ReplaceLineEndings(" ")}: dim {Config.Dim}, hidden {Config.HiddenDim}, "
+        $"{Path.GetFileName(Source.Path).ReplaceLineEndings(" ")}: dim {Config.Dim}, hidden {Config.HiddenDim}, "
         + $"layers {Config.LayerCount}, heads {Config.HeadCount}, kv heads {Config.KvHeadCount}, "
         + $"vocab {Config.VocabSize}, context {Config.SeqLen}, "
         + $"{File.Format} {File.Weights.DescribeTypes()}, {Implementation}";

@@ -9,49 +9,62 @@ namespace Llama2.Cli.Models;
 /// <summary>Finds the checkpoint and the tokenizer that a command means.</summary>
 internal static class ModelFiles
 {
-    private const string DefaultModel = "tales659K", DefaultTokenizer = "tok512-tales.bin", TokenizerName = "tokenizer.bin";
+    private const string TokenizerName = "tokenizer.bin";
 
     /// <summary>The models that llama2.c's author publishes in this format.</summary>
     public static readonly string[] KnownModels = ["stories260K", "stories15M", "stories42M", "stories110M"];
 
-    private static readonly string Shipped = Path.Combine(AppContext.BaseDirectory, "weights");
-    private static readonly string[] WeightsFolders = ["weights", Shipped]; // the working directory's first
+    private static readonly string[] Endings = [".bin", ".gguf"]; // that a name leaves out
 
-    /// <summary>The model that ships with the program.</summary>
-    public static string DefaultCheckpoint => Path.Combine(Shipped, DefaultModel + ".bin");
+    /// <summary>The folders in which a name is looked up: weights/ in the working directory, then the user's own.</summary>
+    public static string[] Folders => ["weights", ModelFolder.Path];
 
-    /// <summary>Whether this is the model that ships, wherever the copy lies.</summary>
-    public static bool IsDefault(string checkpoint) => Path.GetFileName(checkpoint) == DefaultModel + ".bin";
-
-    /// <summary>The file of this name, or the model of this name in a folder weights/; without a name the model that ships.</summary>
-    /// <exception cref="ModelFileException">There is neither.</exception>
-    public static string FindCheckpoint(string? nameOrPath)
+    /// <summary>
+    /// The file of this name; else the model of this name in weights/, in the user's folder or inside the program, which has the one that
+    /// is meant without a name.
+    /// </summary>
+    /// <exception cref="ModelFileException">There is none, and pull would have it.</exception>
+    public static ModelSource FindCheckpoint(string? nameOrPath)
     {
         if (nameOrPath is null)
-            return DefaultCheckpoint;
-        if (Path.Exists(nameOrPath))
-            return nameOrPath;
-        if (Path.GetFileName(nameOrPath) == nameOrPath && !Path.HasExtension(nameOrPath))
-        {
-            string[] endings = [".bin", ".gguf"];
-            string[] places = [.. endings.SelectMany(ending => WeightsFolders.Select(folder => Path.Combine(folder, nameOrPath + ending)))];
-            if (places.FirstOrDefault(File.Exists) is { } found)
-                return found;
-            if (KnownModels.Contains(nameOrPath))
-                throw new ModelFileException(places[0], "file", "a file", $"nothing there; `llama2 pull {nameOrPath}` downloads it");
-        }
-        return nameOrPath; // opening it says what is wrong
+            return ModelSource.Shipped;
+        if (Path.Exists(nameOrPath) || Path.GetFileName(nameOrPath) != nameOrPath)
+            return new ModelSource(nameOrPath); // opening it says what is wrong
+        if (FindByName(nameOrPath) is { } found)
+            return found;
+        return !KnownModels.Contains(nameOrPath) ? new ModelSource(nameOrPath)
+            : throw new ModelFileException(nameOrPath, "model", $"a file in {string.Join(" or ", Folders)}",
+                $"nothing there; `llama2 pull {nameOrPath}` downloads it");
     }
+
+    /// <summary>The model of this name, with its file's ending or without; null if there is none.</summary>
+    public static ModelSource? FindByName(string name)
+    {
+        IEnumerable<string> places = Folders.SelectMany(folder => NamesOf(name).Select(file => Path.Combine(folder, file)));
+        return places.FirstOrDefault(File.Exists) is { } found ? new ModelSource(found)
+            : name == ModelSource.Shipped.Name ? ModelSource.Shipped : null;
+    }
+
+    /// <summary>The names of a file that a name means: its own, or one that ends as models do.</summary>
+    public static IEnumerable<string> NamesOf(string name) => Endings.Prepend("").Select(ending => name + ending);
+
+    /// <summary>The names of all models that are there.</summary>
+    public static IEnumerable<string> Names() => Folders.Where(Directory.Exists).SelectMany(Directory.GetFiles).Select(Path.GetFileName)
+        .Where(file => NameOf(file!) != file).Select(file => NameOf(file!)).Append(ModelSource.Shipped.Name);
+
+    /// <summary>The name of a model's file without its ending.</summary>
+    public static string NameOf(string path) =>
+        Endings.Contains(Path.GetExtension(path)) ? Path.GetFileNameWithoutExtension(path) : Path.GetFileName(path);
 
     /// <summary>The tokenizer named, else that of the checkpoint.</summary>
     /// <exception cref="ModelFileException">There is none, or it is of another size than the checkpoint's vocabulary.</exception>
-    public static ITokenizer OpenTokenizer(string? path, string checkpoint, int vocabSize)
+    public static ITokenizer OpenTokenizer(string? path, ModelSource checkpoint, int vocabSize)
     {
         try
         {
-            return ReadTokenizer(path ?? FindTokenizer(checkpoint), vocabSize);
+            return ReadTokenizer(path is null ? FindTokenizer(checkpoint) : new ModelSource(path), vocabSize);
         }
-        catch (ModelFileException e) when (path is null && e.Path != checkpoint)
+        catch (ModelFileException e) when (path is null && e.Path != checkpoint.Path)
         {
             throw new ModelFileException(e.Path, e.Field, e.Expected, $"{e.Found}; -z FILE names another tokenizer", e);
         }
@@ -59,29 +72,32 @@ internal static class ModelFiles
 
     /// <summary>The tokenizer named, which may be the one in a GGUF file, else that of the model that ships; of any size.</summary>
     public static ITokenizer OpenTokenizer(string? path) =>
-        ReadTokenizer(path ?? Path.Combine(Shipped, DefaultTokenizer), vocabSize: 0);
+        ReadTokenizer(path is null ? ModelSource.ShippedTokenizer : new ModelSource(path), vocabSize: 0);
 
-    // The file is opened once, since it may be a pipe.
-    private static ITokenizer ReadTokenizer(string path, int vocabSize)
+    /// <summary>The tokenizer of a file.</summary>
+    /// <param name="source">The file.</param>
+    /// <param name="vocabSize">Tokens that the model knows, or 0 to take what is there.</param>
+    /// <exception cref="ModelFileException">There is none, or it is of another size.</exception>
+    public static ITokenizer ReadTokenizer(ModelSource source, int vocabSize)
     {
-        using MappedFile file = MappedFile.Open(path);
+        using MappedFile file = source.Map(); // once, since it may be a pipe
         if (!GgufFile.IsStartOf(file))
-            return TokenizerFile.Open(file, path, vocabSize);
-        ITokenizer tokenizer = GgufTokenizer.Create(GgufFile.Open(file, path).Metadata);
+            return TokenizerFile.Open(file, source.Path, vocabSize);
+        ITokenizer tokenizer = GgufTokenizer.Create(GgufFile.Open(file, source.Path).Metadata);
         return vocabSize == 0 || tokenizer.VocabSize == vocabSize ? tokenizer
-            : throw new ModelFileException(path, "vocabulary", $"the {vocabSize} tokens of the model", $"{tokenizer.VocabSize}");
+            : throw new ModelFileException(source.Path, "vocabulary", $"the {vocabSize} tokens of the model", $"{tokenizer.VocabSize}");
     }
 
     /// <summary>The file of the tokenizer that a checkpoint finds, or null if it finds none that fits.</summary>
-    public static byte[]? TokenizerBytes(string checkpoint, int vocabSize)
+    public static byte[]? TokenizerBytes(ModelSource checkpoint, int vocabSize)
     {
         try
         {
-            byte[] bytes = File.ReadAllBytes(FindTokenizer(checkpoint));
-            TokenizerFile.Parse(bytes, checkpoint, vocabSize);
-            return bytes;
+            using MappedFile file = FindTokenizer(checkpoint).Map();
+            TokenizerFile.Open(file, checkpoint.Path, vocabSize);
+            return file.Slice<byte>(0, (int)file.Length).ToArray();
         }
-        catch (Exception e) when (e is ModelFileException or IOException or UnauthorizedAccessException)
+        catch (ModelFileException)
         {
             return null;
         }
@@ -92,23 +108,26 @@ internal static class ModelFiles
         (checkpoint.EndsWith(".bin", StringComparison.Ordinal) ? checkpoint[..^4] : checkpoint) + "." + TokenizerName;
 
     /// <summary>
-    /// The checkpoint's own tokenizer, else tokenizer.bin beside the checkpoint, in the working directory or in weights/; the model that
-    /// ships and stories260K have other names for it.
+    /// The checkpoint's own tokenizer, else tokenizer.bin beside the checkpoint, in the working directory, in weights/ or in the user's
+    /// folder; the model that ships and stories260K have other names for it. The model inside the program has the one beside it there.
     /// </summary>
-    public static string FindTokenizer(string checkpoint)
+    public static ModelSource FindTokenizer(ModelSource checkpoint)
     {
-        string beside = Path.GetDirectoryName(checkpoint) is { Length: > 0 } folder ? folder : ".";
-        string[] names = Path.GetFileName(checkpoint) switch
+        if (checkpoint.Resource is not null)
+            return ModelSource.ShippedTokenizer;
+        string beside = Path.GetDirectoryName(checkpoint.Path) is { Length: > 0 } folder ? folder : ".";
+        string[] names = Path.GetFileName(checkpoint.Path) switch
         {
-            DefaultModel + ".bin" => [DefaultTokenizer],
+            _ when checkpoint.IsDefault => [ModelSource.ShippedTokenizer.Resource!],
             "stories260K.bin" => ["tok512.bin", TokenizerName],
             _ => [TokenizerName],
         };
-        string[] folders = [beside, "", .. WeightsFolders];
+        string[] folders = [beside, "", .. Folders];
         IEnumerable<string> shared = names.SelectMany(name => folders.Select(folder => Path.Combine(folder, name)));
-        string[] places = [.. shared.Prepend(OwnTokenizer(checkpoint)).DistinctBy(Path.GetFullPath)];
-        return places.FirstOrDefault(File.Exists)
-            ?? throw new ModelFileException(checkpoint, "tokenizer", "a file that -z FILE names, or one beside the checkpoint",
+        string[] places = [.. shared.Prepend(OwnTokenizer(checkpoint.Path)).DistinctBy(Path.GetFullPath)];
+        return places.FirstOrDefault(File.Exists) is { } found ? new ModelSource(found)
+            : checkpoint.IsDefault ? ModelSource.ShippedTokenizer
+            : throw new ModelFileException(checkpoint.Path, "tokenizer", "a file that -z FILE names, or one beside the checkpoint",
                 "nothing at " + string.Join(", ", places));
     }
 }

@@ -12,7 +12,7 @@ internal static class DidYouMean
     {
         if (Path.GetFileName(word) != word || Path.HasExtension(word))
             return null;
-        string guess = Program.CommandNames.Concat(ModelFiles.KnownModels).MinBy(name => Edits(word, name))!;
+        string guess = Program.CommandNames.Concat(ModelFiles.KnownModels).Concat(ModelFiles.Names()).MinBy(name => Edits(word, name))!;
         return $"{word}: there is no such command, model or file; "
             + (Edits(word, guess) <= Math.Min(MaxEdits, word.Length / 2) ? $"did you mean {guess}?" : "llama2 --help lists the commands");
     }

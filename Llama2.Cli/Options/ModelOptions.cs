@@ -20,7 +20,7 @@ internal sealed class ModelOptions
         _checkpoint = AddCheckpoint(command, "checkpoint", isRequired);
         _checkpointOption = command.AddOption<string?>("--checkpoint -checkpoint --model", "file", "the same, as an option");
         _tokenizer = AddTokenizer(
-            command, "NAME.tokenizer.bin or tokenizer.bin beside the checkpoint, else tokenizer.bin here or in weights/");
+            command, "NAME.tokenizer.bin or tokenizer.bin beside the checkpoint, else tokenizer.bin here, in weights/ or your folder");
         string[] names = LoadedModel.Implementations;
         _implementation = command.AddChoice("--impl", "name", "implementation: " + string.Join(" or ", names), names);
         _threads = command.AddOption<int>(
@@ -40,7 +40,7 @@ internal sealed class ModelOptions
     /// <summary>The argument of every command that takes a model.</summary>
     public static Argument<string?> AddCheckpoint(Command command, string name, bool isRequired = false)
     {
-        string description = "file of llama2.c or GGUF, or the name of a model in weights/";
+        string description = "file of llama2.c or GGUF, or the name of a model that list shows";
         return isRequired ? command.AddArgument<string?>(name, description, ArgumentArity.ExactlyOne)
             : command.AddArgument<string?>(name, description + "; default: the model that ships", ArgumentArity.ZeroOrOne);
     }
@@ -56,10 +56,10 @@ internal sealed class ModelOptions
     public LoadedModel Load(ParseResult result)
     {
         string? name = result.GetValue(_checkpoint) ?? result.GetValue(_checkpointOption);
-        string path = ModelFiles.FindCheckpoint(name);
-        if (name is not null && !Path.Exists(path) && DidYouMean.Answer(name) is { } answer)
+        ModelSource source = ModelFiles.FindCheckpoint(name);
+        if (source.Resource is null && !Path.Exists(source.Path) && DidYouMean.Answer(source.Path) is { } answer)
             throw new UsageException(answer);
-        LoadedModel model = new(path, result.GetValue(_tokenizer), result.GetValue(_implementation)!, result.GetValue(_threads),
+        LoadedModel model = new(source, result.GetValue(_tokenizer), result.GetValue(_implementation)!, result.GetValue(_threads),
             result.GetValue(_quantize));
         if (!IsSilent(result))
             Notes.Write(model.Describe());

@@ -121,8 +121,9 @@ internal static class AtomicFile
     }
 }
 
-/// <summary>A file that cannot be written. The message is one line that names the file and says why.</summary>
-internal sealed class OutputException(string path, Exception inner) : IOException($"{path}: cannot be written: {Reason(inner)}", inner)
+/// <summary>A file that cannot be written, or removed. The message is one line that names the file and says why.</summary>
+internal sealed class OutputException(string path, Exception inner, string what = "written", string advice = "")
+    : IOException($"{path}: cannot be {what}: {Reason(inner)}{advice}", inner)
 {
     /// <summary>Whether the runtime throws this when a disk, a folder or a device refuses to be written.</summary>
     public static bool IsOfDisk(Exception e) => e is IOException or UnauthorizedAccessException

@@ -80,6 +80,25 @@ public sealed unsafe class MappedFile : IDisposable
         }
     }
 
+    /// <summary>
+    /// A part of the program itself, as a resource of an assembly: where it lies, if its address suits float32, and else a copy of it.
+    /// </summary>
+    /// <param name="resource">Memory that stays where it is for as long as the stream is not collected.</param>
+    public static MappedFile Of(UnmanagedMemoryStream resource)
+    {
+        byte* start = resource.PositionPointer;
+        long length = resource.Length - resource.Position;
+        if ((nint)start % sizeof(float) == 0)
+        {
+            Borrowed memory = new(start, length);
+            return new MappedFile(memory, 0, length, memory, resource);
+        }
+        NativeCopy copy = new(length);
+        MappedFile file = new(copy, 0, length, copy);
+        Buffer.MemoryCopy(start, file._start, length, length);
+        return file;
+    }
+
     private static MappedFile Map(FileStream stream, long length)
     {
         MemoryMappedFile file = MemoryMappedFile.CreateFromFile(
@@ -125,6 +144,18 @@ public sealed unsafe class MappedFile : IDisposable
             NativeMemory.Free((void*)handle);
             return true;
         }
+    }
+
+    /// <summary>Memory that is not ours to free.</summary>
+    private sealed class Borrowed : SafeBuffer
+    {
+        public Borrowed(byte* start, long length) : base(ownsHandle: true)
+        {
+            SetHandle((nint)start);
+            Initialize((ulong)length);
+        }
+
+        protected override bool ReleaseHandle() => true;
     }
 
     private sealed class Part<T>(MappedFile owner, long offset, int count) : MemoryManager<T> where T : unmanaged

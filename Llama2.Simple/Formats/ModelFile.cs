@@ -20,7 +20,7 @@ public abstract class ModelFile(string path) : IDisposable
         MappedFile file = MappedFile.Open(path);
         try
         {
-            return Array.Find(Formats, format => format.Recognises(file)).Open(file, path);
+            return Open(file, path);
         }
         catch
         {
@@ -28,6 +28,12 @@ public abstract class ModelFile(string path) : IDisposable
             throw;
         }
     }
+
+    /// <summary>The same of a mapped file, which belongs to the model from now on.</summary>
+    /// <param name="file">The file.</param>
+    /// <param name="path">Its name in messages; the other parts of a split GGUF file lie beside it.</param>
+    /// <exception cref="ModelFileException">It holds no model that can be run; it is still the caller's.</exception>
+    public static ModelFile Open(MappedFile file, string path) => Array.Find(Formats, format => format.Recognises(file)).Open(file, path);
 
     private static Checkpoint OpenCheckpoint(MappedFile file, string path)
     {

@@ -12,6 +12,9 @@ internal sealed record BuiltProgram(int ExitCode, string Out, string Err)
     /// <summary>The program built in the same configuration as these tests.</summary>
     public static string FilePath { get; } = Path.Combine(Repository.Root, "Llama2.Cli", "bin", Configuration, "net10.0", "llama2.dll");
 
+    /// <summary>A folder that is not there, so that no test finds the models of whoever runs it.</summary>
+    public static string NoModels { get; } = Path.Combine(Path.GetTempPath(), "llama2-has-no-models");
+
     private static string Configuration => new DirectoryInfo(AppContext.BaseDirectory).Parent!.Name;
 
     /// <summary>Runs the program to its end, without input.</summary>
@@ -51,6 +54,7 @@ internal sealed record BuiltProgram(int ExitCode, string Out, string Err)
             StandardErrorEncoding = utf8,
             WorkingDirectory = setup.WorkingDirectory ?? Repository.Root,
         };
+        start.Environment[ModelFolder.Variable] = NoModels;
         foreach ((string name, string? value) in setup.Environment)
             start.Environment[name] = value;
         return Process.Start(start)!;

@@ -171,7 +171,8 @@ public sealed class DropInTests : IDisposable
         Assert.Equal(0, program.ExitCode);
         string[] lines = program.Err.TrimEnd('\n').Split('\n');
         Assert.Matches(
-            "^.*bin: dim [0-9]+, hidden [0-9]+, layers [0-9]+, heads [0-9]+, kv heads [0-9]+, vocab [0-9]+, "
+            @"^(.*bin|tales659K \(inside the program\)): "
+            + "dim [0-9]+, hidden [0-9]+, layers [0-9]+, heads [0-9]+, kv heads [0-9]+, vocab [0-9]+, "
             + "context [0-9]+, llama2.c v[012] ",
             lines[0]);
         Assert.Matches("^achieved tok/s: [0-9]+\\.[0-9]{6}$", lines[^1]);

@@ -17,7 +17,9 @@ public sealed class FilesPullTests : IDisposable
     private string Weights(string file = "") => Path.Combine(_folder.FullName, "weights", file);
 
     private BuiltProgram Pull(params string[] args) =>
-        BuiltProgram.Run(new BuiltProgram.Setup { WorkingDirectory = _folder.FullName }, ["pull", .. args]);
+        BuiltProgram.Run(
+            new BuiltProgram.Setup { WorkingDirectory = _folder.FullName, Environment = { [ModelFolder.Variable] = "weights" } },
+            ["pull", .. args]);
 
     [Theory]
     [InlineData("my_tokenizer.bin", true)]
@@ -85,7 +87,11 @@ public sealed class FilesPullTests : IDisposable
     public void A_wrong_length_leaves_nothing()
     {
         using FaultyServer server = new(_ => new Reply(Model));
-        BuiltProgram.Setup setup = new() { WorkingDirectory = _folder.FullName, Environment = { [Hub.MirrorVariable] = server.Address } };
+        BuiltProgram.Setup setup = new()
+        {
+            WorkingDirectory = _folder.FullName,
+            Environment = { [Hub.MirrorVariable] = server.Address, [ModelFolder.Variable] = "weights" },
+        };
         BuiltProgram run = BuiltProgram.Run(setup, "pull", "stories15M");
         Assert.Equal(2, run.ExitCode);
         Assert.Empty(Directory.GetFiles(Weights()));

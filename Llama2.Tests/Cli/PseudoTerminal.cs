@@ -24,6 +24,7 @@ internal sealed class PseudoTerminal : IDisposable
             WorkingDirectory = folder ?? Repository.Root,
         };
         (start.Environment["TERM"], start.Environment["SHELL"]) = ("xterm-256color", "/bin/bash");
+        start.Environment[ModelFolder.Variable] = BuiltProgram.NoModels;
         _script = Process.Start(start)!;
     }
 

@@ -143,7 +143,7 @@ public sealed class PullTests : IDisposable
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "needs ulimit");
         using FaultyServer server = new(_ => new Reply(Model) { Headers = [ModelChecksum] });
-        BuiltProgram.Setup full = new() { WorkingDirectory = _folder.FullName, Under = BuiltProgram.FullDisk(1024) };
+        BuiltProgram.Setup full = Here() with { Under = BuiltProgram.FullDisk(1024) };
         AssertFails(BuiltProgram.Run(full, "pull", server.Address + "/model.bin"), 2, "model.bin: cannot be written: ");
         Assert.False(File.Exists(Weights("model.bin")));
         Assert.Equal(0, Pull(server.Address + "/model.bin").ExitCode);
@@ -156,7 +156,7 @@ public sealed class PullTests : IDisposable
         Assert.SkipWhen(OperatingSystem.IsWindows(), "needs signals");
         string[] checksum = [ModelChecksum];
         using FaultyServer server = new(_ => new Reply(Model) { Headers = checksum, Stalls = true });
-        using (Process process = BuiltProgram.Start(new() { WorkingDirectory = _folder.FullName }, "pull", server.Address + "/model.bin"))
+        using (Process process = BuiltProgram.Start(Here(), "pull", server.Address + "/model.bin"))
         {
             Task<string> error = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
             while (!process.HasExited && (!File.Exists(Weights("model.bin.part")) || new FileInfo(Weights("model.bin.part")).Length == 0))
@@ -184,13 +184,17 @@ public sealed class PullTests : IDisposable
     }
 
     private BuiltProgram Pull(params string[] args) =>
-        BuiltProgram.Run(new BuiltProgram.Setup { WorkingDirectory = _folder.FullName }, ["pull", .. args]);
+        BuiltProgram.Run(Here(), ["pull", .. args]);
 
     private BuiltProgram Run(FaultyServer server, params string[] args) =>
         BuiltProgram.Run(With(Hub.MirrorVariable, server.Address), args);
 
     private BuiltProgram.Setup With(string variable, string value) =>
-        new() { WorkingDirectory = _folder.FullName, Environment = { [variable] = value } };
+        Here() with { Environment = new() { [ModelFolder.Variable] = "weights", [variable] = value } };
+
+    /// <summary>The user's own folder is weights/ here.</summary>
+    private BuiltProgram.Setup Here() =>
+        new() { WorkingDirectory = _folder.FullName, Environment = { [ModelFolder.Variable] = "weights" } };
 
     /// <summary>One line on stderr, the exit code, and nothing in weights/ that was not there before.</summary>
     private void AssertFails(BuiltProgram program, int exitCode, string message, string unwanted = "stack")

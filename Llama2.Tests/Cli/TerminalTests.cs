@@ -60,7 +60,8 @@ public sealed class TerminalTests : IDisposable
     {
         byte[] model = File.ReadAllBytes(Repository.Weights("tales659K.bin"));
         using FaultyServer server = new(request => new FaultyServer.Reply(model) { Status = request.Target == "/m.bin" ? 200 : 404 });
-        using PseudoTerminal terminal = new($"before=$(stty -g); llama2 pull {server.Address}/m.bin; llama2 pull {server.Address}/none.bin;"
+        using PseudoTerminal terminal = new($"before=$(stty -g); llama2 pull {server.Address}/m.bin --to weights;"
+            + $"llama2 pull {server.Address}/none.bin --to weights;"
             + "test \"$(stty -g)\" = \"$before\"", folder: _folder);
         Assert.Equal(0, terminal.End());
         Assert.Equal(model, File.ReadAllBytes(At("weights/m.bin")));

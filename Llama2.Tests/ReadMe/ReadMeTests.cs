@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.RegularExpressions;
 using Llama2.Cli;
 using Llama2.Tests.Cli;
@@ -57,6 +58,75 @@ public sealed partial class ReadMeTests
     }
 
     [Fact]
+    public void Its_rule_by_which_a_tokenizer_is_found_is_the_programs()
+    {
+        string rule = Assert.Single(ReadMe.Split('\n'), line => line.StartsWith("| `-z`", StringComparison.Ordinal));
+        string folder = Directory.CreateTempSubdirectory("llama2-").FullName;
+        try
+        {
+            BuiltProgram.Setup here = new() { WorkingDirectory = folder, Environment = { [ModelFolder.Variable] = "mine" } };
+            (string Words, string File)[] places =
+            [
+                ("`NAME.tokenizer.bin` beside", "beside/m.tokenizer.bin"),
+                ("`tokenizer.bin` beside the checkpoint", "beside/tokenizer.bin"),
+                ("in the working directory", "tokenizer.bin"),
+                ("in `weights/`", "weights/tokenizer.bin"),
+                ("in your folder", "mine/tokenizer.bin"),
+            ];
+            foreach ((_, string file) in places)
+            {
+                Directory.CreateDirectory(Path.GetDirectoryName(Path.Combine(folder, file))!);
+                File.WriteAllText(Path.Combine(folder, file), "no tokenizer");
+            }
+            File.Copy(Repository.Weights("tales659K.bin"), Path.Combine(folder, "beside", "m.bin"));
+            foreach ((_, string file) in places) // each is found once those before are gone
+            {
+                Assert.StartsWith($"llama2: {file}: ", BuiltProgram.Run(here, "beside/m.bin").Err, StringComparison.Ordinal);
+                File.Delete(Path.Combine(folder, file));
+            }
+            int[] said = [.. places.Select(place => rule.IndexOf(place.Words, StringComparison.Ordinal))];
+            Assert.True(said[0] >= 0 && said.SequenceEqual(said.Order()), rule);
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [Fact]
+    public void It_names_the_folder_that_pull_writes_to()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "other systems have other folders for a user's data");
+        foreach ((string variable, string? value, string folder) in ((string, string?, string)[])
+            [("LLAMA2_MODELS", "/a", "$LLAMA2_MODELS"), ("XDG_DATA_HOME", "/b", "$XDG_DATA_HOME/llama2/models"),
+                ("HOME", "/c", "~/.local/share/llama2/models")])
+        {
+            Assert.Contains($"`{folder}`", ReadMe, StringComparison.Ordinal);
+            BuiltProgram.Setup setup = new() { Environment = { ["LLAMA2_MODELS"] = null, ["XDG_DATA_HOME"] = null } };
+            setup.Environment[variable] = value;
+            string expected = folder.Replace("$" + variable, value).Replace("~", value);
+            Assert.Equal($"your folder: {expected}\n", BuiltProgram.Run(setup, "list").Err);
+        }
+    }
+
+    [Fact]
+    public void It_says_where_the_files_are_without_which_tests_are_skipped()
+    {
+        Assert.Contains("`../shared`", ReadMe, StringComparison.Ordinal);
+        Assert.Contains("../shared", Repository.NoShared, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Its_greedy_and_sampled_speeds_are_what_it_says_of_llama2_c_s()
+    {
+        Match[] speeds = [.. SpeedBesideC().Matches(ReadMe).Cast<Match>()];
+        Assert.Equal(2, speeds.Length);
+        Assert.All(speeds, speed => Assert.Equal(Value(speed, "times"), Math.Round(Value(speed, "ours") / Value(speed, "c"), 2)));
+
+        static double Value(Match speed, string group) => double.Parse(speed.Groups[group].Value, CultureInfo.InvariantCulture);
+    }
+
+    [Fact]
     public void It_states_the_exit_codes()
     {
         IEnumerable<string> codes = typeof(ExitCode).GetFields().Select(field => $"{field.GetRawConstantValue()}");
@@ -92,6 +162,9 @@ public sealed partial class ReadMeTests
 
     [GeneratedRegex(@"^\$ " + RunCommand + @" -- (?<args>.*)\n(?<output>(?:(?!```|\$ ).*\n)+)", RegexOptions.Multiline)]
     internal static partial Regex ShownRun();
+
+    [GeneratedRegex(@"(?<ours>[0-9.]+) tok/s \((?<times>[0-9.]+) times llama2\.c's (?<c>[0-9.]+)\)")]
+    private static partial Regex SpeedBesideC();
 
     [GeneratedRegex("""'[^']*'|"[^"]*"|\S+""")]
     private static partial Regex Word();

@@ -67,7 +67,7 @@ public sealed partial class GgufModel : ModelFile
 
     public override string? ChatTemplate => Metadata.GetString("tokenizer.chat_template");
 
-    internal static GgufModel Open(MappedFile file, string path) => new(GgufFile.Open(file, path), path);
+    internal static new GgufModel Open(MappedFile file, string path) => new(GgufFile.Open(file, path), path);
 
     public override void Dispose() => _parts.ForEach(part => part.Dispose());
 

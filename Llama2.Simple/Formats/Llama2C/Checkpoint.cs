@@ -42,7 +42,9 @@ public sealed class Checkpoint : ModelFile
         }
     }
 
-    internal static Checkpoint Open(MappedFile file, string path)
+    /// <summary>The same of a mapped file, which belongs to the checkpoint from now on.</summary>
+    /// <exception cref="ModelFileException">It is not a checkpoint; it is still the caller's.</exception>
+    public static new Checkpoint Open(MappedFile file, string path)
     {
         try
         {

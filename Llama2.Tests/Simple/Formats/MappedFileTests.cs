@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Runtime.InteropServices;
 using System.Runtime.Versioning;
 
 namespace Llama2.Tests.Simple.Formats;
@@ -46,6 +47,34 @@ public sealed class MappedFileTests
         Assert.Equal([1, 2, 3], part.ToArray());
         pin.Dispose();
         Assert.Throws<ObjectDisposedException>(() => part.Span[0]);
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(4)]
+    [InlineData(1)]
+    [InlineData(2)]
+    public unsafe void A_resource_is_where_it_lies_or_a_copy_if_floats_cannot_lie_there(int misplaced)
+    {
+        byte* bytes = (byte*)NativeMemory.AlignedAlloc(16, 16);
+        try
+        {
+            for (int i = 0; i < 16; i++)
+                bytes[i] = (byte)i;
+            using UnmanagedMemoryStream stream = new(bytes + misplaced, 8);
+            MappedFile file = MappedFile.Of(stream);
+            ReadOnlyMemory<byte> part = file.Slice<byte>(0, 8);
+            Assert.Equal(8, file.Length);
+            Assert.Equal(Enumerable.Range(misplaced, 8).Select(i => (byte)i), part.ToArray());
+            using (MemoryHandle pin = part.Pin())
+                Assert.Equal(misplaced % sizeof(float) == 0, pin.Pointer == bytes + misplaced);
+            file.Dispose();
+            Assert.Throws<ObjectDisposedException>(() => part.Span[0]);
+        }
+        finally
+        {
+            NativeMemory.AlignedFree(bytes);
+        }
     }
 
     [Fact]
