@@ -53,10 +53,25 @@ internal sealed class Speculation
         return WeightBytes(model) + copy <= MostMemory * GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
     }
 
-    private static long WeightBytes(LoadedModel model) => model.Weights.Named().Sum(named => named.Tensor.Bytes);
+    // Loops, since LINQ over tuples is compiled anew, which the run of a small model notices.
+    private static long WeightBytes(LoadedModel model)
+    {
+        long bytes = 0;
+        foreach ((_, _, Tensor tensor) in model.Weights.Named())
+            bytes += tensor.Bytes;
+        return bytes;
+    }
 
     /// <summary>Whether a smaller copy of the weights can be made.</summary>
-    public static bool HasCopy(Weights weights) => weights.Named().All(named => named.Tensor is Float32Tensor);
+    public static bool HasCopy(Weights weights)
+    {
+        foreach ((_, _, Tensor tensor) in weights.Named())
+        {
+            if (tensor is not Float32Tensor)
+                return false;
+        }
+        return true;
+    }
 
     /// <summary>Whether auto makes a copy of these weights where it pays.</summary>
     public static bool IsCopiedByDefault(Config config, Weights weights)

@@ -53,8 +53,10 @@ public abstract class DraftPolicy
     internal void Draft(IReadOnlyList<Sequence> sequences)
     {
         _texts.Clear();
-        foreach (Sequence sequence in sequences.Where(sequence => sequence.IsDecoding && sequence.Drafters.Count > 0))
+        foreach (Sequence sequence in sequences)
         {
+            if (!sequence.IsDecoding || sequence.Drafters.Count == 0)
+                continue;
             Steps++;
             if (sequence.BeginDrafts(this) is { Max: > 0 } text)
                 _texts.Add(text);
@@ -68,9 +70,11 @@ public abstract class DraftPolicy
         finally
         {
             foreach (Drafts text in _texts)
+            {
                 text.Sequence.EndDrafts();
+                Drafted += text.Count;
+            }
         }
-        Drafted += _texts.Sum(text => text.Count);
     }
 
     internal void Verify(int drafter, bool isRight)

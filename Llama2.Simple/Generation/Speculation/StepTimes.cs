@@ -45,11 +45,16 @@ internal sealed class StepTimes
             times.Count = 0;
         times.Last[times.Count % Window] = seconds;
         (times.Count, times.Added) = (times.Count + 1, _now);
-        Span<double> sorted = stackalloc double[Window];
-        sorted = sorted[..Math.Min(times.Count, Window)];
-        times.Last.AsSpan(0, sorted.Length).CopyTo(sorted);
-        sorted.Sort();
-        times.Median = sorted[sorted.Length / 2];
+        Span<double> sorted = stackalloc double[Window]; // by insertion: the library's sort of doubles would first be compiled
+        int count = Math.Min(times.Count, Window);
+        for (int i = 0; i < count; i++)
+        {
+            int at = i;
+            for (; at > 0 && sorted[at - 1] > times.Last[i]; at--)
+                sorted[at] = sorted[at - 1];
+            sorted[at] = times.Last[i];
+        }
+        times.Median = sorted[count / 2];
     }
 
     /// <summary>The most that a pass of so many rows should take: where that is not known, as much more as it has more rows.</summary>
