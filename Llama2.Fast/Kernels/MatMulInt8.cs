@@ -10,8 +10,7 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
     // four rows as they lie for three tokens.
     private const int TileRegisters = 2, MaxTokens = 6, MaxTokensAsTheyLie = 3;
 
-    // From so many on packing pays: 2048 x 768 for 4 tokens takes 181 us as they lie and 178 packed, for 8 tokens 283 and 229; on AVX2
-    // for 4 tokens 218 and 249, for 8 tokens 409 and 366.
+    // From so many on packing rows pays where they are not transposed in registers.
     private const int MinTokensToPack = 5;
 
     // by their tokens, from one on
@@ -34,12 +33,8 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
         QuantizedActivations int8 = x.Int8!;
         if (w.HasWholeGroups)
         {
-            if (x.Count >= MinTokensToPack)
-            {
-                float* memory = scratch.EnsureCount(ScratchCount(w));
-                for (; i + TileRows <= rows; i += TileRows)
-                    Block(w, first + i, int8, x.First, x.Count, o + i, oStride, add, memory);
-            }
+            if (x.Count > 1 && w.GroupSize <= Int8Starts.MaxGroupSize)
+                i = MultiplySeveral(w, first, rows, x, o, oStride, add, scratch.EnsureCount(ScratchCount(w)));
             int block = x.Count <= MaxTokensAsTheyLie ? rows : Math.Max(4, Tokens.BlockBytes / w.Columns & ~3);
             for (int count; rows - i >= 4; i += count)
             {
@@ -62,6 +57,23 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
         }
     }
 
+    // All rows that are whole tiles; returns how many.
+    private static int MultiplySeveral(Matrix w, int first, int rows, in Inputs x, float* o, nint oStride, bool add, float* memory)
+    {
+        QuantizedActivations int8 = x.Int8!;
+        if (x.Count <= TransposedRows<TInt8>.MaxTokens)
+        {
+            if (TInt8.CanTransposeRows)
+                return TransposedRows<TInt8>.Multiply(w, first, rows, int8, x.First, x.Count, o, oStride, add, memory);
+            if (TInt8.Depth == 2) // the other half of a register's products are not worth int16
+                return TransposedRows<Int8Avx2>.Multiply(w, first, rows, int8, x.First, x.Count, o, oStride, add, memory);
+        }
+        int i = 0;
+        for (; x.Count >= MinTokensToPack && i + TileRows <= rows; i += TileRows)
+            Block(w, first + i, int8, x.First, x.Count, o + i, oStride, add, memory);
+        return i;
+    }
+
     /// <summary>Prepares a quantised row of n activations for prefill: as int16, and summed, where this kernel needs that.</summary>
     [MethodImpl(Jit.Optimize)]
     public static void Pack(QuantizedActivations x, int row, int n)
@@ -73,18 +85,8 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
             for (int j = 0; j < n; j++)
                 words[j] = values[j];
         }
-        if (TInt8.Bias == 0 || x.GroupSize % Lanes.Count != 0 || n % x.GroupSize != 0)
-            return;
-        int* sums = x.Sums(row);
-        for (int* end = sums + n / x.GroupSize; sums < end; sums++)
-        {
-            *sums = 0;
-            for (int j = 0; j < x.GroupSize; j += Lanes.Count, values += Lanes.Count)
-            {
-                (Vector128<short> lower, Vector128<short> upper) = Vector128.Widen(Vector128.Load(values));
-                *sums += Vector128.Sum(lower + upper);
-            }
-        }
+        if (x.GroupSize % Lanes.Count == 0 && n % x.GroupSize == 0)
+            Int8Starts.Fill(values, n, x.GroupSize, TInt8.Bias, x.Starts(row));
     }
 
     // Four rows at a time, far apart as in float32.
@@ -111,10 +113,10 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
         int n = w.Columns, groupSize = w.GroupSize, groups = n / groupSize, step = TInt8.Lanes * TInt8.Depth;
         sbyte* values = w.Values + (nint)row * n, xValues = x.Values(token);
         float* scales = w.Scales + (nint)row * groups, xScales = x.Scales(token);
-        int* xSums = x.Sums(token);
+        int* starts = x.Starts(token);
         nint scalesApart = apart * groups;
         Vector128<float> sum0 = default, sum1 = default, sum2 = default;
-        for (int g = 0; g < groups; g++, values += groupSize, xValues += groupSize, scales++, xScales++, xSums++)
+        for (int g = 0; g < groups; g++, values += groupSize, xValues += groupSize, scales++, xScales++, starts++)
         {
             Column t0 = default, t1 = default, t2 = default;
             int j = 0;
@@ -123,11 +125,11 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
             if (j < groupSize)
                 Step<TTokens>(values + j, apart * n, xValues + j, n, whole: false, ref t0, ref t1, ref t2);
             Vector128<float> scale = Vector128.Create(scales[0], scales[scalesApart], scales[2 * scalesApart], scales[3 * scalesApart]);
-            sum0 += Scaled(t0, xSums, scale, xScales);
+            sum0 += Scaled(t0, starts, scale, xScales);
             if (TTokens.Count > 1)
-                sum1 += Scaled(t1, xSums + groups, scale, xScales + groups);
+                sum1 += Scaled(t1, starts + groups, scale, xScales + groups);
             if (TTokens.Count > 2)
-                sum2 += Scaled(t2, xSums + 2 * groups, scale, xScales + 2 * groups);
+                sum2 += Scaled(t2, starts + 2 * groups, scale, xScales + 2 * groups);
         }
         Write(o, apart, sum0, add);
         if (TTokens.Count > 1)
@@ -164,11 +166,11 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
     }
 
     [MethodImpl(Jit.Inline)]
-    private static Vector128<float> Scaled(Column sums, int* xSum, Vector128<float> scale, float* xScale)
+    private static Vector128<float> Scaled(Column sums, int* start, Vector128<float> scale, float* xScale)
     {
         Vector128<int> dots = TInt8.Sum(sums.A, sums.B, sums.C, sums.D);
         if (TInt8.Bias != 0)
-            dots -= Vector128.Create(TInt8.Bias * *xSum);
+            dots += Vector128.Create(*start) - Vector128.Create(Int8Starts.Zero);
         return Vector128.ConvertToSingle(dots) * scale * Vector128.Create(*xScale);
     }
 
@@ -265,12 +267,12 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
         int groupSize = w.GroupSize, groups = w.Columns / groupSize;
         nint rows = TInt8.Lanes, q = 0, apart = (nint)groups * groupSize / TInt8.Depth;
         int* x0 = Packed(x, token), x1 = x0 + apart, x2 = x1 + apart, x3 = x2 + apart, x4 = x3 + apart, x5 = x4 + apart;
-        int* xSums = x.Sums(token);
+        int* starts = x.Starts(token);
         float* xScales = x.Scales(token);
-        for (int g = 0; g < groups; g++, scales += 2 * rows, xSums++, xScales++)
+        for (int g = 0; g < groups; g++, scales += 2 * rows, starts++, xScales++)
         {
-            Pair t0 = Start<TTokens>(0, xSums, groups), t1 = Start<TTokens>(1, xSums, groups), t2 = Start<TTokens>(2, xSums, groups);
-            Pair t3 = Start<TTokens>(3, xSums, groups), t4 = Start<TTokens>(4, xSums, groups), t5 = Start<TTokens>(5, xSums, groups);
+            Pair t0 = Start<TTokens>(0, starts, groups), t1 = Start<TTokens>(1, starts, groups), t2 = Start<TTokens>(2, starts, groups);
+            Pair t3 = Start<TTokens>(3, starts, groups), t4 = Start<TTokens>(4, starts, groups), t5 = Start<TTokens>(5, starts, groups);
             for (nint end = q + groupSize / TInt8.Depth; q < end; q++, packed += 2 * rows * TInt8.Depth)
             {
                 TInt8 a = TInt8.Load(packed), b = TInt8.Load(packed + rows * TInt8.Depth);
@@ -294,17 +296,13 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
             AddScaled<TTokens>(5, sums, t5, scales, xScales, groups);
         }
         for (int t = 0; t < TTokens.Count; t++, sums += TileRows, o += oStride)
-        {
-            for (int l = 0; l < TileRows; l += 4)
-                (add ? Vector128.Load(o + l) + Vector128.Load(sums + l) : Vector128.Load(sums + l)).Store(o + l);
-        }
+            TransposedRows<TInt8>.Store(o, sums, TileRows, add);
     }
 
-    // The products of biased weights exceed those of the weights by the bias times the sum of the activations.
     [MethodImpl(Jit.Inline)]
-    private static Pair Start<TTokens>(int token, int* xSums, nint groups) where TTokens : struct, ITokens
+    private static Pair Start<TTokens>(int token, int* starts, nint groups) where TTokens : struct, ITokens
     {
-        TInt8 start = TInt8.Create(token < TTokens.Count ? -TInt8.Bias * xSums[token * groups] : 0);
+        TInt8 start = token < TTokens.Count ? TInt8.Create(starts[token * groups]) : default;
         return new() { A = start, B = start };
     }
 

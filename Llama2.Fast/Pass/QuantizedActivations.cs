@@ -8,7 +8,7 @@ internal sealed unsafe class QuantizedActivations(int length, int groupSize) : I
     private readonly NativeBuffer<sbyte> _values = new();
     private readonly NativeBuffer<short> _words = new();
     private readonly NativeBuffer<float> _scales = new();
-    private readonly NativeBuffer<int> _sums = new();
+    private readonly NativeBuffer<int> _starts = new();
 
     public readonly int GroupSize = groupSize;
     public readonly int Groups = 1 + (length - 1) / groupSize; // of a row
@@ -16,7 +16,7 @@ internal sealed unsafe class QuantizedActivations(int length, int groupSize) : I
     public sbyte* Values(int row) => _values.Pointer + (nint)row * length;  // (rows, length)
     public short* Words(int row) => _words.Pointer + (nint)row * length;    // (rows, length): the same, for kernels that multiply int16
     public float* Scales(int row) => _scales.Pointer + (nint)row * Groups;  // (rows, groups)
-    public int* Sums(int row) => _sums.Pointer + (nint)row * Groups;        // (rows, groups), for kernels that add a bias to weights
+    public int* Starts(int row) => _starts.Pointer + (nint)row * Groups;    // (rows, groups), of sums: Int8Starts
 
     /// <summary>Room for that many rows; the contents are lost if it has to grow. What a kernel does not use is never touched.</summary>
     public void EnsureRows(int rows)
@@ -24,7 +24,7 @@ internal sealed unsafe class QuantizedActivations(int length, int groupSize) : I
         _values.EnsureCount((long)rows * length);
         _words.EnsureCount((long)rows * length);
         _scales.EnsureCount((long)rows * Groups);
-        _sums.EnsureCount((long)rows * Groups);
+        _starts.EnsureCount((long)rows * Groups);
     }
 
     /// <summary>Copies a row over an earlier one.</summary>
@@ -33,7 +33,7 @@ internal sealed unsafe class QuantizedActivations(int length, int groupSize) : I
         new Span<sbyte>(Values(from), length).CopyTo(new Span<sbyte>(Values(to), length));
         new Span<short>(Words(from), length).CopyTo(new Span<short>(Words(to), length));
         new Span<float>(Scales(from), Groups).CopyTo(new Span<float>(Scales(to), Groups));
-        new Span<int>(Sums(from), Groups).CopyTo(new Span<int>(Sums(to), Groups));
+        new Span<int>(Starts(from), Groups).CopyTo(new Span<int>(Starts(to), Groups));
     }
 
     public void Dispose()
@@ -41,6 +41,6 @@ internal sealed unsafe class QuantizedActivations(int length, int groupSize) : I
         _values.Dispose();
         _words.Dispose();
         _scales.Dispose();
-        _sums.Dispose();
+        _starts.Dispose();
     }
 }

@@ -207,7 +207,14 @@ public sealed unsafe class QuantizationTests
         float[] x = new float[12 * 4096];
         Array.Fill(x, -1f); // -127 everywhere
         AssertMultiplies(Tensor(16, 4096, 4096, () => -128), x, 12);
-        AssertMultiplies(Tensor(16, 4096, 64, () => 127), x, 12);
+        foreach (int tokens in (int[])[1, 4, 8, 12])
+        {
+            foreach (sbyte weight in (sbyte[])[-128, 127])
+            {
+                foreach (int groupSize in (int[])[64, 256, 512]) // 256 is the largest whose sums are scaled as floats of known exponent
+                    AssertMultiplies(Tensor(16, 4096, groupSize, () => weight), x[..(tokens * 4096)], tokens);
+            }
+        }
     }
 
     [Fact]
@@ -265,6 +272,18 @@ public sealed unsafe class QuantizationTests
             for (int i = 0; i < Lanes; i++)
                 w._v[i] ^= unchecked((int)0x80808080);
             return w;
+        }
+
+        public static Int8Unsigned operator +(Int8Unsigned a, Int8Unsigned b) => new() { _v = a._v + b._v };
+
+        public static bool CanTransposeRows => true;
+
+        public static void LoadRows(
+            sbyte* p, nint apart, out Int8Unsigned a, out Int8Unsigned b, out Int8Unsigned c, out Int8Unsigned d)
+        {
+            (a, b, c, d) = (default, default, default, default);
+            Int8Scalar.LoadRows(p, apart, out a._v, out b._v, out c._v, out d._v);
+            (a, b, c, d) = (AddBias(a), AddBias(b), AddBias(c), AddBias(d));
         }
 
         public static Int8Unsigned Create(int lane) => new() { _v = Int8Scalar.Create(lane) };

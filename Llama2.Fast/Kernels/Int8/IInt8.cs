@@ -15,11 +15,18 @@ internal unsafe interface IInt8<TSelf> where TSelf : struct, IInt8<TSelf>
     static abstract TSelf Load(sbyte* p);                       // a register of int8: Lanes * Depth
     static abstract TSelf LoadSixteen(sbyte* p);                // the last 16 int8 of a group, and zeros where a register has 32
     static abstract TSelf AddBias(TSelf w);
+    static abstract TSelf operator +(TSelf a, TSelf b);
     static abstract TSelf Dot(TSelf sum, TSelf w, TSelf x);     // adds to each lane the products of that lane's weights and activations
 
     /// <summary>The horizontal sums of four.</summary>
     static abstract Vector128<int> Sum(TSelf a, TSelf b, TSelf c, TSelf d);
 
-    /// <summary>o[i] += dots[i] * wScales[i] * xScale, rounded at every step.</summary>
+    /// <summary>Whether <see cref="LoadRows"/> and products of what it loads are fast.</summary>
+    static abstract bool CanTransposeRows { get; }
+
+    /// <summary>16 int8 of each of Lanes rows, with the bias: a has the first four of every row, d the last.</summary>
+    static abstract void LoadRows(sbyte* p, nint apart, out TSelf a, out TSelf b, out TSelf c, out TSelf d);
+
+    /// <summary>o[i] += dots[i] * wScales[i] * xScale, rounded at every step; dots began at <see cref="Int8Starts"/>.</summary>
     static abstract void AddScaled(float* o, TSelf dots, float* wScales, float xScale);
 }

@@ -9,12 +9,38 @@ internal readonly unsafe struct Int8Avx2(Vector256<int> v) : IInt8<Int8Avx2>
 
     public static bool IsSupported => Avx2.IsSupported;
     public static int Lanes => Vector256<int>.Count;
+    public static bool CanTransposeRows => true;
     public static int Depth => 4;
     public static int Bias => 0;
     [MethodImpl(Jit.Inline)] public static Int8Avx2 Create(int lane) => new(Vector256.Create(lane));
     [MethodImpl(Jit.Inline)] public static Int8Avx2 Load(sbyte* p) => new(Vector256.Load(p).AsInt32());
     [MethodImpl(Jit.Inline)] public static Int8Avx2 LoadSixteen(sbyte* p) => new(Vector128.Load(p).ToVector256().AsInt32());
     [MethodImpl(Jit.Inline)] public static Int8Avx2 AddBias(Int8Avx2 w) => w;
+
+    [MethodImpl(Jit.Inline)] public static Int8Avx2 operator +(Int8Avx2 a, Int8Avx2 b) => new(a._v + b._v);
+
+    [MethodImpl(Jit.Inline)]
+    public static void LoadRows(sbyte* p, nint apart, out Int8Avx2 a, out Int8Avx2 b, out Int8Avx2 c, out Int8Avx2 d)
+    {
+        Rows(p, apart, out Vector256<int> va, out Vector256<int> vb, out Vector256<int> vc, out Vector256<int> vd);
+        (a, b, c, d) = (new(va), new(vb), new(vc), new(vd));
+    }
+
+    [MethodImpl(Jit.Inline)]
+    public static void Rows(sbyte* p, nint apart, out Vector256<int> a, out Vector256<int> b, out Vector256<int> c, out Vector256<int> d)
+    {
+        Vector256<int> r0 = Two(p, apart), r1 = Two(p + apart, apart), r2 = Two(p + 2 * apart, apart), r3 = Two(p + 3 * apart, apart);
+        Vector256<long> low01 = Avx2.UnpackLow(r0, r1).AsInt64(), high01 = Avx2.UnpackHigh(r0, r1).AsInt64();
+        Vector256<long> low23 = Avx2.UnpackLow(r2, r3).AsInt64(), high23 = Avx2.UnpackHigh(r2, r3).AsInt64();
+        a = Avx2.UnpackLow(low01, low23).AsInt32();
+        b = Avx2.UnpackHigh(low01, low23).AsInt32();
+        c = Avx2.UnpackLow(high01, high23).AsInt32();
+        d = Avx2.UnpackHigh(high01, high23).AsInt32();
+    }
+
+    [MethodImpl(Jit.Inline)]
+    private static Vector256<int> Two(sbyte* p, nint apart) =>
+        Avx2.InsertVector128(Vector128.Load((int*)p).ToVector256Unsafe(), Vector128.Load((int*)(p + 4 * apart)), 1);
 
     [MethodImpl(Jit.Inline)]
     public static Int8Avx2 Dot(Int8Avx2 sum, Int8Avx2 w, Int8Avx2 x)
@@ -39,5 +65,5 @@ internal readonly unsafe struct Int8Avx2(Vector256<int> v) : IInt8<Int8Avx2>
 
     [MethodImpl(Jit.Inline)]
     public static void AddScaled(float* o, Vector256<int> dots, float* wScales, float xScale) =>
-        (Vector256.Load(o) + Vector256.ConvertToSingle(dots) * Vector256.Load(wScales) * Vector256.Create(xScale)).Store(o);
+        (Vector256.Load(o) + (dots.AsSingle() - Vector256.Create(Int8Starts.ZeroAsFloat)) * Vector256.Load(wScales) * Vector256.Create(xScale)).Store(o);
 }

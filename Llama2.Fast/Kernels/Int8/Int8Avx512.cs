@@ -9,6 +9,7 @@ internal readonly unsafe struct Int8Avx512(Vector512<int> v) : IInt8<Int8Avx512>
 
     public static bool IsSupported => Avx512BW.IsSupported && Int8Avx2.IsSupported;
     public static int Lanes => Vector512<int>.Count;
+    public static bool CanTransposeRows => false;
     public static int Depth => 2;
     public static int Bias => 0;
     [MethodImpl(Jit.Inline)] public static Int8Avx512 Create(int lane) => new(Vector512.Create(lane));
@@ -17,6 +18,11 @@ internal readonly unsafe struct Int8Avx512(Vector512<int> v) : IInt8<Int8Avx512>
     [MethodImpl(Jit.Inline)]
     public static Int8Avx512 LoadSixteen(sbyte* p) => new(Avx2.ConvertToVector256Int16(Vector128.Load(p)).ToVector512().AsInt32());
     [MethodImpl(Jit.Inline)] public static Int8Avx512 AddBias(Int8Avx512 w) => w;
+
+    [MethodImpl(Jit.Inline)] public static Int8Avx512 operator +(Int8Avx512 a, Int8Avx512 b) => new(a._v + b._v);
+
+    public static void LoadRows(sbyte* p, nint apart, out Int8Avx512 a, out Int8Avx512 b, out Int8Avx512 c, out Int8Avx512 d) =>
+        throw new NotSupportedException();
 
     [MethodImpl(Jit.Inline)]
     public static Int8Avx512 Dot(Int8Avx512 sum, Int8Avx512 w, Int8Avx512 x) =>
@@ -37,5 +43,5 @@ internal readonly unsafe struct Int8Avx512(Vector512<int> v) : IInt8<Int8Avx512>
 
     [MethodImpl(Jit.Inline)]
     public static void AddScaled(float* o, Int8Avx512 dots, float* wScales, float xScale) =>
-        (Vector512.Load(o) + Vector512.ConvertToSingle(dots._v) * Vector512.Load(wScales) * Vector512.Create(xScale)).Store(o);
+        (Vector512.Load(o) + (dots._v.AsSingle() - Vector512.Create(Int8Starts.ZeroAsFloat)) * Vector512.Load(wScales) * Vector512.Create(xScale)).Store(o);
 }

@@ -1,13 +1,14 @@
 namespace Llama2.Fast.Kernels;
 
 /// <summary>The definition, one product at a time.</summary>
-[InlineArray(2)]
+[InlineArray(4)]
 internal unsafe struct Int8Scalar : IInt8<Int8Scalar>
 {
     private int _lane0;
 
     public static bool IsSupported => true;
-    public static int Lanes => 2;
+    public static int Lanes => 4;
+    public static bool CanTransposeRows => true;
     public static int Depth => 4;
     public static int Bias => 0;
 
@@ -31,6 +32,26 @@ internal unsafe struct Int8Scalar : IInt8<Int8Scalar>
         return sum;
     }
 
+    public static Int8Scalar operator +(Int8Scalar a, Int8Scalar b)
+    {
+        for (int i = 0; i < Lanes; i++)
+            a[i] += b[i];
+        return a;
+    }
+
+    public static void LoadRows(sbyte* p, nint apart, out Int8Scalar a, out Int8Scalar b, out Int8Scalar c, out Int8Scalar d)
+    {
+        Unsafe.SkipInit(out a);
+        Unsafe.SkipInit(out b);
+        Unsafe.SkipInit(out c);
+        Unsafe.SkipInit(out d);
+        for (int i = 0; i < Lanes; i++)
+        {
+            int* q = (int*)(p + i * apart);
+            (a[i], b[i], c[i], d[i]) = (q[0], q[1], q[2], q[3]);
+        }
+    }
+
     public static Int8Scalar Dot(Int8Scalar sum, Int8Scalar w, Int8Scalar x)
     {
         for (int i = 0; i < Lanes; i++)
@@ -39,11 +60,13 @@ internal unsafe struct Int8Scalar : IInt8<Int8Scalar>
     }
 
     public static Vector128<int> Sum(Int8Scalar a, Int8Scalar b, Int8Scalar c, Int8Scalar d) =>
-        Vector128.Create(a[0] + a[1], b[0] + b[1], c[0] + c[1], d[0] + d[1]);
+        Vector128.Create(Sum(a), Sum(b), Sum(c), Sum(d));
+
+    private static int Sum(Int8Scalar v) => v[0] + v[1] + v[2] + v[3];
 
     public static void AddScaled(float* o, Int8Scalar dots, float* wScales, float xScale)
     {
         for (int i = 0; i < Lanes; i++)
-            o[i] += dots[i] * wScales[i] * xScale;
+            o[i] += (BitConverter.Int32BitsToSingle(dots[i]) - Int8Starts.ZeroAsFloat) * wScales[i] * xScale;
     }
 }

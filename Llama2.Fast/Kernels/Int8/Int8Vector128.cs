@@ -10,12 +10,24 @@ internal readonly unsafe struct Int8Vector128(Vector128<int> v) : IInt8<Int8Vect
 
     public static bool IsSupported => Vector128.IsHardwareAccelerated;
     public static int Lanes => Vector128<int>.Count;
+    public static bool CanTransposeRows => Dp.IsSupported; // else weights would be widened again for each token
     public static int Depth => 4;
     public static int Bias => 0;
     [MethodImpl(Jit.Inline)] public static Int8Vector128 Create(int lane) => new(Vector128.Create(lane));
     [MethodImpl(Jit.Inline)] public static Int8Vector128 Load(sbyte* p) => new(Vector128.Load(p).AsInt32());
     public static Int8Vector128 LoadSixteen(sbyte* p) => Load(p);
     [MethodImpl(Jit.Inline)] public static Int8Vector128 AddBias(Int8Vector128 w) => w;
+
+    [MethodImpl(Jit.Inline)] public static Int8Vector128 operator +(Int8Vector128 a, Int8Vector128 b) => new(a._v + b._v);
+
+    [MethodImpl(Jit.Inline)]
+    public static void LoadRows(sbyte* p, nint apart, out Int8Vector128 a, out Int8Vector128 b, out Int8Vector128 c, out Int8Vector128 d)
+    {
+        Vector128<float> va = Vector128.Load((float*)p), vb = Vector128.Load((float*)(p + apart));
+        Vector128<float> vc = Vector128.Load((float*)(p + 2 * apart)), vd = Vector128.Load((float*)(p + 3 * apart));
+        Horizontal.Transpose(ref va, ref vb, ref vc, ref vd);
+        (a, b, c, d) = (new(va.AsInt32()), new(vb.AsInt32()), new(vc.AsInt32()), new(vd.AsInt32()));
+    }
 
     [MethodImpl(Jit.Inline)]
     public static Int8Vector128 Dot(Int8Vector128 sum, Int8Vector128 w, Int8Vector128 x) =>
@@ -50,5 +62,5 @@ internal readonly unsafe struct Int8Vector128(Vector128<int> v) : IInt8<Int8Vect
 
     [MethodImpl(Jit.Inline)]
     public static void AddScaled(float* o, Int8Vector128 dots, float* wScales, float xScale) =>
-        (Vector128.Load(o) + Vector128.ConvertToSingle(dots._v) * Vector128.Load(wScales) * Vector128.Create(xScale)).Store(o);
+        (Vector128.Load(o) + (dots._v.AsSingle() - Vector128.Create(Int8Starts.ZeroAsFloat)) * Vector128.Load(wScales) * Vector128.Create(xScale)).Store(o);
 }

@@ -9,12 +9,23 @@ internal readonly unsafe struct Int8Vnni(Vector256<int> v) : IInt8<Int8Vnni>
 
     public static bool IsSupported => AvxVnni.IsSupported;
     public static int Lanes => Vector256<int>.Count;
+    public static bool CanTransposeRows => true;
     public static int Depth => 4;
     public static int Bias => 128;
     [MethodImpl(Jit.Inline)] public static Int8Vnni Create(int lane) => new(Vector256.Create(lane));
     [MethodImpl(Jit.Inline)] public static Int8Vnni Load(sbyte* p) => new(Vector256.Load(p).AsInt32());
     [MethodImpl(Jit.Inline)] public static Int8Vnni LoadSixteen(sbyte* p) => new(Vector128.Load(p).ToVector256().AsInt32());
     [MethodImpl(Jit.Inline)] public static Int8Vnni AddBias(Int8Vnni w) => new(w._v ^ Vector256.Create(sbyte.MinValue).AsInt32());
+
+    [MethodImpl(Jit.Inline)] public static Int8Vnni operator +(Int8Vnni a, Int8Vnni b) => new(a._v + b._v);
+
+    [MethodImpl(Jit.Inline)]
+    public static void LoadRows(sbyte* p, nint apart, out Int8Vnni a, out Int8Vnni b, out Int8Vnni c, out Int8Vnni d)
+    {
+        Int8Avx2.Rows(p, apart, out Vector256<int> va, out Vector256<int> vb, out Vector256<int> vc, out Vector256<int> vd);
+        (a, b) = (AddBias(new(va)), AddBias(new(vb)));
+        (c, d) = (AddBias(new(vc)), AddBias(new(vd)));
+    }
 
     [MethodImpl(Jit.Inline)]
     public static Int8Vnni Dot(Int8Vnni sum, Int8Vnni w, Int8Vnni x) =>
