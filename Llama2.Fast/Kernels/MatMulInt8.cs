@@ -65,7 +65,7 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
         {
             if (TInt8.CanTransposeRows)
                 return TransposedRows<TInt8>.Multiply(w, first, rows, int8, x.First, x.Count, o, oStride, add, memory);
-            if (TInt8.Depth == 2) // the other half of a register's products are not worth int16
+            if (TInt8.Depth == 2) // packed rows of int16 take 1.4 times as long for four tokens, as long for eight
                 return TransposedRows<Int8Avx2>.Multiply(w, first, rows, int8, x.First, x.Count, o, oStride, add, memory);
         }
         int i = 0;

@@ -64,6 +64,9 @@ internal readonly unsafe struct Int8Avx2(Vector256<int> v) : IInt8<Int8Avx2>
     public static void AddScaled(float* o, Int8Avx2 dots, float* wScales, float xScale) => AddScaled(o, dots._v, wScales, xScale);
 
     [MethodImpl(Jit.Inline)]
-    public static void AddScaled(float* o, Vector256<int> dots, float* wScales, float xScale) =>
-        (Vector256.Load(o) + (dots.AsSingle() - Vector256.Create(Int8Starts.ZeroAsFloat)) * Vector256.Load(wScales) * Vector256.Create(xScale)).Store(o);
+    public static void AddScaled(float* o, Vector256<int> dots, float* wScales, float xScale)
+    {
+        Vector256<float> sums = dots.AsSingle() - Vector256.Create(Int8Starts.ZeroAsFloat);
+        (Vector256.Load(o) + sums * Vector256.Load(wScales) * Vector256.Create(xScale)).Store(o);
+    }
 }

@@ -42,6 +42,9 @@ internal readonly unsafe struct Int8Avx512(Vector512<int> v) : IInt8<Int8Avx512>
     private static Vector512<int> AddPairs(Vector512<int> a, Vector512<int> b) => Avx512F.UnpackLow(a, b) + Avx512F.UnpackHigh(a, b);
 
     [MethodImpl(Jit.Inline)]
-    public static void AddScaled(float* o, Int8Avx512 dots, float* wScales, float xScale) =>
-        (Vector512.Load(o) + (dots._v.AsSingle() - Vector512.Create(Int8Starts.ZeroAsFloat)) * Vector512.Load(wScales) * Vector512.Create(xScale)).Store(o);
+    public static void AddScaled(float* o, Int8Avx512 dots, float* wScales, float xScale)
+    {
+        Vector512<float> sums = dots._v.AsSingle() - Vector512.Create(Int8Starts.ZeroAsFloat);
+        (Vector512.Load(o) + sums * Vector512.Load(wScales) * Vector512.Create(xScale)).Store(o);
+    }
 }

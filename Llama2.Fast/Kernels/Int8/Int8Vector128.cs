@@ -61,6 +61,9 @@ internal readonly unsafe struct Int8Vector128(Vector128<int> v) : IInt8<Int8Vect
         AddPairs(AddPairs(a._v, b._v), AddPairs(c._v, d._v));
 
     [MethodImpl(Jit.Inline)]
-    public static void AddScaled(float* o, Int8Vector128 dots, float* wScales, float xScale) =>
-        (Vector128.Load(o) + (dots._v.AsSingle() - Vector128.Create(Int8Starts.ZeroAsFloat)) * Vector128.Load(wScales) * Vector128.Create(xScale)).Store(o);
+    public static void AddScaled(float* o, Int8Vector128 dots, float* wScales, float xScale)
+    {
+        Vector128<float> sums = dots._v.AsSingle() - Vector128.Create(Int8Starts.ZeroAsFloat);
+        (Vector128.Load(o) + sums * Vector128.Load(wScales) * Vector128.Create(xScale)).Store(o);
+    }
 }

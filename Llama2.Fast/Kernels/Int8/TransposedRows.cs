@@ -6,7 +6,10 @@ namespace Llama2.Fast.Kernels;
 /// </summary>
 internal static unsafe class TransposedRows<TInt8> where TInt8 : struct, IInt8<TInt8>
 {
-    /// <summary>With their sums and four registers of weights, 16 registers are full. For more tokens packing rows in memory pays.</summary>
+    /// <summary>
+    /// Their sums and four registers of weights still fit in 16 registers. For more tokens rows packed in memory are as fast, which one
+    /// pass of more tokens shares.
+    /// </summary>
     public const int MaxTokens = 8;
 
     private const int Step = 16; // numbers of each row that are transposed at once
