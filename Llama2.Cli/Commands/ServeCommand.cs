@@ -100,8 +100,8 @@ internal sealed class ServeCommand(Command command)
 
     private static ModelFacts Facts(LoadedModel model)
     {
-        DateTime written = model.Source.Resource is null ? File.GetLastWriteTimeUtc(model.Source.Path) : default;
-        return new(model.File.Length, written, model.File.Format, model.Weights.DescribeTypes(),
+        string file = model.Source.Resource is null ? model.Source.Path : Environment.ProcessPath!;
+        return new(model.File.Length, File.GetLastWriteTimeUtc(file), model.File.Format, model.Weights.DescribeTypes(),
             model.Weights.Named().Sum(named => named.Tensor.Elements));
     }
 

@@ -8,7 +8,7 @@ namespace Llama2.Cli.Server;
 /// <param name="id">The client's choice.</param>
 /// <param name="name">The same as the client wrote it.</param>
 /// <param name="prompt">The text to go on from.</param>
-internal sealed class Job(Guid id, string name, string prompt) : Work
+internal sealed class Job(Guid id, string name, string prompt) : Work, IDisposable
 {
     public const string Queued = "queued", Processing = "processing", Finished = "finished", Stopped = "stopped", Failed = "failed";
 
@@ -65,7 +65,6 @@ internal sealed class Job(Guid id, string name, string prompt) : Work
         }
         lock (_gate)
         {
-            _cancel.Dispose();
             error ??= end is null && !_isStopped ? service.TimedOut : null;
             (_end, _error) = (error is not null ? Failed : end is null ? Stopped : Finished, error?.Message);
             (_started, _ended) = (Started, DateTimeOffset.UtcNow);
@@ -89,6 +88,9 @@ internal sealed class Job(Guid id, string name, string prompt) : Work
             return Stopped;
         }
     }
+
+    /// <summary>For a job that has ended; what is known of it stays.</summary>
+    public void Dispose() => _cancel.Dispose();
 
     /// <summary>All that is known of it now.</summary>
     public JobAnswer Describe(string model)

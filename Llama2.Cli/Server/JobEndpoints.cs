@@ -39,7 +39,8 @@ internal static class JobEndpoints
 
         async Task RunAsync()
         {
-            await job.RunAsync(service);
+            using (job)
+                await job.RunAsync(service);
             service.Jobs.End(call.User, id, job.Size);
         }
     }

@@ -35,10 +35,13 @@ public sealed class GgufFastTests
         using Transformer simple = new(file.Config, file.Weights);
         float[] expected = Logits(simple, golden.Logits().Prompt, 1), actual = Logits(fast, golden.Logits().Prompt, 12);
         string[] floats = ["f32", "f16", "bf16"];
-        if (!file.Weights.Named().Any(named => !Weights.IsVector(named.Name) && floats.Contains(named.Tensor.TypeName)))
+        bool[] areFloats = [.. file.Weights.Named().Where(named => !Weights.IsVector(named.Name))
+            .Select(named => floats.Contains(named.Tensor.TypeName)).Distinct()];
+        if (areFloats is [false])
             Bits.AssertEqual(expected, actual, name);
-        else
-            Assert.All(expected.Zip(actual), pair => Assert.Equal(pair.First, pair.Second, 1e-4f)); // sums are in another order
+        // Products of floats are sums in another order. Where blocks follow, that rounds some activations to the other neighbour of 15 bits.
+        float tolerance = areFloats is [true] ? 1e-4f : 5e-3f;
+        Assert.All(expected.Zip(actual), pair => Assert.Equal(pair.First, pair.Second, tolerance));
     }
 
     private static float[] Logits(ITransformer transformer, int[] prompt, int batch)
