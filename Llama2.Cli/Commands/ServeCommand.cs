@@ -68,7 +68,7 @@ internal sealed class ServeCommand(Command command)
         };
 
         using Interrupt interrupt = new();
-        await using LlamaServer server = new(service);
+        using LlamaServer server = new(service);
         await server.StartAsync();
         Notes.Write($"listening on {server.Url}");
         Task<LoadedModel> loading = Task.Run(() => _model.Load(result));

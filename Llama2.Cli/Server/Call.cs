@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Globalization;
 using System.Text;
 using Llama2.Fast.Engine;
@@ -76,11 +75,10 @@ internal sealed class Call(HttpContext http, Service service) : Work
     {
         if (json is null)
             return;
-        IBufferWriter<byte> writer = http.Response.BodyWriter;
         bool isEvent = _stream == PartFormat.Events;
-        writer.Write(isEvent ? "data: "u8 : []);
-        writer.Write(json);
-        writer.Write(isEvent ? "\n\n"u8 : "\n"u8);
+        Write(isEvent ? "data: "u8 : []);
+        Write(json);
+        Write(isEvent ? "\n\n"u8 : "\n"u8);
     }
 
     /// <summary>Answers with an error: a status, or where the answer has begun a part, after which it ends.</summary>
@@ -103,5 +101,11 @@ internal sealed class Call(HttpContext http, Service service) : Work
                 _ => WriteAsync("text/plain; charset=utf-8", Encoding.UTF8.GetBytes(error.Message), error.Status),
             });
         }
+    }
+
+    private void Write(ReadOnlySpan<byte> bytes)
+    {
+        bytes.CopyTo(http.Response.BodyWriter.GetSpan(bytes.Length)); // without a length it may be empty before an answer begins
+        http.Response.BodyWriter.Advance(bytes.Length);
     }
 }

@@ -1,55 +1,56 @@
 using System.Net;
 using System.Net.Sockets;
 using Llama2.Cli.Terminal;
-using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
-using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Hosting;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
+using Microsoft.Extensions.Logging.Abstractions;
+using MsOptions = Microsoft.Extensions.Options.Options;
 
 namespace Llama2.Cli.Server;
 
-/// <summary>Kestrel, which listens and hands requests to <see cref="Routes"/>.</summary>
-internal sealed class LlamaServer : IAsyncDisposable
+/// <summary>
+/// Kestrel, which listens and hands requests to <see cref="Routes"/>. It goes without ASP.NET's host, whose dependency injection,
+/// configuration and pages about errors are as large as Kestrel, and take longer to start.
+/// </summary>
+internal sealed class LlamaServer : IDisposable
 {
     public const long MaxBody = 8 << 20; // bytes
 
-    private readonly WebApplication _app;
+    private readonly KestrelServer _kestrel;
+    private readonly Application _application;
 
     /// <summary>A server that does not listen yet.</summary>
     /// <exception cref="UsageException">There is no such host.</exception>
     public LlamaServer(Service service)
     {
-        // Slim with its defaults would read the settings of whatever folder the program is in.
-        WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
-        builder.Services.AddSingleton<IHostLifetime, NoLifetime>();
-        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
-        {
-            kestrel.AddServerHeader = false;
-            kestrel.Limits.MaxRequestBodySize = MaxBody;
-            kestrel.Listen(Address(service.Options.Host), service.Options.Port, listen => listen.Protocols = HttpProtocols.Http1);
-        });
-        _app = builder.Build();
-        _app.Run(new Routes(service).AnswerAsync);
+        KestrelServerOptions options = new() { AddServerHeader = false };
+        options.Limits.MaxRequestBodySize = MaxBody;
+        options.Listen(Address(service.Options.Host), service.Options.Port, listen => listen.Protocols = HttpProtocols.Http1);
+        NullLoggerFactory log = NullLoggerFactory.Instance; // RequestLog says what there is to say
+        SocketTransportFactory transport = new(MsOptions.Create(new SocketTransportOptions()), log);
+        _kestrel = new KestrelServer(MsOptions.Create(options), transport, log);
+        _application = new Application(new Routes(service));
     }
 
     /// <summary>Where it listens: http://ADDRESS:PORT.</summary>
-    public string Url => _app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First();
+    public string Url => _kestrel.Features.Get<IServerAddressesFeature>()!.Addresses.First();
 
     /// <summary>Listens from now on.</summary>
     /// <exception cref="IOException">The port is taken.</exception>
-    public Task StartAsync() => _app.StartAsync();
+    public Task StartAsync() => _kestrel.StartAsync(_application, CancellationToken.None);
 
     /// <summary>Lets answers that are being written end, and closes all connections.</summary>
     public async Task StopAsync()
     {
         using CancellationTokenSource bound = new(TimeSpan.FromSeconds(2)); // for clients that do not read
-        await _app.StopAsync(bound.Token);
+        await _kestrel.StopAsync(bound.Token);
     }
 
-    public ValueTask DisposeAsync() => _app.DisposeAsync();
+    public void Dispose() => _kestrel.Dispose();
 
     private static IPAddress Address(string host)
     {
@@ -67,11 +68,15 @@ internal sealed class LlamaServer : IAsyncDisposable
         }
     }
 
-    /// <summary>Signals are the program's own matter, not the host's.</summary>
-    private sealed class NoLifetime : IHostLifetime
+    /// <summary>Makes a request of what Kestrel has read.</summary>
+    private sealed class Application(Routes routes) : IHttpApplication<DefaultHttpContext>
     {
-        public Task WaitForStartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+        public DefaultHttpContext CreateContext(IFeatureCollection contextFeatures) => new(contextFeatures);
 
-        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+        public Task ProcessRequestAsync(DefaultHttpContext context) => routes.AnswerAsync(context);
+
+        public void DisposeContext(DefaultHttpContext context, Exception? exception)
+        {
+        }
     }
 }
