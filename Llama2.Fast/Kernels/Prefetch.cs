@@ -8,6 +8,8 @@ namespace Llama2.Fast.Kernels;
 /// </summary>
 internal static unsafe class Prefetch
 {
+    public const int LineBytes = 64;
+
     private const int Ahead = 2048; // bytes; half and twice as many do as well
 
     /// <summary>What lies ahead in four rows, or in the first two.</summary>

@@ -1,26 +1,26 @@
 namespace Llama2.Fast.Kernels;
 
 /// <summary>
-/// Prefill: sixteen rows of blocks, unpacked to 16 bits once for all tokens. Each int of a vector is a row's, so that the integer of a
-/// group is complete where it is scaled. The bits are those of <see cref="MatMulBlocks{TDots, TRows, TBlocks}"/>.
+/// Several tokens: sixteen rows of blocks, their weights transposed once for all tokens. Each int of a vector is a row's, so that the
+/// integer of a group is complete where it is scaled. The bits are those of <see cref="MatMulBlocks{TDots, TRows, TBlocks}"/>.
 /// </summary>
 internal static unsafe class BlockTile<TRows, TBlocks>
     where TRows : struct, IRows<TRows>
     where TBlocks : struct, IBlocks
 {
-    public const int Rows = 16, Tokens = 6; // in registers of 256 bits: 12 accumulators, 2 of weights, 1 of activations
-    public const int MaxTiles = 4;          // of tokens, which meet a group while it is in L1
+    public const int Rows = 16, MaxTokens = RowProducts<TRows>.MaxTokens;
+    public const int MaxTiles = 4; // of tokens, which meet a group while it is in L1
 
     private const int Alignment = 64;
     private const int Width = 8;                       // floats of a vector of 256 bits
     private const int Steps = BlockUnit.GroupSize / 2; // of two weights of each row
-    private const int GroupWeights = BlockUnit.GroupSize * Rows;
-    private const int Lanes = BlockUnit.Groups * Tokens * Rows;
+    private const int StepWeights = 2 * Rows, GroupWeights = BlockUnit.GroupSize * Rows;
+    private const int Lanes = BlockUnit.Groups * MaxTokens * Rows;
 
     /// <summary>A unit of the rows.</summary>
     private struct Packed
     {
-        public fixed short Weights[BlockUnit.Groups * GroupWeights]; // (groups, steps, rows, 2)
+        public fixed sbyte Weights[BlockUnit.Groups * GroupWeights]; // (groups, steps, rows, 2)
         public fixed float Scales[BlockUnit.Groups * Rows];          // (groups, rows)
         public fixed float Minima[BlockUnit.Groups * Rows];          // with their sign changed
         public fixed int OfScales[2 * BlockUnit.Groups * Rows];      // (groups, 2, rows) where parts have integers, else (groups, rows)
@@ -54,98 +54,117 @@ internal static unsafe class BlockTile<TRows, TBlocks>
                 }
                 for (int g = 0; g < BlockUnit.Groups; g++)
                     PackWeights(from, apart, g, packed->Weights + g * GroupWeights + row * 2);
-                for (int i = 0; i < 4; i++)
-                    PackScales(from + i * apart, packed, row + i);
+                PackScales(from, apart, packed, row);
             }
         }
     }
 
     // A group of four rows.
     [MethodImpl(Jit.Inline)]
-    private static void PackWeights(byte* w, nint apart, int group, short* to)
+    private static void PackWeights(byte* w, nint apart, int group, sbyte* to)
     {
-        (Vector256<float> a0, Vector256<float> a1) = Weights(w, group);
-        (Vector256<float> b0, Vector256<float> b1) = Weights(w + apart, group);
-        (Vector256<float> c0, Vector256<float> c1) = Weights(w + 2 * apart, group);
-        (Vector256<float> d0, Vector256<float> d1) = Weights(w + 3 * apart, group);
-        Transpose(a0.GetLower(), b0.GetLower(), c0.GetLower(), d0.GetLower(), to);
-        Transpose(a0.GetUpper(), b0.GetUpper(), c0.GetUpper(), d0.GetUpper(), to + GroupWeights / 4);
-        Transpose(a1.GetLower(), b1.GetLower(), c1.GetLower(), d1.GetLower(), to + GroupWeights / 2);
-        Transpose(a1.GetUpper(), b1.GetUpper(), c1.GetUpper(), d1.GetUpper(), to + GroupWeights / 4 * 3);
+        Vector256<byte> a = Weights(w, group), b = Weights(w + apart, group);
+        Vector256<byte> c = Weights(w + 2 * apart, group), d = Weights(w + 3 * apart, group);
+        StoreSteps(a.GetLower(), b.GetLower(), c.GetLower(), d.GetLower(), to);
+        StoreSteps(a.GetUpper(), b.GetUpper(), c.GetUpper(), d.GetUpper(), to + GroupWeights / 2);
     }
 
-    // Of 16 bits, in pairs.
+    // Signed.
     [MethodImpl(Jit.Inline)]
-    private static (Vector256<float> First, Vector256<float> Last) Weights(byte* w, int group)
-    {
-        Vector256<byte> weights = TBlocks.Weights(w, group);
-        if (TBlocks.IsSigned)
-        {
-            (Vector256<short> lower, Vector256<short> upper) = Vector256.Widen(weights.AsSByte());
-            return (lower.AsSingle(), upper.AsSingle());
-        }
-        (Vector256<ushort> first, Vector256<ushort> last) = Vector256.Widen(weights);
-        Vector256<ushort> bias = Vector256.Create((ushort)TBlocks.Bias);
-        return ((first - bias).AsSingle(), (last - bias).AsSingle());
-    }
+    private static Vector256<byte> Weights(byte* w, int group) =>
+        TBlocks.IsSigned ? TBlocks.Weights(w, group) : TBlocks.Weights(w, group) - Vector256.Create((byte)TBlocks.Bias);
 
+    // Eight steps.
     [MethodImpl(Jit.Inline)]
-    private static void Transpose(Vector128<float> a, Vector128<float> b, Vector128<float> c, Vector128<float> d, short* to)
+    private static void StoreSteps(Vector128<byte> a, Vector128<byte> b, Vector128<byte> c, Vector128<byte> d, sbyte* to)
     {
-        Horizontal.Transpose(ref a, ref b, ref c, ref d);
-        a.AsInt16().Store(to);
-        b.AsInt16().Store(to + 2 * Rows);
-        c.AsInt16().Store(to + 4 * Rows);
-        d.AsInt16().Store(to + 6 * Rows);
+        (Vector128<float> ab0, Vector128<float> ab4) = Horizontal.ZipPairs(a, b); // of steps 0 to 3, of steps 4 to 7
+        (Vector128<float> cd0, Vector128<float> cd4) = Horizontal.ZipPairs(c, d);
+        StoreTwo(Horizontal.ZipLow(ab0, cd0), to);
+        StoreTwo(Horizontal.ZipHigh(ab0, cd0), to + 2 * StepWeights);
+        StoreTwo(Horizontal.ZipLow(ab4, cd4), to + 4 * StepWeights);
+        StoreTwo(Horizontal.ZipHigh(ab4, cd4), to + 6 * StepWeights);
     }
 
     [MethodImpl(Jit.Inline)]
-    private static void PackScales(byte* w, Packed* packed, int row)
+    private static void StoreTwo(Vector128<float> steps, sbyte* to) =>
+        Horizontal.StoreHalves(steps, (float*)to, (float*)(to + StepWeights));
+
+    // A unit of four rows.
+    [MethodImpl(Jit.Inline)]
+    private static void PackScales(byte* w, nint apart, Packed* packed, int row)
     {
-        (Vector256<float> scales, Vector256<float> minima) = TBlocks.Floats(w);
-        Scatter(scales.AsInt32(), (int*)packed->Scales + row, Rows);
+        (Vector256<float> a, Vector256<float> minA) = TBlocks.Floats(w);
+        (Vector256<float> b, Vector256<float> minB) = TBlocks.Floats(w + apart);
+        (Vector256<float> c, Vector256<float> minC) = TBlocks.Floats(w + 2 * apart);
+        (Vector256<float> d, Vector256<float> minD) = TBlocks.Floats(w + 3 * apart);
+        StoreGroups(a, b, c, d, packed->Scales + row);
         if (TBlocks.HasMinima)
-            Scatter((-minima).AsInt32(), (int*)packed->Minima + row, Rows);
+            StoreGroups(-minA, -minB, -minC, -minD, packed->Minima + row);
         if (TBlocks.Scale == Shared.Group)
         {
-            (Vector256<int> ofScales, Vector256<int> ofMinima) = TBlocks.OfGroups(w);
-            Scatter(ofScales, packed->OfScales + row, Rows);
-            Scatter(ofMinima, packed->OfMinima + row, Rows);
+            (Vector256<int> ofA, Vector256<int> ofMinA) = TBlocks.OfGroups(w);
+            (Vector256<int> ofB, Vector256<int> ofMinB) = TBlocks.OfGroups(w + apart);
+            (Vector256<int> ofC, Vector256<int> ofMinC) = TBlocks.OfGroups(w + 2 * apart);
+            (Vector256<int> ofD, Vector256<int> ofMinD) = TBlocks.OfGroups(w + 3 * apart);
+            StoreGroups(ofA.AsSingle(), ofB.AsSingle(), ofC.AsSingle(), ofD.AsSingle(), (float*)packed->OfScales + row);
+            StoreGroups(ofMinA.AsSingle(), ofMinB.AsSingle(), ofMinC.AsSingle(), ofMinD.AsSingle(), (float*)packed->OfMinima + row);
         }
         else if (TBlocks.Scale == Shared.Part)
         {
-            ScatterParts(TBlocks.ScalesOfParts(w), packed->OfScales + row);
+            StoreParts(TBlocks.ScalesOfParts(w), TBlocks.ScalesOfParts(w + apart), TBlocks.ScalesOfParts(w + 2 * apart),
+                TBlocks.ScalesOfParts(w + 3 * apart), (float*)packed->OfScales + row);
             if (TBlocks.HasMinima)
-                ScatterParts(TBlocks.MinimaOfParts(w), packed->OfMinima + row);
+            {
+                StoreParts(TBlocks.MinimaOfParts(w), TBlocks.MinimaOfParts(w + apart), TBlocks.MinimaOfParts(w + 2 * apart),
+                    TBlocks.MinimaOfParts(w + 3 * apart), (float*)packed->OfMinima + row);
+            }
         }
     }
+
+    // Each vector is a row's, each of its elements a group's.
+    [MethodImpl(Jit.Inline)]
+    private static void StoreGroups(Vector256<float> a, Vector256<float> b, Vector256<float> c, Vector256<float> d, float* to) =>
+        StoreColumns(a, b, c, d, to, Rows, 4 * Rows);
 
     // Of parts 0 2 4 6 1 3 5 7, and of 8 10 12 14 9 11 13 15.
     [MethodImpl(Jit.Inline)]
-    private static void ScatterParts((Vector256<int> First, Vector256<int> Last) v, int* to)
+    private static void StoreParts((Vector256<int> First, Vector256<int> Last) a, (Vector256<int> First, Vector256<int> Last) b,
+        (Vector256<int> First, Vector256<int> Last) c, (Vector256<int> First, Vector256<int> Last) d, float* to)
     {
-        int* first = (int*)&v.First, last = (int*)&v.Last;
-        for (int i = 0; i < 4; i++)
-        {
-            to[2 * i * Rows] = first[i];
-            to[(2 * i + 1) * Rows] = first[4 + i];
-            to[(8 + 2 * i) * Rows] = last[i];
-            to[(9 + 2 * i) * Rows] = last[4 + i];
-        }
+        StoreColumns(a.First.AsSingle(), b.First.AsSingle(), c.First.AsSingle(), d.First.AsSingle(), to, 2 * Rows, Rows);
+        StoreColumns(a.Last.AsSingle(), b.Last.AsSingle(), c.Last.AsSingle(), d.Last.AsSingle(), to + 8 * Rows, 2 * Rows, Rows);
+    }
+
+    // The columns of the lower halves, and those of the upper ones.
+    [MethodImpl(Jit.Inline)]
+    private static void StoreColumns(
+        Vector256<float> a, Vector256<float> b, Vector256<float> c, Vector256<float> d, float* to, int apart, int upper)
+    {
+        StoreColumns(a.GetLower(), b.GetLower(), c.GetLower(), d.GetLower(), to, apart);
+        StoreColumns(a.GetUpper(), b.GetUpper(), c.GetUpper(), d.GetUpper(), to + upper, apart);
     }
 
     [MethodImpl(Jit.Inline)]
-    private static void Scatter(Vector256<int> v, int* to, int apart)
+    private static void StoreColumns(
+        Vector128<float> a, Vector128<float> b, Vector128<float> c, Vector128<float> d, float* to, int apart)
     {
-        for (int i = 0; i < Width; i++)
-            to[i * apart] = ((int*)&v)[i];
+        Horizontal.Transpose(ref a, ref b, ref c, ref d);
+        a.Store(to);
+        b.Store(to + apart);
+        c.Store(to + 2 * apart);
+        d.Store(to + 3 * apart);
     }
 
-    /// <summary>Some tiles of six tokens meet packed rows.</summary>
+    /// <summary>Some tiles, each of the same number of tokens, meet packed rows.</summary>
+    /// <param name="next">Memory that will be read next: it is fetched meanwhile.</param>
+    /// <param name="nextBytes">Its length.</param>
     [MethodImpl(Jit.Optimize)]
-    public static void Multiply(float* memory, BlockActivations x, int token, int tiles, float* o, nint oStride, bool add)
+    public static void Multiply(float* memory, BlockActivations x, int token, int tiles, int tokens, float* o, nint oStride, bool add,
+        byte* next, long nextBytes)
     {
-        byte* stack = stackalloc byte[Alignment + sizeof(float) * (MaxTiles * Lanes + 2 * Tokens * Rows)];
+        long part = nextBytes / (Units(x.Length) * BlockUnit.Groups);
+        byte* stack = stackalloc byte[Alignment + sizeof(float) * (MaxTiles * Lanes + 2 * MaxTokens * Rows)];
         float* lanes = (float*)((nint)(stack + Alignment - 1) & -Alignment); // (tiles, groups, tokens, rows)
         int* dots = (int*)(lanes + MaxTiles * Lanes);                        // (parts, tokens, rows)
         new Span<float>(lanes, tiles * Lanes).Clear();
@@ -155,13 +174,15 @@ internal static unsafe class BlockTile<TRows, TBlocks>
         {
             for (int g = 0; g < BlockUnit.Groups; g++)
             {
+                for (byte* end = next + part; next < end; next += Prefetch.LineBytes)
+                    Prefetch.Line(next);
                 for (int t = 0; t < tiles; t++)
-                    Group(packed, g, unit + t * Tokens * x.RowUnits, x.RowUnits, dots, lanes + t * Lanes + g * Tokens * Rows);
+                    Group(packed, g, unit + t * tokens * x.RowUnits, x.RowUnits, tokens, dots, lanes + t * Lanes + g * MaxTokens * Rows);
             }
         }
-        for (int t = 0; t < tiles * Tokens; t++, o += oStride)
+        for (int t = 0; t < tiles * tokens; t++, o += oStride)
         {
-            float* l = lanes + t / Tokens * Lanes + t % Tokens * Rows;
+            float* l = lanes + t / tokens * Lanes + t % tokens * Rows;
             for (int row = 0; row < Rows; row += Width)
             {
                 Vector256<float> even = Lane(l + row, 0) + Lane(l + row, 4) + (Lane(l + row, 2) + Lane(l + row, 6));
@@ -172,62 +193,38 @@ internal static unsafe class BlockTile<TRows, TBlocks>
     }
 
     [MethodImpl(Jit.Inline)]
-    private static Vector256<float> Lane(float* lanes, int group) => Vector256.Load(lanes + group * Tokens * Rows);
+    private static Vector256<float> Lane(float* lanes, int group) => Vector256.Load(lanes + group * MaxTokens * Rows);
 
     [MethodImpl(Jit.Inline)]
-    private static void Group(Packed* packed, int group, BlockUnit* x, nint apart, int* dots, float* lanes)
+    private static void Group(Packed* packed, int group, BlockUnit* x, nint apart, int tokens, int* dots, float* lanes)
     {
-        int* weights = (int*)(packed->Weights + group * GroupWeights), values = (int*)(x->Values + group * BlockUnit.GroupSize);
+        sbyte* weights = packed->Weights + group * GroupWeights;
+        int* values = (int*)(x->Values + group * BlockUnit.GroupSize);
         if (TBlocks.Scale == Shared.Part)
         {
-            Dots(weights, Steps / 2, values, apart, dots);
-            Dots(weights + Steps / 2 * Rows, Steps / 2, values + Steps / 2, apart, dots + Tokens * Rows);
+            RowProducts<TRows>.Sum(tokens, weights, Steps / 2, values, apart, dots);
+            RowProducts<TRows>.Sum(tokens, weights + GroupWeights / 2, Steps / 2, values + Steps / 2, apart, dots + MaxTokens * Rows);
         }
         else
-            Dots(weights, Steps, values, apart, dots);
-        Scale(packed, group, x, apart, dots, lanes);
-    }
-
-    // The sums of products of some steps, for six tokens.
-    [MethodImpl(Jit.Optimize)]
-    private static void Dots(int* w, int steps, int* x, nint apart, int* dots)
-    {
-        apart *= sizeof(BlockUnit) / sizeof(int);
-        int* x1 = x + apart, x2 = x1 + apart, x3 = x2 + apart, x4 = x3 + apart, x5 = x4 + apart;
-        TRows a = default, b = default, c = default, d = default, e = default, f = default;
-        for (int j = 0; j < steps; j++, w += Rows)
-        {
-            TRows weights = TRows.Load(w);
-            a = TRows.AddProducts(a, weights, x[j]);
-            b = TRows.AddProducts(b, weights, x1[j]);
-            c = TRows.AddProducts(c, weights, x2[j]);
-            d = TRows.AddProducts(d, weights, x3[j]);
-            e = TRows.AddProducts(e, weights, x4[j]);
-            f = TRows.AddProducts(f, weights, x5[j]);
-        }
-        TRows.Store(dots, a);
-        TRows.Store(dots + Rows, b);
-        TRows.Store(dots + 2 * Rows, c);
-        TRows.Store(dots + 3 * Rows, d);
-        TRows.Store(dots + 4 * Rows, e);
-        TRows.Store(dots + 5 * Rows, f);
+            RowProducts<TRows>.Sum(tokens, weights, Steps, values, apart, dots);
+        Scale(packed, group, x, apart, tokens, dots, lanes);
     }
 
     // A group of the rows meets the tokens.
     [MethodImpl(Jit.Optimize)]
-    private static void Scale(Packed* packed, int group, BlockUnit* x, nint apart, int* dots, float* lanes)
+    private static void Scale(Packed* packed, int group, BlockUnit* x, nint apart, int tokens, int* dots, float* lanes)
     {
         float* scales = packed->Scales + group * Rows, minima = packed->Minima + group * Rows;
         int part = (TBlocks.Scale == Shared.Part ? 2 : 1) * group * Rows, ofPart = group / 4 * BlockUnit.Groups + group % 4;
         TRows first = TRows.Load(packed->OfScales + part), second = TRows.Load(packed->OfScales + part + Rows);
         TRows minFirst = TRows.Load(packed->OfMinima + part), minSecond = TRows.Load(packed->OfMinima + part + Rows);
-        for (int t = 0; t < Tokens; t++, x += apart, dots += Rows, lanes += Rows)
+        for (int t = 0; t < tokens; t++, x += apart, dots += Rows, lanes += Rows)
         {
             TRows dot = TRows.Load(dots);
             if (TBlocks.Scale != Shared.Block)
                 dot *= first;
             if (TBlocks.Scale == Shared.Part)
-                dot += TRows.Load(dots + Tokens * Rows) * second;
+                dot += TRows.Load(dots + MaxTokens * Rows) * second;
             float scale = x->Scales[group];
             TRows.AddScaled(lanes, dot, scales, scale);
             if (TBlocks.HasMinima)

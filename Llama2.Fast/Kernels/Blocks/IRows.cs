@@ -13,6 +13,9 @@ internal unsafe interface IRows<TSelf> where TSelf : struct, IRows<TSelf>
     static abstract TSelf operator +(TSelf a, TSelf b);
     static abstract TSelf operator *(TSelf a, TSelf b);
 
+    /// <summary>Two weights of each row, from 8 to 16 bits.</summary>
+    static abstract TSelf Widen(sbyte* p);
+
     /// <summary>Adds to each row the products of its two weights and two activations, which are those of all rows.</summary>
     static abstract TSelf AddProducts(TSelf sums, TSelf weights, int activations);
 

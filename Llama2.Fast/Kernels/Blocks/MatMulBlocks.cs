@@ -14,6 +14,7 @@ internal static unsafe class MatMulBlocks<TDots, TRows, TBlocks>
 {
     private const int TileRows = 4;
     private const int PrefetchBytes = 768;
+    private const int MinTileTokens = 4; // for which transposing the weights pays
 
     /// <summary>The rows of <paramref name="like"/>, from <paramref name="w"/> on.</summary>
     [MethodImpl(Jit.Optimize)]
@@ -21,22 +22,34 @@ internal static unsafe class MatMulBlocks<TDots, TRows, TBlocks>
     {
         long rowBytes = like.RowBytes;
         BlockActivations blocks = x.Blocks!;
-        const int Rows = BlockTile<TRows, TBlocks>.Rows, Tokens = BlockTile<TRows, TBlocks>.Tokens;
+        const int Rows = BlockTile<TRows, TBlocks>.Rows;
         int i = 0;
-        if (x.Count >= Tokens)
+        if (x.Count >= MinTileTokens)
         {
             float* packed = memory.EnsureCount(BlockTile<TRows, TBlocks>.MemoryCount(like.Columns));
             for (; i + Rows <= rows; i += Rows)
             {
                 byte* from = w + i * rowBytes;
                 BlockTile<TRows, TBlocks>.Pack(from, rowBytes, like.Columns, packed);
-                int t = 0;
-                for (int tiles; (tiles = Math.Min((x.Count - t) / Tokens, BlockTile<TRows, TBlocks>.MaxTiles)) > 0; t += tiles * Tokens)
-                    BlockTile<TRows, TBlocks>.Multiply(packed, blocks, x.First + t, tiles, o + t * oStride + i, oStride, add);
-                TokenByToken(from, rowBytes, Rows, blocks, x.First, t, x.Count, o + i, oStride, add);
+                for (int t = 0; t < x.Count;)
+                {
+                    (int tiles, int tokens) = NextTiles(x.Count - t);
+                    BlockTile<TRows, TBlocks>.Multiply(packed, blocks, x.First + t, tiles, tokens, o + t * oStride + i, oStride, add,
+                        from + Rows * rowBytes, t == 0 ? Rows * rowBytes : 0);
+                    t += tiles * tokens;
+                }
             }
         }
         TokenByToken(w + i * rowBytes, rowBytes, rows - i, blocks, x.First, 0, x.Count, o + i, oStride, add);
+    }
+
+    // Tiles of as many tokens as the next one.
+    private static (int Tiles, int Tokens) NextTiles(int left)
+    {
+        int tokens = Tokens.Next(left, BlockTile<TRows, TBlocks>.MaxTokens), tiles = 0;
+        while (left > 0 && tiles < BlockTile<TRows, TBlocks>.MaxTiles && Tokens.Next(left, BlockTile<TRows, TBlocks>.MaxTokens) == tokens)
+            (left, tiles) = (left - tokens, tiles + 1);
+        return (tiles, tokens);
     }
 
     // Some of the tokens; as in float32, rows far apart.

@@ -15,6 +15,14 @@ internal readonly unsafe struct Rows128(Vector128<int> a, Vector128<int> b, Vect
     public static Rows128 Load(int* p) => new(Vector128.Load(p), Vector128.Load(p + 4), Vector128.Load(p + 8), Vector128.Load(p + 12));
 
     [MethodImpl(Jit.Inline)]
+    public static Rows128 Widen(sbyte* p)
+    {
+        (Vector128<short> a, Vector128<short> b) = Vector128.Widen(Vector128.Load(p));
+        (Vector128<short> c, Vector128<short> d) = Vector128.Widen(Vector128.Load(p + 16));
+        return new(a.AsInt32(), b.AsInt32(), c.AsInt32(), d.AsInt32());
+    }
+
+    [MethodImpl(Jit.Inline)]
     public static void Store(int* p, Rows128 v)
     {
         v._a.Store(p);

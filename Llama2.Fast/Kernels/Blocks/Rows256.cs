@@ -12,6 +12,10 @@ internal readonly unsafe struct Rows256(Vector256<int> a, Vector256<int> b) : IR
     [MethodImpl(Jit.Inline)] public static Rows256 Load(int* p) => new(Vector256.Load(p), Vector256.Load(p + 8));
 
     [MethodImpl(Jit.Inline)]
+    public static Rows256 Widen(sbyte* p) =>
+        new(Avx2.ConvertToVector256Int16(p).AsInt32(), Avx2.ConvertToVector256Int16(p + 16).AsInt32());
+
+    [MethodImpl(Jit.Inline)]
     public static void Store(int* p, Rows256 v)
     {
         v._a.Store(p);

@@ -10,6 +10,7 @@ internal readonly unsafe struct Rows512(Vector512<int> v) : IRows<Rows512>
     public static bool IsSupported => Avx512BW.IsSupported;
     [MethodImpl(Jit.Inline)] public static Rows512 Create(int value) => new(Vector512.Create(value));
     [MethodImpl(Jit.Inline)] public static Rows512 Load(int* p) => new(Vector512.Load(p));
+    [MethodImpl(Jit.Inline)] public static Rows512 Widen(sbyte* p) => new(Avx512BW.ConvertToVector512Int16(Vector256.Load(p)).AsInt32());
     [MethodImpl(Jit.Inline)] public static void Store(int* p, Rows512 v) => v._v.Store(p);
     [MethodImpl(Jit.Inline)] public static Rows512 operator +(Rows512 a, Rows512 b) => new(a._v + b._v);
     [MethodImpl(Jit.Inline)] public static Rows512 operator *(Rows512 a, Rows512 b) => new(a._v * b._v);

@@ -49,13 +49,44 @@ internal static class Horizontal
         : AdvSimd.Arm64.IsSupported ? AdvSimd.Arm64.ZipHigh(a.AsDouble(), b.AsDouble()).AsSingle()
         : Vector128.Create(a.GetUpper(), b.GetUpper());
 
-    // a0 b0 a1 b1
+    /// <summary>a0 b0 a1 b1 a2 b2 a3 b3, and the same of 4 to 7, where each is of 16 bits.</summary>
     [MethodImpl(Jit.Inline)]
-    private static Quad ZipLow(Quad a, Quad b) => Sse.IsSupported ? Sse.UnpackLow(a, b)
+    public static (Quad Low, Quad High) ZipPairs(Vector128<byte> a, Vector128<byte> b)
+    {
+        if (Sse2.IsSupported)
+            return (Sse2.UnpackLow(a.AsInt16(), b.AsInt16()).AsSingle(), Sse2.UnpackHigh(a.AsInt16(), b.AsInt16()).AsSingle());
+        if (AdvSimd.Arm64.IsSupported)
+            return (AdvSimd.Arm64.ZipLow(a.AsInt16(), b.AsInt16()).AsSingle(), AdvSimd.Arm64.ZipHigh(a.AsInt16(), b.AsInt16()).AsSingle());
+        Vector128<short> low = default, high = default;
+        for (int i = 0; i < 4; i++)
+        {
+            low = low.WithElement(2 * i, a.AsInt16()[i]).WithElement(2 * i + 1, b.AsInt16()[i]);
+            high = high.WithElement(2 * i, a.AsInt16()[4 + i]).WithElement(2 * i + 1, b.AsInt16()[4 + i]);
+        }
+        return (low.AsSingle(), high.AsSingle());
+    }
+
+    /// <summary>Stores elements 0 and 1, and elements 2 and 3.</summary>
+    [MethodImpl(Jit.Inline)]
+    public static unsafe void StoreHalves(Quad v, float* low, float* high)
+    {
+        if (Sse.IsSupported)
+        {
+            Sse.StoreLow(low, v);
+            Sse.StoreHigh(high, v);
+            return;
+        }
+        v.GetLower().Store(low);
+        v.GetUpper().Store(high);
+    }
+
+    /// <summary>a0 b0 a1 b1.</summary>
+    [MethodImpl(Jit.Inline)]
+    public static Quad ZipLow(Quad a, Quad b) => Sse.IsSupported ? Sse.UnpackLow(a, b)
         : AdvSimd.Arm64.IsSupported ? AdvSimd.Arm64.ZipLow(a, b) : Vector128.Create(a[0], b[0], a[1], b[1]);
 
-    // a2 b2 a3 b3
+    /// <summary>a2 b2 a3 b3.</summary>
     [MethodImpl(Jit.Inline)]
-    private static Quad ZipHigh(Quad a, Quad b) => Sse.IsSupported ? Sse.UnpackHigh(a, b)
+    public static Quad ZipHigh(Quad a, Quad b) => Sse.IsSupported ? Sse.UnpackHigh(a, b)
         : AdvSimd.Arm64.IsSupported ? AdvSimd.Arm64.ZipHigh(a, b) : Vector128.Create(a[2], b[2], a[3], b[3]);
 }
