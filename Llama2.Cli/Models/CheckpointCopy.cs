@@ -45,7 +45,8 @@ internal sealed class CheckpointCopy
     /// <returns>Its path, or null.</returns>
     public string? WriteTokenizer(string path)
     {
-        if (_tokenizer is null || ModelFiles.TokenizerBytes(new ModelSource(path), _model.Config.VocabSize).AsSpan().SequenceEqual(_tokenizer))
+        byte[]? found = ModelFiles.TokenizerBytes(new ModelSource(path), _model.Config.VocabSize);
+        if (_tokenizer is null || found.AsSpan().SequenceEqual(_tokenizer))
             return null;
         string own = ModelFiles.OwnTokenizer(path);
         AtomicFile.Write(own, stream => stream.Write(_tokenizer));

@@ -39,7 +39,7 @@ public sealed class GgufFastTests
             .Select(named => floats.Contains(named.Tensor.TypeName)).Distinct()];
         if (areFloats is [false])
             Bits.AssertEqual(expected, actual, name);
-        // Products of floats are sums in another order. Where blocks follow, that rounds some activations to the other neighbour of 15 bits.
+        // Products of floats are sums in another order. Where blocks follow, some activations are then rounded to another of their 15 bits.
         float tolerance = areFloats is [true] ? 1e-4f : 5e-3f;
         Assert.All(expected.Zip(actual), pair => Assert.Equal(pair.First, pair.Second, tolerance));
     }

@@ -13,7 +13,7 @@ internal static class Blocks
         using FuzzInput input = new(data);
         GgmlType type = Types[input.Byte() % Types.Length];
         int n = type.BlockElements * input.Between(1, Math.Min(300, 768 / type.BlockElements));
-        Product product = new(input, maxRows: 40, n, maxTokens: 14);
+        Product product = new(input, maxRows: 40, n, maxTokens: 26);
         Memory<byte> bytes = input.Guard<byte>((int)(product.Rows * type.RowBytes(n)));
         input.FillBytes(bytes.Span);
         Tensor w = GgmlTensor.Create(type, product.Rows, n, bytes);

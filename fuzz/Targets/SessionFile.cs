@@ -14,7 +14,8 @@ internal static class SessionFile
     private static readonly ScratchFile Scratch = new();
     private static readonly Config Model = new(8, 6, 2, 4, 2, 5, 3);
     private static readonly Weights Weights = GuardedModel.Create(new FuzzInput([]), Model, int8: false, tame: true);
-    private static readonly ITransformer[] Transformers = [new Transformer(Model, Weights), new FastTransformer(Model, Weights, threads: 1)];
+    private static readonly ITransformer[] Transformers =
+        [new Transformer(Model, Weights), new FastTransformer(Model, Weights, threads: 1)];
     private static readonly byte[] Fingerprint = new byte[SHA256.HashSizeInBytes];
 
     public static void Run(ReadOnlySpan<byte> data)

@@ -73,9 +73,7 @@ internal static class Speculate
         int Next() => script.Length == 0 ? 0 : script[next++ % script.Length];
     }
 
-    /// <summary>
-    /// Drafts what a script says: what another model says, what the text had before, any tokens; at times with side effects.
-    /// </summary>
+    /// <summary>Drafts as a script says: what another model says, what the text had before, or any tokens, with side effects.</summary>
     private sealed class ScriptedDrafter(ITransformer copy, Func<int> next) : IDrafter
     {
         private readonly SelfDrafter _self = new(new Lazy<ITransformer>(copy));
@@ -86,24 +84,22 @@ internal static class Speculate
             int how = next();
             foreach (Drafts text in asked)
                 text.Wanted = 1 + next() % text.Wanted;
-            if (how % 4 == 0)
-            {
-                foreach (Drafts text in asked)
-                    Lookup(text).Draft([text]);
-            }
-            else if (how % 4 < 3)
+            if (how % 4 is 1 or 2)
             {
                 _self.Draft(asked);
+                return;
             }
-            else
+            foreach (Drafts text in asked)
             {
-                foreach (Drafts text in asked)
+                if (how % 4 == 0)
                 {
-                    copy.Forward([new Row(how % copy.Config.VocabSize, text.Sequence.Cache)], []);
-                    text.Sequence.Sampler.RandomState = 1 + (ulong)how;
-                    while (text.Count < text.Wanted)
-                        text.Add(next() % copy.Config.VocabSize);
+                    Lookup(text).Draft([text]);
+                    continue;
                 }
+                copy.Forward([new Row(how % copy.Config.VocabSize, text.Sequence.Cache)], []);
+                text.Sequence.Sampler.RandomState = 1 + (ulong)how;
+                while (text.Count < text.Wanted)
+                    text.Add(next() % copy.Config.VocabSize);
             }
         }
 

@@ -10,7 +10,8 @@ internal static class CountingService
     public static Service Start(GenerationEngine engine, TimeSpan? pingAfter = null)
     {
         Service service = new(new ServerOptions { Timeout = TimeSpan.FromMinutes(1), PingAfter = pingAfter ?? TimeSpan.FromHours(1) });
-        service.Begin(new ServedModel("model", engine.Config, TokenizerFile.Open(Repository.Weights("tok512-tales.bin")), ChatTemplate.All[0],
+        Tokenizer tokenizer = TokenizerFile.Open(Repository.Weights("tok512-tales.bin"));
+        service.Begin(new ServedModel("model", engine.Config, tokenizer, ChatTemplate.All[0],
             (temperature, topp, seed) => new Sampler(CountingModel.Vocab, temperature, topp, seed), 1), engine);
         return service;
     }
