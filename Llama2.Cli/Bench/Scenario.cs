@@ -7,7 +7,7 @@ namespace Llama2.Cli.Bench;
 /// <param name="WarmUp">Time before the first sample, in which the JIT reaches its best code.</param>
 internal sealed record SampleBudget(int Samples, TimeSpan SampleTime, TimeSpan WarmUp, int LargeModelTokens = 64)
 {
-    public static readonly SampleBudget Quick = new(5, TimeSpan.FromMilliseconds(150), TimeSpan.FromMilliseconds(500), 16);
+    public static readonly SampleBudget Quick = new(3, TimeSpan.FromMilliseconds(100), TimeSpan.FromMilliseconds(300), 16);
     public static readonly SampleBudget Full = new(7, TimeSpan.FromMilliseconds(600), TimeSpan.FromMilliseconds(1000));
 }
 
