@@ -1,6 +1,6 @@
 namespace Llama2.Fuzz.Targets;
 
-/// <summary>o (tokens, rows) = or += w (rows, n) @ x (tokens, n), of an input's sizes and values; x and o lie between guard pages.</summary>
+/// <summary>o (tokens, rows) = or += w (rows, n) @ x (tokens, n), of an input's sizes and values; x and o have guard pages.</summary>
 internal sealed class Product
 {
     private readonly int _n, _stride; // of o: some floats beside the rows must stay as they are
