@@ -1,5 +1,4 @@
 using Llama2.Simple.Formats;
-using Llama2.Simple.Formats.Llama2C;
 
 namespace Llama2.Cli.Models;
 
@@ -21,29 +20,11 @@ internal sealed record ModelSource(string Path, string? Resource = null)
 
     /// <summary>Opens a model of any format.</summary>
     /// <exception cref="ModelFileException">There is no such file, or it holds no model that can be run.</exception>
-    public ModelFile Open() => Open(ModelFile.Open);
-
-    /// <summary>Opens a checkpoint of llama2.c, and no file of another format.</summary>
-    /// <exception cref="ModelFileException">There is no such file, or it is not a checkpoint.</exception>
-    public Checkpoint OpenCheckpoint() => Open(Checkpoint.Open);
+    public ModelFile Open() => Map().GiveTo(file => ModelFile.Open(file, Path));
 
     /// <exception cref="ModelFileException">There is no such file, or it is empty or no plain file.</exception>
     public MappedFile Map() => Resource is null ? MappedFile.Open(Path)
         : MappedFile.Of((UnmanagedMemoryStream)typeof(ModelSource).Assembly.GetManifestResourceStream(Resource)!);
-
-    private T Open<T>(Func<MappedFile, string, T> open)
-    {
-        MappedFile file = Map();
-        try
-        {
-            return open(file, Path);
-        }
-        catch
-        {
-            file.Dispose();
-            throw;
-        }
-    }
 
     private static ModelSource Inside(string resource) =>
         new($"{System.IO.Path.GetFileNameWithoutExtension(resource)} (inside the program)", resource);

@@ -49,8 +49,8 @@ internal static class RllamaEndpoint
 }
 
 /// <summary>
-/// Lines as {"▁token":{"p":0.5}}. The tokens are named by their pieces in sentencepiece's spelling; of several that are spelled alike a raw
-/// line has the first.
+/// Lines as {"▁token":{"p":0.5}}. The tokens are named by their pieces in sentencepiece's spelling; of several that are spelled alike a
+/// raw line has the first.
 /// </summary>
 internal sealed class RllamaFormat(ServedModel model, TextRequest request, ObservedSampler sampler, bool isRaw) : PartFormat
 {

@@ -80,6 +80,20 @@ public sealed unsafe class MappedFile : IDisposable
         }
     }
 
+    /// <summary>Gives the file to what is opened on it, which disposes of it from now on; where that throws, it is disposed here.</summary>
+    public T GiveTo<T>(Func<MappedFile, T> open)
+    {
+        try
+        {
+            return open(this);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
     /// <summary>
     /// A part of the program itself, as a resource of an assembly: where it lies, if its address suits float32, and else a copy of it.
     /// </summary>

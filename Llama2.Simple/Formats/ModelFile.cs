@@ -15,19 +15,7 @@ public abstract class ModelFile(string path) : IDisposable
 
     /// <summary>Opens a file of any format. Every field is checked before its value sizes an allocation.</summary>
     /// <exception cref="ModelFileException">There is no such file, or it holds no model that can be run.</exception>
-    public static ModelFile Open(string path)
-    {
-        MappedFile file = MappedFile.Open(path);
-        try
-        {
-            return Open(file, path);
-        }
-        catch
-        {
-            file.Dispose();
-            throw;
-        }
-    }
+    public static ModelFile Open(string path) => MappedFile.Open(path).GiveTo(file => Open(file, path));
 
     /// <summary>The same of a mapped file, which belongs to the model from now on.</summary>
     /// <param name="file">The file.</param>

@@ -63,19 +63,7 @@ public sealed class GgufFile : IDisposable
 
     /// <summary>Opens a file, whatever its architecture.</summary>
     /// <exception cref="ModelFileException">There is no such file, or it is wrong.</exception>
-    public static GgufFile Open(string path)
-    {
-        MappedFile file = MappedFile.Open(path);
-        try
-        {
-            return Open(file, path);
-        }
-        catch
-        {
-            file.Dispose();
-            throw;
-        }
-    }
+    public static GgufFile Open(string path) => MappedFile.Open(path).GiveTo(file => Open(file, path));
 
     /// <summary>The same of a mapped file, which belongs to what is opened from now on.</summary>
     /// <exception cref="ModelFileException">The file is wrong; it is still the caller's.</exception>

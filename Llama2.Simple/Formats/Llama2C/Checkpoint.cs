@@ -28,19 +28,7 @@ public sealed class Checkpoint : ModelFile
 
     /// <summary>Opens a checkpoint of any version, and no file of another format.</summary>
     /// <exception cref="ModelFileException">There is no such file, or it is not a checkpoint.</exception>
-    public static new Checkpoint Open(string path)
-    {
-        MappedFile file = MappedFile.Open(path);
-        try
-        {
-            return Open(file, path);
-        }
-        catch
-        {
-            file.Dispose();
-            throw;
-        }
-    }
+    public static new Checkpoint Open(string path) => MappedFile.Open(path).GiveTo(file => Open(file, path));
 
     /// <summary>The same of a mapped file, which belongs to the checkpoint from now on.</summary>
     /// <exception cref="ModelFileException">It is not a checkpoint; it is still the caller's.</exception>
