@@ -85,7 +85,7 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
             for (int j = 0; j < n; j++)
                 words[j] = values[j];
         }
-        if (x.GroupSize % Lanes.Count == 0 && n % x.GroupSize == 0)
+        if (x.HasWholeGroups)
             Int8Starts.Fill(values, n, x.GroupSize, TInt8.Bias, x.Starts(row));
     }
 

@@ -50,8 +50,7 @@ internal sealed unsafe class Matrix
         Scales = scales;
     }
 
-    /// <summary>Whether groups of int8 end where rows end, and are made of whole lanes.</summary>
-    public bool HasWholeGroups => GroupSize % Lanes.Count == 0 && Columns % GroupSize == 0;
+    public bool HasWholeGroups => Lanes.HasWholeGroups(Columns, GroupSize); // of int8
 
     /// <summary>Bytes of a row, scales included.</summary>
     public long RowBytes => Blocks is not null ? Blocks.RowBytes(Columns)

@@ -13,6 +13,7 @@ internal sealed unsafe class QuantizedActivations(int length, int groupSize) : I
     public readonly int GroupSize = groupSize;
     public readonly int Groups = 1 + (length - 1) / groupSize; // of a row
 
+    public bool HasWholeGroups => Lanes.HasWholeGroups(length, GroupSize);
     public sbyte* Values(int row) => _values.Pointer + (nint)row * length;  // (rows, length)
     public short* Words(int row) => _words.Pointer + (nint)row * length;    // (rows, length): the same, for kernels that multiply int16
     public float* Scales(int row) => _scales.Pointer + (nint)row * Groups;  // (rows, groups)

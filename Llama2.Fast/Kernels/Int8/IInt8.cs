@@ -24,8 +24,11 @@ internal unsafe interface IInt8<TSelf> where TSelf : struct, IInt8<TSelf>
     /// <summary>Whether <see cref="LoadRows"/> and products of what it loads are fast.</summary>
     static abstract bool CanTransposeRows { get; }
 
-    /// <summary>16 int8 of each of Lanes rows, with the bias: a has the first four of every row, d the last.</summary>
-    static abstract void LoadRows(sbyte* p, nint apart, out TSelf a, out TSelf b, out TSelf c, out TSelf d);
+    /// <summary>
+    /// 16 int8 of each of Lanes rows, with the bias: a has the first four of every row, d the last. Called only where
+    /// <see cref="CanTransposeRows"/>.
+    /// </summary>
+    static virtual void LoadRows(sbyte* p, nint apart, out TSelf a, out TSelf b, out TSelf c, out TSelf d) => a = b = c = d = default;
 
     /// <summary>o[i] += dots[i] * wScales[i] * xScale, rounded at every step; dots began at <see cref="Int8Starts"/>.</summary>
     static abstract void AddScaled(float* o, TSelf dots, float* wScales, float xScale);

@@ -21,9 +21,6 @@ internal readonly unsafe struct Int8Avx512(Vector512<int> v) : IInt8<Int8Avx512>
 
     [MethodImpl(Jit.Inline)] public static Int8Avx512 operator +(Int8Avx512 a, Int8Avx512 b) => new(a._v + b._v);
 
-    public static void LoadRows(sbyte* p, nint apart, out Int8Avx512 a, out Int8Avx512 b, out Int8Avx512 c, out Int8Avx512 d) =>
-        throw new NotSupportedException();
-
     [MethodImpl(Jit.Inline)]
     public static Int8Avx512 Dot(Int8Avx512 sum, Int8Avx512 w, Int8Avx512 x) =>
         new(sum._v + Avx512BW.MultiplyAddAdjacent(w._v.AsInt16(), x._v.AsInt16()));
