@@ -130,7 +130,7 @@ public sealed class StreamTests : IDisposable
         if (args.Contains("--save-session"))
         {
             process.StandardInput.Close();
-            process.StandardOutput.ReadLine(); // all is told
+            process.StandardOutput.ReadLine(); // the text has ended: what is left is to save it
         }
         Thread.Sleep(500); // until it waits; a signal that comes earlier ends it, too
         Process.Start("kill", [$"-{signal}", $"{process.Id}"]).WaitForExit();

@@ -1,6 +1,7 @@
 using Llama2.Fast;
 using Llama2.Fast.Engine;
 using Llama2.Simple.Generation.Speculation;
+using static Llama2.Tests.Fast.CountingRequests;
 
 namespace Llama2.Tests.Fast;
 
@@ -8,8 +9,6 @@ namespace Llama2.Tests.Fast;
 public sealed class EngineSpeculationTests
 {
     private static readonly Tokenizer Tales = TokenizerFile.Open(Repository.Weights("tok512-tales.bin"));
-
-    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
     private static GenerationRequest Tale(int i)
     {
@@ -82,17 +81,6 @@ public sealed class EngineSpeculationTests
                     text.Add(next % 5 == 0 ? 0 : next % CountingModel.Vocab);
             }
         }
-    }
-
-    private static GenerationRequest Count(int from, int tokens) =>
-        new([from], new Sampler(CountingModel.Vocab, 0, 0, 1)) { MaxNewTokens = tokens };
-
-    private static async Task<int[]> Read(Generation generation)
-    {
-        List<int> tokens = [];
-        await foreach (GeneratedToken token in generation.ReadAllAsync(Cancellation))
-            tokens.Add(token.Token);
-        return [.. tokens];
     }
 
     [Fact]

@@ -15,7 +15,7 @@ internal sealed class FakeModel(int vocabSize, Func<int, float[]> logits, int se
     /// <summary>A model whose logits are always the same.</summary>
     public static FakeModel Fixed(params float[] logits) => new(logits.Length, _ => logits);
 
-    /// <summary>A model that says the same tokens whatever it is told, each time from the first one.</summary>
+    /// <summary>A model whose n-th result is the n-th token of a script, whatever its input is; after the last comes the first.</summary>
     public static FakeModel Scripted(int vocabSize, params int[] script) => new(vocabSize, i =>
     {
         float[] logits = new float[vocabSize];

@@ -9,7 +9,7 @@ public sealed class AdaptiveDraftsTests
     private const int Vocab = 8;
     private const int Token = 2; // that the model always says
 
-    /// <summary>A machine: what it takes is told in times of a pass of one row.</summary>
+    /// <summary>A clock, and how long forward passes and drafts take on it: in units of a pass of one row.</summary>
     private sealed class Machine : TimeProvider
     {
         private long _now;
