@@ -12,7 +12,7 @@ internal sealed class ServeCommand(Command command)
 {
     private readonly ModelOptions _model = new(command);
 
-    private readonly Option<string> _host = command.AddOption("--host", "name", "the address to listen at", () => "127.0.0.1");
+    private readonly Option<string> _host = command.AddOption("--host", "address", "the address to listen at", () => "127.0.0.1");
     private readonly Option<int> _port = command.AddOption("--port", "int", "the port, or 0 for any that is free", () => 8080);
     private readonly Option<int> _pods = command.AddOption("--pods", "N", "requests that are computed at once", () => 4);
     private readonly Option<int> _maxQueue = command.AddOption("--max-queue", "N", "requests that wait; more are refused", () => 256);
@@ -44,7 +44,6 @@ internal sealed class ServeCommand(Command command)
 
     private async Task<int> RunAsync(ParseResult result)
     {
-        UsageException.ThrowIf(result.GetValue(_host) == "", "--host: expected a name, found an empty one");
         Service service = new(new ServerOptions
         {
             Host = result.GetValue(_host)!,

@@ -6,6 +6,8 @@ namespace Llama2.Cli.Options;
 /// <summary>Adds arguments and options to a command, in one line each; --help lists them in this order.</summary>
 internal static class Define
 {
+    private static readonly string[] Names = ["file", "folder", "address"]; // values that must not be empty
+
     public static Argument<T> AddArgument<T>(this Command command, string name, string description, ArgumentArity? arity = null)
     {
         Argument<T> argument = new(name) { Description = description };
@@ -26,7 +28,7 @@ internal static class Define
         Option<T> option = new(all[0], all[1..]) { Description = description, HelpName = helpName };
         option.AllowMultipleArgumentsPerToken = option.Arity.MaximumNumberOfValues == 1; // given twice, the last one wins, as in run.c
         option.CustomParser = Numbers.Parser<T>();
-        if (helpName?.StartsWith("file", StringComparison.Ordinal) == true)
+        if (Array.Exists(Names, name => helpName?.StartsWith(name, StringComparison.Ordinal) == true))
             option.Validators.Add(result => RefuseEmpty(result, $"{result.IdentifierToken?.Value}", result.Tokens));
         if (defaultValue is not null)
             option.DefaultValueFactory = _ => defaultValue();
