@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Globalization;
 using System.Text;
 using Llama2.Fast.Engine;
@@ -9,6 +10,7 @@ namespace Llama2.Cli.Server;
 /// <param name="service">What it is asked of.</param>
 internal sealed class Call(HttpContext http, Service service) : Work
 {
+    private readonly ArrayBufferWriter<byte> _parts = new(); // that have not been sent
     private string? _stream; // the content type of an answer that comes in parts, once it has begun
 
     public HttpContext Http => http;
@@ -70,15 +72,23 @@ internal sealed class Call(HttpContext http, Service service) : Work
         http.Response.Headers["X-Accel-Buffering"] = "no"; // nginx would hold parts back
     }
 
-    /// <summary>Writes a part of such an answer; nothing of null.</summary>
-    public void WritePart(byte[]? json)
+    /// <summary>Adds a part to such an answer; nothing of null.</summary>
+    public void AddPart(byte[]? json)
     {
         if (json is null)
             return;
         bool isEvent = _stream == PartFormat.Events;
-        Write(isEvent ? "data: "u8 : []);
-        Write(json);
-        Write(isEvent ? "\n\n"u8 : "\n"u8);
+        _parts.Write(isEvent ? "data: "u8 : []);
+        _parts.Write(json);
+        _parts.Write(isEvent ? "\n\n"u8 : "\n"u8);
+    }
+
+    /// <summary>Sends the parts that were added.</summary>
+    public async Task SendPartsAsync()
+    {
+        await http.Response.Body.WriteAsync(_parts.WrittenMemory);
+        await http.Response.Body.FlushAsync();
+        _parts.ResetWrittenCount();
     }
 
     /// <summary>Answers with an error: a status, or where the answer has begun a part, after which it ends.</summary>
@@ -87,8 +97,8 @@ internal sealed class Call(HttpContext http, Service service) : Work
         Failure = error.Body.Error.Code ?? error.Body.Error.Type;
         if (_stream is not null)
         {
-            WritePart(_stream == PartFormat.Events ? ApiJson.Bytes(error.Body) : ApiJson.Bytes(new ErrorText(error.Message)));
-            await http.Response.BodyWriter.FlushAsync();
+            AddPart(_stream == PartFormat.Events ? ApiJson.Bytes(error.Body) : ApiJson.Bytes(new ErrorText(error.Message)));
+            await SendPartsAsync();
         }
         else if (!http.Response.HasStarted)
         {
@@ -101,11 +111,5 @@ internal sealed class Call(HttpContext http, Service service) : Work
                 _ => WriteAsync("text/plain; charset=utf-8", Encoding.UTF8.GetBytes(error.Message), error.Status),
             });
         }
-    }
-
-    private void Write(ReadOnlySpan<byte> bytes)
-    {
-        bytes.CopyTo(http.Response.BodyWriter.GetSpan(bytes.Length)); // without a length it may be empty before an answer begins
-        http.Response.BodyWriter.Advance(bytes.Length);
     }
 }

@@ -67,22 +67,22 @@ internal static class TextEndpoints
         {
             while (answers.Pieces.TryRead(out Piece piece))
             {
-                call.WritePart(begun[piece.Index] ? null : format.First(piece.Index));
+                call.AddPart(begun[piece.Index] ? null : format.First(piece.Index));
                 begun[piece.Index] = true;
-                call.WritePart(format.Next(piece));
+                call.AddPart(format.Next(piece));
                 if (piece.End is not { } end)
                     continue;
-                call.WritePart(format.Last(piece.Index, end, answers.Timings));
+                call.AddPart(format.Last(piece.Index, end, answers.Timings));
                 ended++;
             }
-            await call.Http.Response.BodyWriter.FlushAsync();
+            await call.SendPartsAsync();
         }
         call.ThrowIfCutOff(ended == begun.Length);
         if (answers.Request.StreamsUsage)
-            call.WritePart(format.Counts(answers));
+            call.AddPart(format.Counts(answers));
         if (isEvents)
-            call.WritePart("[DONE]"u8.ToArray());
-        await call.Http.Response.BodyWriter.FlushAsync();
+            call.AddPart("[DONE]"u8.ToArray());
+        await call.SendPartsAsync();
     }
 
     // Whether there is a first piece; until then an error has a status. A wait that is long for the proxies between here and the client

@@ -96,6 +96,17 @@ public sealed class RllamaTests(StoryServer story) : IClassFixture<StoryServer>
     }
 
     [Fact]
+    public async Task Long_lines_arrive_whole_where_several_are_ready_at_once()
+    {
+        for (int seed = 0; seed < 60; seed++)
+        {
+            JsonNode[] raw = await _server.LinesAsync(Path, new { prompt = "One day", seed, temperature = 0.5, no_token_sampling = true });
+            Assert.Equal(20, raw.Length);
+            Assert.All(raw, line => Assert.True(((JsonObject)line).Count > 500, line.ToJsonString()));
+        }
+    }
+
+    [Fact]
     public void Raw_requests_of_more_logits_than_may_wait_for_a_slow_reader_are_refused()
     {
         Tokenizer tokenizer = TokenizerFile.Open(Repository.Weights("tok512-tales.bin"));
