@@ -9,7 +9,7 @@ internal static unsafe class MatMul<TLanes> where TLanes : struct, ILanes<TLanes
 {
     private const int MaxRows = 4, MaxTokens = 8; // of a tile
 
-    // A tile of four rows and six tokens computes faster than one of two and eight, which reads the weights of up to eight tokens once.
+    // A tile of four rows and six tokens computes faster than one of three and eight, which reads the weights of up to eight tokens once.
     // With 16 registers there is room for two rows and three tokens.
     private static int MaxTokensOf(int tokens) => !TLanes.Has32Registers ? 3 : tokens <= MaxTokens ? MaxTokens : 6;
 
@@ -20,8 +20,8 @@ internal static unsafe class MatMul<TLanes> where TLanes : struct, ILanes<TLanes
     /// <summary>o[t * oStride + i] = (add ? o[t * oStride + i] : 0) + sum of w[i * n + j] * x[t * xStride + j].</summary>
     public static void Multiply(float* w, int rows, float* x, nint xStride, int tokens, int n, float* o, nint oStride, bool add)
     {
-        int block = tokens == 1 ? rows : Math.Max(8, Tokens.BlockBytes / sizeof(float) / n & ~7);
         int maxTokens = MaxTokensOf(tokens);
+        int block = tokens <= maxTokens ? rows : Math.Max(8, Tokens.BlockBytes / sizeof(float) / n & ~7);
         for (int i = 0, count; i < rows; i += count)
         {
             count = Math.Min(block, rows - i);
@@ -55,10 +55,10 @@ internal static unsafe class MatMul<TLanes> where TLanes : struct, ILanes<TLanes
         }
     }
 
-    // Four rows, or two where their accumulators would not fit in registers.
+    // Four rows, or as many as have room for their accumulators in registers.
     [MethodImpl(Jit.Inline)]
     private static int TileRows<TTokens>() where TTokens : struct, ITokens =>
-        TTokens.Count <= (TLanes.Has32Registers ? 6 : 1) ? MaxRows : 2;
+        TTokens.Count <= (TLanes.Has32Registers ? 6 : 1) ? MaxRows : TLanes.Has32Registers ? 3 : 2;
 
     /// <summary>One dot product in the canonical order.</summary>
     [MethodImpl(Jit.Optimize)]
@@ -101,8 +101,10 @@ internal static unsafe class MatMul<TLanes> where TLanes : struct, ILanes<TLanes
             {
                 Prefetch.Rows(w, wApart * sizeof(float), TileRows<TTokens>());
                 TLanes a = TLanes.Load(w), b = TLanes.Load(w + wApart), c = a, d = b;
-                if (TileRows<TTokens>() == MaxRows)
-                    (c, d) = (TLanes.Load(w + 2 * wApart), TLanes.Load(w + 3 * wApart));
+                if (TileRows<TTokens>() > 2)
+                    c = TLanes.Load(w + 2 * wApart);
+                if (TileRows<TTokens>() > 3)
+                    d = TLanes.Load(w + 3 * wApart);
                 Add<TTokens>(ref t0, a, b, c, d, x);
                 if (TTokens.Count > 1)
                     Add<TTokens>(ref t1, a, b, c, d, x + xStride);
@@ -158,17 +160,17 @@ internal static unsafe class MatMul<TLanes> where TLanes : struct, ILanes<TLanes
         TLanes v = TLanes.Load(x);
         sums.A = TLanes.FusedMultiplyAdd(a, v, sums.A);
         sums.B = TLanes.FusedMultiplyAdd(b, v, sums.B);
-        if (TileRows<TTokens>() < MaxRows)
-            return;
-        sums.C = TLanes.FusedMultiplyAdd(c, v, sums.C);
-        sums.D = TLanes.FusedMultiplyAdd(d, v, sums.D);
+        if (TileRows<TTokens>() > 2)
+            sums.C = TLanes.FusedMultiplyAdd(c, v, sums.C);
+        if (TileRows<TTokens>() > 3)
+            sums.D = TLanes.FusedMultiplyAdd(d, v, sums.D);
     }
 
     // Results of rows that lie apart.
     [MethodImpl(Jit.Inline)]
     private static void Write<TTokens>(Column sums, float* o, nint apart, bool add) where TTokens : struct, ITokens
     {
-        Vector128<float> dots = TileRows<TTokens>() == MaxRows
+        Vector128<float> dots = TileRows<TTokens>() > 2
             ? TLanes.Sum(sums.A, sums.B, sums.C, sums.D) : TLanes.Sum(sums.A, sums.B, sums.A, sums.B);
         for (int i = 0; i < TileRows<TTokens>(); i++, o += apart)
             *o = add ? *o + dots[i] : dots[i];
