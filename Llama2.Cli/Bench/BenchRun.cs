@@ -76,10 +76,11 @@ internal sealed class BenchRun(BenchOptions options, Action<string> progress, Ca
                 yield return new Scenario(row, passes.WarmUp, passes.Sample);
             }
         }
+        Lazy<string> gguf = new(model.GgufPath);
         foreach ((Peer peer, int threads) in from peer in options.Peers from threads in options.Threads select (peer, threads))
         {
             BenchRow row = new(new RowKey(name, peer.Name, threads, Phase.Decode), IsPeer: true, tokens, null, null, null, []);
-            PeerInputs inputs = new(model.ModelPath(), options.Tokenizer ?? model.TokenizerPath(), tokens, threads);
+            PeerInputs inputs = new(model.ModelPath(), options.Tokenizer ?? model.TokenizerPath(), gguf, tokens, threads);
             yield return new Scenario(row, () => peer.Run(inputs, cancellation), () => peer.Run(inputs, cancellation));
         }
     }

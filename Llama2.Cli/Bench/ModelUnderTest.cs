@@ -2,6 +2,8 @@ using Llama2.Cli.Models;
 using Llama2.Fast;
 using Llama2.Simple;
 using Llama2.Simple.Formats;
+using Llama2.Simple.Formats.Gguf;
+using Llama2.Simple.Formats.Llama2C;
 using Llama2.Simple.Tensors;
 
 namespace Llama2.Cli.Bench;
@@ -64,6 +66,17 @@ internal sealed class ModelUnderTest : IDisposable
     public string TokenizerPath() =>
         _isRandom ? Make("tokenizer.bin", stream => Shape.WriteTokenizer(stream, Config.VocabSize))
             : FileOf(ModelFiles.FindTokenizer(_source));
+
+    /// <summary>The path of the model as a GGUF file of float32 for peers, or of int8 where its weights are; with its tokenizer.</summary>
+    /// <exception cref="ModelFileException">There is no tokenizer for this file.</exception>
+    public string GgufPath()
+    {
+        if (_file is GgufModel)
+            return ModelPath();
+        string type = _file!.Weights.AreFloat32 ? "f32" : "q8_0";
+        Tokenizer tokenizer = TokenizerFile.Open(TokenizerPath());
+        return Make("model.gguf", stream => GgufModelWriter.Create(_source.Name, Config, _file.Weights, tokenizer, type).Write(stream));
+    }
 
     /// <summary>The path of a file, which is written for what is inside the program.</summary>
     private string FileOf(ModelSource source)

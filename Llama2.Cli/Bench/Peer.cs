@@ -7,11 +7,13 @@ using Llama2.Cli.Terminal;
 namespace Llama2.Cli.Bench;
 
 /// <summary>The values of the placeholders in a peer's command.</summary>
-internal sealed record PeerInputs(string Model, string Tokenizer, int Steps, int Threads)
+/// <param name="Gguf">The model as a GGUF file, which is made for peers that read no other.</param>
+internal sealed record PeerInputs(string Model, string Tokenizer, Lazy<string> Gguf, int Steps, int Threads)
 {
     public const string Prompt = "Once upon a time";
 
-    public string Fill(string argument) => argument.Replace("{model}", Model).Replace("{tokenizer}", Tokenizer)
+    public string Fill(string argument) => (argument.Contains("{gguf}") ? argument.Replace("{gguf}", Gguf.Value) : argument)
+        .Replace("{model}", Model).Replace("{tokenizer}", Tokenizer)
         .Replace("{prompt}", Prompt).Replace("{steps}", $"{Steps}").Replace("{threads}", $"{Threads}");
 }
 
@@ -20,7 +22,8 @@ internal sealed record PeerInputs(string Model, string Tokenizer, int Steps, int
 /// <param name="Pattern">Its first group is the tok/s in a line of output; the last match counts.</param>
 internal sealed partial record Peer(string Name, IReadOnlyList<string> Arguments, Regex Pattern, TimeSpan TimeLimit)
 {
-    public const string DefaultPattern = @"achieved tok/s:\s*([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)";
+    /// <summary>What llama2.c prints, and the column of llama-bench behind its test's name, as tg128.</summary>
+    public const string DefaultPattern = @"(?:achieved tok/s:|\btg[0-9]+\s*\|)\s*([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)";
 
     /// <summary>A word of a command: blanks end it, except within '...' or "...".</summary>
     [GeneratedRegex(@"\G(?:'(?<part>[^']*)'|""(?<part>[^""]*)""|(?<part>[^\s'""]))+(?:\s+|$)")]

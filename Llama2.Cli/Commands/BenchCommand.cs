@@ -25,9 +25,9 @@ internal static class BenchCommand
             "--micro", "filter", "with dotnet run only: BenchmarkDotNet measures operations of such a name");
         micro.Arity = ArgumentArity.ZeroOrOne;
         var peers = command.AddOption<string[]>("--peer", "peer", "NAME=COMMAND: another program, run in turn with ours; "
-            + "the command may hold {model} {tokenizer} {steps} {prompt} {threads}");
+            + "the command may hold {model} {gguf} {tokenizer} {steps} {prompt} {threads}");
         var pattern = command.AddOption("--peer-pattern", "regex",
-            "its first group is the tok/s in a peer's output; default: that of llama2.c", () => Peer.DefaultPattern);
+            "its first group is the tok/s in a peer's output; default: that of llama2.c and llama-bench", () => Peer.DefaultPattern);
         var timeout = command.AddOption("--peer-timeout", "seconds", "seconds that a run of a peer may take; default: 120", () => 120.0);
         var tokenizer = command.AddOption<string?>("--tokenizer -z", "file", "the tokenizer that peers get; default: the model's");
         var json = command.AddOption<string?>("--json", "file", "writes every sample");

@@ -13,14 +13,15 @@ public sealed class PeerTests
     [InlineData("echo achieved tok/s: 1e3", 1000)]
     [InlineData("echo achieved tok/s: 12.5 >&2", 12.5)]
     [InlineData("echo achieved tok/s: 1; echo achieved tok/s: 2; echo bye", 2)]
+    [InlineData("echo \"| CPU | pp512 | 1173.09 |\"; echo \"| CPU |         tg128 |    61.25 ± 0.13 |\"", 61.25)]
     [InlineData("cat; echo achieved tok/s: 7", 7)] // its stdin is at the end
     public void The_rate_is_read_from_either_stream(string script, double expected) =>
         Assert.Equal(expected, Run($"p=/bin/sh -c '{script}'"));
 
     [Fact]
     public void Placeholders_are_filled_in_within_words_that_blanks_or_quotes_part() => Assert.Equal(1, Run("p=/bin/sh -c "
-        + """'test "$1|$2|$3|$4|$5" = "a model.bin|-ztok.bin|64|3 3|Once upon a time" && echo achieved tok/s: 1' """
-        + """x {model} -z{tokenizer} {steps}  "{threads} {threads}" {prompt}"""));
+        + """'test "$1|$2|$3|$4|$5|$6" = "a model.bin|-ztok.bin|64|3 3|Once upon a time|-mx.gguf" && echo achieved tok/s: 1' """
+        + """x {model} -z{tokenizer} {steps}  "{threads} {threads}" {prompt} -m{gguf}"""));
 
     [Fact]
     public void Another_pattern_finds_another_rate() =>
@@ -62,6 +63,9 @@ public sealed class PeerTests
     public void A_malformed_peer_or_pattern_is_bad_usage(string text, string pattern = Peer.DefaultPattern) =>
         Assert.StartsWith("--peer", Assert.Throws<UsageException>(() => Peer.Parse(text, pattern, TimeSpan.FromSeconds(1))).Message);
 
-    private static double Run(string peer, string pattern = Peer.DefaultPattern, int seconds = 60) => Peer
-        .Parse(peer, pattern, TimeSpan.FromSeconds(seconds)).Run(new PeerInputs("a model.bin", "tok.bin", 64, 3), CancellationToken.None);
+    private static double Run(string peer, string pattern = Peer.DefaultPattern, int seconds = 60)
+    {
+        PeerInputs inputs = new("a model.bin", "tok.bin", new("x.gguf"), 64, 3);
+        return Peer.Parse(peer, pattern, TimeSpan.FromSeconds(seconds)).Run(inputs, CancellationToken.None);
+    }
 }
