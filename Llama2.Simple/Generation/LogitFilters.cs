@@ -13,11 +13,15 @@ public static class LogitFilters
     private const uint Sign = 1u << 31;
 
     /// <summary>Adds a value to the logit of each of these tokens; negative infinity rules it out.</summary>
-    public static LogitFilter Bias(IReadOnlyCollection<KeyValuePair<int, float>> bias) => (logits, _) =>
+    public static LogitFilter Bias(IReadOnlyCollection<KeyValuePair<int, float>> bias)
     {
-        foreach ((int token, float value) in bias)
-            logits[token] += value;
-    };
+        KeyValuePair<int, float>[] all = [.. bias];
+        return (logits, _) =>
+        {
+            foreach ((int token, float value) in all)
+                logits[token] += value;
+        };
+    }
 
     /// <summary>Rules tokens out.</summary>
     public static LogitFilter Without(params int[] ids) => (logits, _) =>
@@ -52,12 +56,12 @@ public static class LogitFilters
     /// </summary>
     public static LogitFilter CountPenalties(float frequency, float presence, int promptLength)
     {
-        Dictionary<int, int> counts = [];
-        int counted = promptLength;
+        Dictionary<int, int> counts = []; // kept, so that a token allocates nothing
         return (logits, tokens) =>
         {
-            for (; counted < tokens.Length; counted++)
-                counts[tokens[counted]] = counts.GetValueOrDefault(tokens[counted]) + 1;
+            counts.Clear(); // the last tokens it was asked about may have been drafts
+            for (int i = promptLength; i < tokens.Length; i++)
+                counts[tokens[i]] = counts.GetValueOrDefault(tokens[i]) + 1;
             foreach ((int token, int count) in counts)
                 logits[token] -= count * frequency + presence;
         };

@@ -18,7 +18,8 @@ public sealed class EngineSpeculationTests
         {
             MaxNewTokens = 20 + 3 * i,
             Text = new(Tales, prompt[^1], i % 5 == 0 ? ["the", "ing"] : []),
-            Filters = i % 4 == 1 ? [LogitFilters.RepeatPenalty(1.3f, 20), LogitFilters.TopK(30)] : [],
+            Filters = i % 4 == 1 ? [LogitFilters.RepeatPenalty(1.3f, 20), LogitFilters.TopK(30)]
+                : i % 4 == 3 ? [LogitFilters.CountPenalties(1, 1, prompt.Length), LogitFilters.MinP(0.02f)] : [],
             TopLogProbs = i % 3 == 0 ? 2 : null,
             PromptLogProbs = i % 6 == 0,
             IsEnd = Tales.IsEnd,

@@ -91,10 +91,27 @@ public sealed class LogitFiltersTests
     {
         float[] logits = [.. Enumerable.Range(0, 32000).Select(i => MathF.Sin(i))];
         int[] tokens = [.. Enumerable.Range(0, 100)];
-        LogitFilter[] filters = [LogitFilters.TopK(40), LogitFilters.MinP(0.1f), LogitFilters.RepeatPenalty(1.1f, 64)];
-        foreach (LogitFilter filter in filters)
+        foreach (LogitFilter filter in All())
             Assert.Equal(0, Llama2.Tests.Fast.Allocations.Of(() => filter(logits, tokens)));
     }
+
+    [Fact]
+    public void A_filter_that_was_asked_about_drafts_does_not_remember_them()
+    {
+        float[] logits = [.. Enumerable.Range(0, 100).Select(i => MathF.Sin(i))];
+        int[] tokens = [5, 6, 7, 7];
+        foreach ((LogitFilter filter, LogitFilter other) in All().Zip(All()))
+        {
+            Apply(filter, logits, [.. tokens, 8, 9, 9, 10]);
+            Assert.Equal(Apply(other, logits, [.. tokens, 11]), Apply(filter, logits, [.. tokens, 11]));
+        }
+    }
+
+    private static LogitFilter[] All() =>
+    [
+        LogitFilters.TopK(40), LogitFilters.MinP(0.1f), LogitFilters.RepeatPenalty(1.1f, 64), LogitFilters.CountPenalties(0.5f, 0.5f, 1),
+        LogitFilters.Bias([new(3, 1.5f)]), LogitFilters.Without(4),
+    ];
 
     [Fact]
     public void Min_p_rules_out_what_is_less_likely_than_its_fraction_of_the_best()
