@@ -32,7 +32,7 @@ internal sealed class TextJob : Job
     }
 
     public Channel<GeneratedToken> Output { get; } = Channel.CreateUnbounded<GeneratedToken>(new() { SingleWriter = true });
-    public Sequence Sequence => _sequence!;     // from its start on
+    public Sequence Sequence => _sequence!;      // from its start to its end
     public bool IsInBatch { get; set; }
     public TextEnd? Ending { get; private set; } // null while it goes on and where it failed
     public IReadOnlyList<TokenLogProbs> PromptLogProbs => _promptLogProbs;
@@ -83,11 +83,10 @@ internal sealed class TextJob : Job
     {
         if (_guard.Failure is { } failure)
             ExceptionDispatchInfo.Throw(failure);
-        _sampled = Sequence.Sampled;
+        (_sampled, Ending) = (Sequence.Sampled, Sequence.End); // who reads the last token finds the end with it
         foreach (GeneratedToken token in _taken)
             Output.Writer.TryWrite(token);
         _taken.Clear();
-        Ending = Sequence.End;
         return Ending is not null;
     }
 
@@ -95,6 +94,7 @@ internal sealed class TextJob : Job
     {
         if (error is null)
             Ending ??= TextEnd.Cancelled;
+        _sequence = null; // a slow reader does not keep the KV cache
         Output.Writer.TryComplete(error);
     }
 

@@ -111,6 +111,21 @@ public sealed class GenerationEngineTests
     }
 
     [Fact]
+    public void The_counts_are_final_when_the_last_token_is_read()
+    {
+        using CountingModel model = new();
+        using GenerationEngine engine = new(model);
+        for (int i = 0; i < 3000; i++)
+        {
+            Generation generation = engine.Submit(Count(10, 1), Cancellation);
+            GeneratedToken token;
+            while (!generation.Tokens.TryRead(out token)) // a reader that sleeps would come too late to see less
+                continue;
+            Assert.Equal((TextEnd.Length, TextEnd.Length, 1), (token.End, generation.End, generation.SampledTokens));
+        }
+    }
+
+    [Fact]
     public async Task What_a_request_brings_along_fails_for_it_alone()
     {
         using CountingModel model = new();
