@@ -10,6 +10,8 @@ namespace Llama2.Cli.Server;
 /// <param name="service">What it is asked of.</param>
 internal sealed class Call(HttpContext http, Service service) : Work
 {
+    private const int ManyBytes = 64 << 10; // that are sent before more parts are added
+
     private readonly ArrayBufferWriter<byte> _parts = new(); // that have not been sent
     private string? _stream; // the content type of an answer that comes in parts, once it has begun
 
@@ -71,6 +73,9 @@ internal sealed class Call(HttpContext http, Service service) : Work
         http.Response.Headers.CacheControl = "no-cache";
         http.Response.Headers["X-Accel-Buffering"] = "no"; // nginx would hold parts back
     }
+
+    /// <summary>Whether so much was added that it is to be sent first: where a client reads slowly, all parts may be ready at once.</summary>
+    public bool HasManyParts => _parts.WrittenCount >= ManyBytes;
 
     /// <summary>Adds a part to such an answer; nothing of null.</summary>
     public void AddPart(byte[]? json)

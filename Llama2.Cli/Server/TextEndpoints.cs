@@ -65,7 +65,7 @@ internal static class TextEndpoints
         call.BeginStream(format.ContentType);
         while (await answers.Pieces.WaitToReadAsync())
         {
-            while (answers.Pieces.TryRead(out Piece piece))
+            while (!call.HasManyParts && answers.Pieces.TryRead(out Piece piece))
             {
                 call.AddPart(begun[piece.Index] ? null : format.First(piece.Index));
                 begun[piece.Index] = true;
