@@ -1,4 +1,3 @@
-using System.Text;
 using Llama2.Fast.Engine;
 using Llama2.Simple.Generation;
 
@@ -46,8 +45,7 @@ internal sealed class ChatFormat(ServedModel model, bool hasLogProbs) : OpenAiFo
 /// <summary>text_completion.</summary>
 internal sealed class CompletionFormat(ServedModel model, bool hasLogProbs, TextRequest request) : OpenAiFormat("cmpl", model)
 {
-    private readonly int[] _offsets = new int[request.Texts.Count]; // characters of each text before the next token
-    private readonly bool[] _isBegun = new bool[request.Texts.Count];
+    private readonly NamedTokens[] _named = [.. request.Texts.Select(text => new NamedTokens(model.Tokenizer, text.Previous))];
 
     public override byte[] Whole(IReadOnlyList<CollectedText> texts, Answers answers) => Part(
         [.. texts.Select((text, i) => new CompletionChoice(
@@ -72,34 +70,24 @@ internal sealed class CompletionFormat(ServedModel model, bool hasLogProbs, Text
         List<double?> logProbs = [];
         List<Dictionary<string, double>?> tops = [];
         List<int> offsets = [];
-        IReadOnlyList<int> prompt = request.Texts[index].Request.Prompt;
-        if (!_isBegun[index] && request.Texts[index].Request.PromptLogProbs && prompt[0] != Model.Tokenizer.Bos)
-            Add(prompt[0], null, null); // nothing comes before it
-        _isBegun[index] = true;
+        NamedTokens named = _named[index];
+        if (request.Texts[index].Request.PromptLogProbs && named.Previous == -1)
+            Add(request.Texts[index].Request.Prompt[0], null, null); // nothing comes before it
         foreach (TokenLogProbs token in tokens)
         {
             Dictionary<string, double> top = [];
             foreach ((int other, double logProb) in token.Top)
-                top.TryAdd(Name(other), Finite(logProb));
+                top.TryAdd(named.Name(other), Finite(logProb));
             Add(token.Token, Finite(token.LogProb), top);
         }
         return new(texts, logProbs, tops, offsets);
 
         void Add(int token, double? logProb, Dictionary<string, double>? top)
         {
-            texts.Add(Name(token));
+            texts.Add(named.Name(token));
             logProbs.Add(logProb);
             tops.Add(top);
-            offsets.Add(_offsets[index]);
-            _offsets[index] += Encoding.UTF8.GetCharCount(Bytes(token));
+            offsets.Add(named.Append(token));
         }
-    }
-
-    // As OpenAI's, a token that is no text by itself is named by its bytes.
-    private string Name(int token)
-    {
-        ReadOnlySpan<byte> bytes = Bytes(token);
-        return System.Text.Unicode.Utf8.IsValid(bytes) ? Encoding.UTF8.GetString(bytes)
-            : "bytes:" + string.Concat(bytes.ToArray().Select(value => $"\\x{value:x2}"));
     }
 }

@@ -72,8 +72,10 @@ internal sealed class SamplingFields
         int[] prompt, int maxTokens, string? cacheKey, int index = 0, IEnumerable<string>? stops = null, int? topLogProbs = null,
         bool echo = false)
     {
-        StoppableText text = new(_model.Tokenizer, echo ? prompt[0] : prompt[^1], _stops.Concat(stops ?? []));
-        string echoed = echo ? string.Concat(prompt.Skip(1).Select(text.AppendPrompt)) : "";
+        int first = !echo ? prompt.Length : prompt[0] == _model.Tokenizer.Bos ? 1 : 0; // of the text
+        int previous = first > 0 ? prompt[first - 1] : -1;
+        StoppableText text = new(_model.Tokenizer, previous, _stops.Concat(stops ?? []));
+        string echoed = string.Concat(prompt.Skip(first).Select(text.AppendPrompt));
         bool isGreedy = _temperature == 0 || _topP == 0; // a nucleus of nothing is that of the likeliest token
         ulong seed = unchecked(_seed + (ulong)index);
         ISampler sampler = _model.CreateSampler(isGreedy ? 0 : _temperature, isGreedy ? 1 : _topP, seed != 0 ? seed : ulong.MaxValue);
@@ -86,7 +88,7 @@ internal sealed class SamplingFields
             TopLogProbs = topLogProbs,
             PromptLogProbs = echo && topLogProbs is not null,
             CacheKey = cacheKey,
-        }, text, echoed);
+        }, text, echoed) { Previous = previous };
     }
 
     private List<LogitFilter> Filters(bool isGreedy, int promptLength)

@@ -46,7 +46,17 @@ internal sealed record ServedModel(
     }
 
     /// <summary>The same tokens, if they fit in the context and leave room for one more; nothing is ever cut off.</summary>
-    public int[] Checked(int[] tokens) => tokens.Length <= Config.SeqLen ? tokens : throw TooLong($"{tokens.Length}");
+    public int[] Checked(int[] tokens)
+    {
+        CheckCount(tokens.Length);
+        return tokens;
+    }
+
+    public void CheckCount(int tokens)
+    {
+        if (tokens > Config.SeqLen)
+            throw TooLong($"{tokens}");
+    }
 
     /// <summary>The tokens that fit behind a prompt where a field of the request makes the context smaller.</summary>
     public int Room(Fields fields, string name, int[] prompt)

@@ -10,6 +10,7 @@ namespace Llama2.Cli.Server;
 /// <param name="Echo">The prompt's text, if the answer is to begin with it.</param>
 internal sealed record WantedText(GenerationRequest Request, StoppableText Text, string Echo = "")
 {
+    public int Previous { get; init; }   // the token before the first one of the text, or -1
     public bool IsByToken { get; init; } // whether each token is a piece of the answer, even one that is no text by itself
 }
 
@@ -85,22 +86,23 @@ internal sealed record TextRequest(IReadOnlyList<WantedText> Texts, int PerPromp
             return [model.Encode(Fields.Text(value, name))];
         if (value.ValueKind != JsonValueKind.Array)
             throw Fields.Wrong(name, "a string or an array", value);
-        (string Path, JsonElement Value)[] elements = [.. Fields.Array(value, name)];
-        CheckCount(elements.Any(element => element.Value.ValueKind != JsonValueKind.Number) ? elements.Length : 1, name, model);
-        return elements switch
-        {
-            [] => throw ApiException.Invalid($"{name}: expected at least one text or token", name),
-            [{ Value.ValueKind: JsonValueKind.Number }, ..] => [Ids(value, name, model)],
-            [{ Value.ValueKind: JsonValueKind.Array }, ..] => [.. elements.Select(element => Ids(element.Value, element.Path, model))],
-            _ => [.. elements.Select(element => model.Encode(Fields.Text(element.Value, element.Path)))],
-        };
+        if (value.GetArrayLength() == 0)
+            throw ApiException.Invalid($"{name}: expected at least one text or token", name);
+        if (value[0].ValueKind == JsonValueKind.Number)
+            return [Ids(value, name, model)];
+        CheckCount(value.GetArrayLength(), name, model);
+        bool areIds = value[0].ValueKind == JsonValueKind.Array;
+        return [.. Fields.Array(value, name).Select(element => areIds ? Ids(element.Value, element.Path, model)
+            : model.Encode(Fields.Text(element.Value, element.Path)))];
     }
 
     private static int[] Ids(JsonElement value, string path, ServedModel model)
     {
-        int[] ids = [.. Fields.Array(value, path)
-            .Select(element => (int)Fields.Whole(element.Value, element.Path, 0, model.Config.VocabSize - 1))];
-        return ids.Length > 0 ? model.Checked(ids) : throw ApiException.Invalid($"{path}: expected at least one token", path);
+        IEnumerable<(string Path, JsonElement Value)> ids = Fields.Array(value, path);
+        model.CheckCount(value.GetArrayLength()); // before millions of them are read
+        return value.GetArrayLength() > 0
+            ? [.. ids.Select(element => (int)Fields.Whole(element.Value, element.Path, 0, model.Config.VocabSize - 1))]
+            : throw ApiException.Invalid($"{path}: expected at least one token", path);
     }
 
     private static ApiException Unsupported(string name, string problem) =>

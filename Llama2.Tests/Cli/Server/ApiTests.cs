@@ -88,6 +88,43 @@ public sealed class ApiTests(StoryServer story) : IClassFixture<StoryServer>
         Assert.All((JsonArray)logProbs["top_logprobs"]!, top => Assert.Equal(2, ((JsonObject)top!).Count));
     }
 
+    [Theory]
+    [InlineData("\"Once upon a time\"", true)]
+    [InlineData("\"One day, a 猫 saw a 🐈.\"", true)]
+    [InlineData("\"\"", true)]
+    [InlineData("[300,198,164,301,17,198]", true)] // no BOS, half a character, a control character
+    [InlineData("\"Once upon a time\"", false)]
+    [InlineData("\"\"", false)]
+    public async Task Tokens_are_found_in_the_text_where_their_offsets_say(string prompt, bool echo)
+    {
+        JsonNode body = JsonNode.Parse($$"""{"prompt":{{prompt}},"seed":7,"temperature":2,"max_tokens":60,"logprobs":1}""")!;
+        body["echo"] = echo;
+        (_, JsonNode answer) = await _server.PostAsync("/v1/completions", body);
+        JsonNode choice = answer["choices"]![0]!;
+        string text = (string)choice["text"]!;
+        (string Token, int Offset)[] tokens = Tokens([choice]);
+        int end = 0; // of the last one that is text
+        foreach ((string token, int offset) in tokens)
+        {
+            Assert.InRange(offset, end, text.Length);
+            if (token.StartsWith("bytes:", StringComparison.Ordinal) || token is [< ' ' and not '\n'])
+                continue;
+            Assert.Equal(token, text.Substring(offset, token.Length));
+            Assert.All(text[end..offset], character => Assert.True(character == '\ufffd' || character > 'z')); // made of several tokens
+            end = offset + token.Length;
+        }
+        Assert.True(tokens.Any(token => token.Token.StartsWith("bytes:", StringComparison.Ordinal)) || !prompt.Contains('猫'));
+
+        body["stream"] = true;
+        List<string> events = await _server.StreamAsync("/v1/completions", body);
+        JsonNode[] choices = [.. events.SkipLast(1).Select(json => JsonNode.Parse(json)!["choices"]![0]!)];
+        Assert.Equal(text, string.Concat(choices.Select(choice => (string)choice["text"]!)));
+        Assert.Equal(tokens, Tokens(choices[..^1]));
+
+        static (string, int)[] Tokens(IEnumerable<JsonNode> choices) => [.. choices.SelectMany(choice => ((JsonArray)choice["logprobs"]!["tokens"]!)
+            .Zip((JsonArray)choice["logprobs"]!["text_offset"]!).Select(pair => ((string)pair.First!, (int)pair.Second!)))];
+    }
+
     [Fact]
     public async Task A_stop_string_ends_a_text_before_it_and_logarithms_end_there_too()
     {
