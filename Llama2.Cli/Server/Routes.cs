@@ -1,3 +1,4 @@
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http;
 
 namespace Llama2.Cli.Server;
@@ -63,7 +64,8 @@ internal sealed class Routes(Service service)
         {
             await AnswerAsync(call, route, string.Join(", ", routes.Select(route => route.Method)));
         }
-        catch (OperationCanceledException) when (http.RequestAborted.IsCancellationRequested)
+        catch (Exception e) when (e is ConnectionResetException // while the body was read
+            || (e is OperationCanceledException && http.RequestAborted.IsCancellationRequested))
         {
             call.Failure = "disconnect";
         }
@@ -91,7 +93,7 @@ internal sealed class Routes(Service service)
             http.Response.Headers.Allow = allowed;
             throw new ApiException(405, "invalid_request_error", $"this path is for {allowed}", code: "method_not_allowed");
         }
-        if (service.IsStopping)
+        if (service.IsStopping && HttpMethods.IsPost(route.Method)) // the jobs that it has can be asked for
             throw ApiException.Unavailable("the server is ending", "shutting_down");
         if (route.NeedsModel && service.Engine is null)
             throw ApiException.Unavailable("Loading model", "loading_model");

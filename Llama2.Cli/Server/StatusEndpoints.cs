@@ -9,7 +9,7 @@ internal static class StatusEndpoints
     public static async Task HealthAsync(Call call)
     {
         if (call.Engine.Refusal is { } refusal)
-            throw ApiException.Unavailable(refusal.Message, "broken");
+            throw refusal;
         await call.WriteJsonAsync(ApiJson.Bytes(new Health("ok")));
     }
 

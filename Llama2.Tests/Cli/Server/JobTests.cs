@@ -1,8 +1,10 @@
+using System.Text;
 using System.Text.Json.Nodes;
 using Llama2.Cli.Server;
 using Llama2.Fast.Engine;
 using Llama2.Tests.Bench;
 using Llama2.Tests.Fast;
+using Microsoft.AspNetCore.Http;
 using Job = Llama2.Cli.Server.Job;
 
 namespace Llama2.Tests.Cli.Server;
@@ -53,6 +55,34 @@ public sealed class JobTests
         long created = (long)job["created"]!, started = (long)job["started"]!, finished = (long)job["finished"]!;
         Assert.True(DateTimeOffset.UtcNow.ToUnixTimeSeconds() - 300 < created && created <= started && started <= finished, $"{job}");
         Assert.Matches(@"request id=[0-9a-f-]{36} path=/jobs status=finished prompt=\d+ cached=0 generated=\d+ .*end=model", server.Log);
+    }
+
+    [Fact]
+    public async Task A_server_that_ends_tells_of_the_jobs_that_it_has_and_takes_no_more()
+    {
+        using Gate gate = new();
+        using GenerationEngine engine = new(new CountingModel(_ => gate.Pass()));
+        Service service = CountingService.Start(engine);
+        Guid id = Guid.NewGuid();
+        Assert.Equal(200, (await AskAsync("POST", "/jobs", $$"""{"id":"{{id}}","prompt":"a"}""")).Status);
+        gate.WaitUntilReached();
+        service.Stop();
+        (int status, string answer) = await AskAsync("POST", "/jobs", $$"""{"id":"{{Guid.NewGuid()}}","prompt":"a"}""");
+        Assert.Equal((503, "the server is ending"), (status, answer));
+        (status, answer) = await AskAsync("GET", "/health");
+        Assert.Equal((503, "shutting_down"), (status, (string)JsonNode.Parse(answer)!["error"]!["code"]!));
+        Assert.Equal((200, """{"status":"processing"}"""), await AskAsync("GET", $"/jobs/status/{id}"));
+        Assert.Equal((200, """{"status":"stopped"}"""), await AskAsync("DELETE", $"/jobs/{id}"));
+        gate.Open();
+
+        async Task<(int Status, string Body)> AskAsync(string method, string path, string body = "")
+        {
+            using MemoryStream written = new();
+            DefaultHttpContext http = new() { Request = { Method = method, Path = path }, Response = { Body = written } };
+            http.Request.Body = new MemoryStream(Encoding.UTF8.GetBytes(body));
+            await new Routes(service).AnswerAsync(http);
+            return (http.Response.StatusCode, Encoding.UTF8.GetString(written.ToArray()));
+        }
     }
 
     [Fact]

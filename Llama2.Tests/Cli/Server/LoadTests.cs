@@ -139,6 +139,48 @@ public sealed class LoadTests : IDisposable
     }
 
     [Fact]
+    public async Task Told_to_end_in_a_flood_it_answers_every_request_that_it_has_taken()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "there is no SIGTERM on Windows");
+        await using RunningServer server = await RunningServer.StartAsync(
+            _model, "--pods", "2", "--max-queue", "3", "--chunk", "1", "--grace", "0", "--cache-bytes", "0");
+        using HttpResponseMessage decoding = await BeginAsync(server, Endless());
+        object prompt = new { prompt = Enumerable.Repeat(300, EndlessModel.Context - 10) }, small = new { prompt = "A", max_tokens = 3 };
+        Task<(int Status, JsonNode Body)> reading = server.PostAsync("/v1/completions", prompt);
+        await RunningServer.UntilAsync(async () => (await server.SlotsAsync()).Any(slot => (int)slot!["n_prompt"]! > 10_000));
+        Task<(int Status, JsonNode Body)>[] waiting = [.. Enumerable.Range(0, 3).Select(_ => server.PostAsync("/v1/completions", small))];
+        await RunningServer.UntilAsync(async () => await server.MetricAsync("llamacpp:requests_deferred") == 3);
+        Task<int>[] flood = [.. Enumerable.Range(0, 20).Select(_ => FloodAsync())];
+        await RunningServer.UntilAsync(() => Task.FromResult(server.Log.Split("end=queue_full").Length > 50));
+
+        server.Terminate();
+        foreach ((int status, JsonNode body) in await Task.WhenAll([reading, .. waiting]))
+            Assert.Equal((503, "shutting_down"), (status, (string)body["error"]!["code"]!));
+        string[] events = (await decoding.Content.ReadAsStringAsync()).TrimEnd().Split("\n\n");
+        Assert.StartsWith("""data: {"error":""", events[^1], StringComparison.Ordinal);
+        int refused = (await Task.WhenAll(flood)).Sum();
+        Assert.Equal(0, await server.ExitCodeAsync());
+        Assert.Equal(5 + refused, server.Log.Split("path=/v1/completions ").Length - 1); // as many answers as there are lines in its log
+
+        // Answers, until nobody listens any more.
+        async Task<int> FloodAsync()
+        {
+            for (int answers = 0; ; answers++)
+            {
+                try
+                {
+                    (int status, JsonNode body) = await server.PostAsync("/v1/completions", small);
+                    Assert.True(status == 503 && (string)body["error"]!["code"]! is "queue_full" or "shutting_down", body.ToJsonString());
+                }
+                catch (HttpRequestException)
+                {
+                    return answers;
+                }
+            }
+        }
+    }
+
+    [Fact]
     public async Task Before_the_model_is_loaded_it_says_so()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "needs a named pipe");

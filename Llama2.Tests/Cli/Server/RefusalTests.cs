@@ -3,6 +3,7 @@ using System.Net.Http.Headers;
 using System.Net.Sockets;
 using System.Text;
 using System.Text.Json.Nodes;
+using Llama2.Cli.Server;
 using Llama2.Tests.Bench;
 
 namespace Llama2.Tests.Cli.Server;
@@ -74,6 +75,41 @@ public sealed class RefusalTests(StoryServer story) : IClassFixture<StoryServer>
         JsonNode error = JsonNode.Parse(answer)!["error"]!;
         Assert.Equal("invalid_request_error", (string)error["type"]!);
         Assert.Matches("^[^\n]{5,300}$", (string)error["message"]!);
+    }
+
+    [Fact]
+    public async Task A_client_that_leaves_while_it_sends_its_body_is_no_failure_of_the_server()
+    {
+        Uri url = new(_server.Url);
+        using Socket client = new(SocketType.Stream, ProtocolType.Tcp);
+        await client.ConnectAsync(url.Host, url.Port);
+        client.Send(Encoding.ASCII.GetBytes(
+            $"POST /tokenize HTTP/1.1\r\nHost: {url.Authority}\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n"));
+        byte[] answer = new byte[100];
+        Assert.StartsWith("HTTP/1.1 100 ", Encoding.ASCII.GetString(answer, 0, client.Receive(answer)), StringComparison.Ordinal);
+        client.Close(0); // a reset, while the body is being read
+        await RunningServer.UntilAsync(() => Task.FromResult(_server.Log.Contains("path=/tokenize status=499", StringComparison.Ordinal)));
+        Assert.DoesNotContain("internal_error", _server.Log, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("[#]")]
+    [InlineData("[[#]]")]
+    public void Millions_of_tokens_are_refused_before_they_are_read(string value)
+    {
+        const int Count = 200_000;
+        Tokenizer tokenizer = TokenizerFile.Open(Repository.Weights("tok512-tales.bin"));
+        ServedModel model = new("model", new Config(2, 2, 1, 1, 1, 512, 64), tokenizer, ChatTemplate.All[0],
+            (_, _, seed) => new Sampler(512, 0, 1, seed), 1);
+        string many = value.Replace("#", string.Join(',', Enumerable.Repeat(7, Count)), StringComparison.Ordinal);
+        Fields fields = Fields.Parse(Encoding.UTF8.GetBytes($$"""{"prompt":{{many}}}"""));
+        Assert.InRange(Llama2.Tests.Fast.Allocations.Of(Refused), 0, Count);
+
+        void Refused()
+        {
+            ApiException refused = Assert.Throws<ApiException>(() => TextRequest.Prompts(fields, "prompt", model).ToArray());
+            Assert.Equal($"the prompt has {Count} tokens, and the context of this model holds 64", refused.Message);
+        }
     }
 
     [Theory]

@@ -136,11 +136,12 @@ public sealed class RunningServer : IAsyncDisposable
     /// <summary>Sends SIGTERM.</summary>
     public void Terminate() => Process.Start("kill", ["-TERM", $"{_process.Id}"]).WaitForExit();
 
-    /// <summary>Waits for the end of the program.</summary>
+    /// <summary>Waits for the end of the program and of its log.</summary>
     public async Task<int> ExitCodeAsync()
     {
         using CancellationTokenSource never = new(TimeSpan.FromMinutes(1));
         await _process.WaitForExitAsync(never.Token);
+        await _reading;
         return _process.ExitCode;
     }
 
