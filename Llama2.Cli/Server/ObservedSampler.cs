@@ -37,10 +37,14 @@ internal sealed class ObservedSampler(ISampler sampler, bool keepsLogits) : ISam
     }
 
     /// <summary>The logits at a position, before all filters.</summary>
-    public float[] TakeLogits(int position) => _logits.Remove(position, out float[]? logits) ? logits : [];
+    public float[] TakeLogits(int position) => Take(_logits, position);
 
     /// <summary>How likely the token at a position was, among those that it was chosen from.</summary>
-    public float TakeProbability(int position) => _probabilities.Remove(position, out float probability) ? probability : 0;
+    public float TakeProbability(int position) => Take(_probabilities, position);
+
+    // Each token of an answer was sampled by this sampler, and is taken once.
+    private static T Take<T>(ConcurrentDictionary<int, T> seen, int position) => seen.Remove(position, out T? value) ? value
+        : throw new InvalidOperationException($"no token was sampled at position {position}, or it was taken before");
 
     // The probability of all tokens that top-p leaves: the likeliest ones, until they exceed it.
     private float Nucleus(ReadOnlySpan<float> probabilities)

@@ -107,6 +107,17 @@ public sealed class RllamaTests(StoryServer story) : IClassFixture<StoryServer>
     }
 
     [Fact]
+    public void What_is_remembered_of_a_token_is_taken_once_and_what_is_not_there_is_an_error()
+    {
+        ObservedSampler sampler = new(new Sampler(4, 0, 1, 1), keepsLogits: false);
+        sampler.See(new float[4], [5, 6]);
+        sampler.Sample(new float[4]);
+        Assert.Equal(1, sampler.TakeProbability(2));
+        Assert.Throws<InvalidOperationException>(() => sampler.TakeProbability(2));
+        Assert.Throws<InvalidOperationException>(() => sampler.TakeLogits(2));
+    }
+
+    [Fact]
     public void Raw_requests_of_more_logits_than_may_wait_for_a_slow_reader_are_refused()
     {
         Tokenizer tokenizer = TokenizerFile.Open(Repository.Weights("tok512-tales.bin"));
