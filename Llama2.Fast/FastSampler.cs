@@ -1,3 +1,5 @@
+using System.Buffers;
+
 namespace Llama2.Fast;
 
 /// <summary>The same sampler as Simple's, bit for bit, with the exponentials of a kernel and a radix sort for top-p.</summary>
@@ -5,8 +7,6 @@ public sealed unsafe class FastSampler : ISampler
 {
     private readonly Kernel _kernel = Kernel.Find(null);
     private readonly int _vocabSize;
-    private readonly float[] _probabilities; // (vocab_size,), with room for whole lanes
-    private readonly (float Prob, int Index)[] _candidates, _spare; // for top-p: (vocab_size,)
     private ulong _randomState;
 
     /// <summary>A sampler in its initial state.</summary>
@@ -25,9 +25,6 @@ public sealed unsafe class FastSampler : ISampler
         if (!(topp is >= 0 and <= 1))
             throw new ArgumentOutOfRangeException(nameof(topp), topp, "top-p is between 0 and 1");
         (_vocabSize, Temperature, TopP, _randomState) = (vocabSize, temperature, topp, seed);
-        _probabilities = new float[temperature == 0 ? 0 : Lanes.RoundUp(vocabSize)];
-        _candidates = new (float, int)[IsNucleus ? vocabSize : 0];
-        _spare = new (float, int)[_candidates.Length];
     }
 
     public float Temperature { get; }
@@ -41,19 +38,32 @@ public sealed unsafe class FastSampler : ISampler
         ArgumentOutOfRangeException.ThrowIfNotEqual(logits.Length, _vocabSize, nameof(logits));
         if (Temperature == 0)
             return Sampler.ArgMax(logits);
-        logits.CopyTo(_probabilities);
-        fixed (float* p = _probabilities)
+        float[] probabilities = ArrayPool<float>.Shared.Rent(Lanes.RoundUp(_vocabSize)); // shared by the samplers of a server's requests
+        logits.CopyTo(probabilities);
+        fixed (float* p = probabilities)
             _kernel.Softmax(p, _vocabSize, MathF.Min(Temperature, float.MaxValue)); // else a logit of negative infinity becomes NaN
         float coin = Sampler.RandomFloat(ref _randomState);
-        int? likeliest = float.IsNaN(_probabilities[0]) ? Sampler.ArgMax(logits) : null; // the limit of small temperatures
-        _probabilities.AsSpan(0, _vocabSize).CopyTo(logits);
+        int? likeliest = float.IsNaN(probabilities[0]) ? Sampler.ArgMax(logits) : null; // the limit of small temperatures
+        probabilities.AsSpan(0, _vocabSize).CopyTo(logits);
+        ArrayPool<float>.Shared.Return(probabilities);
         if (likeliest is not null)
             return likeliest.Value;
         return IsNucleus ? Nucleus(logits, coin) : Sampler.Multinomial(logits, coin);
     }
 
-    // Top-p sampling, from the smallest set of tokens whose probability exceeds top-p.
     private int Nucleus(ReadOnlySpan<float> probabilities, float coin)
+    {
+        (float Prob, int Index)[] candidates = ArrayPool<(float, int)>.Shared.Rent(_vocabSize);
+        (float Prob, int Index)[] spare = ArrayPool<(float, int)>.Shared.Rent(_vocabSize);
+        int token = Nucleus(probabilities, coin, candidates, spare);
+        ArrayPool<(float, int)>.Shared.Return(candidates);
+        ArrayPool<(float, int)>.Shared.Return(spare);
+        return token;
+    }
+
+    // Top-p sampling, from the smallest set of tokens whose probability exceeds top-p.
+    private int Nucleus(
+        ReadOnlySpan<float> probabilities, float coin, Span<(float Prob, int Index)> candidates, Span<(float Prob, int Index)> spare)
     {
         // values smaller than (1 - topp) / (n - 1) cannot be part of the result, so they need no sorting
         float cutoff = (1.0f - TopP) / (probabilities.Length - 1);
@@ -61,13 +71,13 @@ public sealed unsafe class FastSampler : ISampler
         for (int i = 0; i < probabilities.Length; i++)
         {
             if (probabilities[i] >= cutoff)
-                _candidates[count++] = (probabilities[i], i);
+                candidates[count++] = (probabilities[i], i);
         }
         if (count == 0)
             return Sampler.ArgMax(probabilities); // all are NaN
 
-        Span<(float Prob, int Index)> candidates = _candidates.AsSpan(0, count);
-        SortLikeliestFirst(candidates, _spare.AsSpan(0, count));
+        candidates = candidates[..count];
+        SortLikeliestFirst(candidates, spare[..count]);
         float cumulative = 0;
         int last = -1;
         while (last < count - 1 && !(cumulative > TopP)) // where rounding leaves the sum below top-p, all are taken

@@ -36,6 +36,13 @@ public sealed class FastSamplerTests
     }
 
     [Fact]
+    public void Samplers_share_what_they_compute_in()
+    {
+        float[] logits = new float[32000];
+        Assert.InRange(Allocations.Of(() => new FastSampler(logits.Length, 1, 0.9f, 1).Sample(logits)), 1, 1000);
+    }
+
+    [Fact]
     public void Tokens_probabilities_and_states_are_Simple_s()
     {
         Assert.SkipUnless(Glibc.IsMathF, Glibc.Verdict);
