@@ -70,6 +70,30 @@ public sealed partial class PageTests(StoryServer story) : IClassFixture<StorySe
         Assert.Equal(2, (int)(await browser.EvaluateAsync("document.querySelectorAll('#log li').length"))!);
         Assert.Equal("And", (string)(await browser.EvaluateAsync("document.querySelector('#prompt').value"))!);
 
+        // left in the middle of an answer: what has come of it is there
+        await browser.EvaluateAsync("document.querySelector('#send').click()");
+        await browser.UntilAsync($"{Answer}?.length > 50");
+        await browser.OpenAsync(server.Url + "/?left");
+        await RunningServer.UntilAsync(async () => await server.BusyAsync() == 0);
+        Assert.Equal(4, (int)(await browser.EvaluateAsync("document.querySelectorAll('#log li').length"))!);
+        Assert.True((bool)(await browser.EvaluateAsync($"{Answer}.length > 50"))!);
+
+        // edited while the answer is waited for: only what follows the message goes
+        await browser.EvaluateAsync("""
+            window.fetch = (_, options) => new Promise((_, reject) => options.signal.onabort = () => reject(options.signal.reason));
+            document.querySelector('#prompt').value = 'But'; document.querySelector('#send').focus(); document.querySelector('#send').click()
+            """);
+        Assert.True((bool)(await browser.EvaluateAsync("document.activeElement === document.querySelector('#stop')"))!);
+        await browser.EvaluateAsync("document.querySelectorAll('[aria-label=\"Edit this message\"]')[2].click()");
+        await browser.UntilAsync("!document.querySelector('#send').hidden");
+        Assert.Equal(4, (int)(await browser.EvaluateAsync("document.querySelectorAll('#log li').length"))!);
+
+        // lost before it began: there is a button to ask again
+        await browser.EvaluateAsync("document.querySelector('#send').click()");
+        await browser.PressAsync("Escape");
+        await browser.UntilAsync("document.querySelector('#log li:last-child [aria-label=\"Answer this message\"]')");
+        Assert.Equal(5, (int)(await browser.EvaluateAsync("document.querySelectorAll('#log li').length"))!);
+
         // a telephone, light and dark
         object telephone = new { width = 360, height = 640, deviceScaleFactor = 1, mobile = true };
         await browser.CallAsync("Emulation.setDeviceMetricsOverride", telephone);
