@@ -74,7 +74,7 @@ internal sealed class Call(HttpContext http, Service service) : Work
         http.Response.Headers["X-Accel-Buffering"] = "no"; // nginx would hold parts back
     }
 
-    /// <summary>Whether so much was added that it is to be sent first: where a client reads slowly, all parts may be ready at once.</summary>
+    /// <summary>Whether so much was added that it is sent first: for a client that reads slowly, all parts may be ready at once.</summary>
     public bool HasManyParts => _parts.WrittenCount >= ManyBytes;
 
     /// <summary>Adds a part to such an answer; nothing of null.</summary>

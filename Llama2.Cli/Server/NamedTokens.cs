@@ -14,7 +14,7 @@ internal sealed class NamedTokens(ITokenizer tokenizer, int previous)
 
     public int Previous { get; private set; } = previous; // the last token, or the one before the first
 
-    /// <summary>What a token would be called if it came next: its text, or as with OpenAI its bytes if they are no text by themselves.</summary>
+    /// <summary>What a token is called if it comes next: its text, or as with OpenAI its bytes if they are no text by themselves.</summary>
     public string Name(int token)
     {
         ReadOnlySpan<byte> bytes = tokenizer.Decode(Previous, token);
@@ -22,7 +22,7 @@ internal sealed class NamedTokens(ITokenizer tokenizer, int previous)
             : "bytes:" + string.Concat(bytes.ToArray().Select(value => $"\\x{value:x2}"));
     }
 
-    /// <summary>Adds a token and returns how many characters come before it. Tokens that are one character together begin with it.</summary>
+    /// <summary>Adds a token and returns how many characters come before it; all that are one character together begin with it.</summary>
     public int Append(int token)
     {
         ReadOnlySpan<byte> bytes = tokenizer.Decode(Previous, token);

@@ -88,7 +88,10 @@ internal sealed class SamplingFields
             TopLogProbs = topLogProbs,
             PromptLogProbs = echo && topLogProbs is not null,
             CacheKey = cacheKey,
-        }, text, echoed) { Previous = previous };
+        }, text, echoed)
+        {
+            Previous = previous,
+        };
     }
 
     private List<LogitFilter> Filters(bool isGreedy, int promptLength)

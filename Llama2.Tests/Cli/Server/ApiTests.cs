@@ -121,8 +121,9 @@ public sealed class ApiTests(StoryServer story) : IClassFixture<StoryServer>
         Assert.Equal(text, string.Concat(choices.Select(choice => (string)choice["text"]!)));
         Assert.Equal(tokens, Tokens(choices[..^1]));
 
-        static (string, int)[] Tokens(IEnumerable<JsonNode> choices) => [.. choices.SelectMany(choice => ((JsonArray)choice["logprobs"]!["tokens"]!)
-            .Zip((JsonArray)choice["logprobs"]!["text_offset"]!).Select(pair => ((string)pair.First!, (int)pair.Second!)))];
+        static (string, int)[] Tokens(IEnumerable<JsonNode> choices) =>
+            [.. choices.Select(choice => choice["logprobs"]!).SelectMany(logProbs => ((JsonArray)logProbs["tokens"]!)
+                .Zip((JsonArray)logProbs["text_offset"]!).Select(pair => ((string)pair.First!, (int)pair.Second!)))];
     }
 
     [Fact]

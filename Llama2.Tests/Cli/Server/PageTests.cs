@@ -81,7 +81,9 @@ public sealed partial class PageTests(StoryServer story) : IClassFixture<StorySe
         // edited while the answer is waited for: only what follows the message goes
         await browser.EvaluateAsync("""
             window.fetch = (_, options) => new Promise((_, reject) => options.signal.onabort = () => reject(options.signal.reason));
-            document.querySelector('#prompt').value = 'But'; document.querySelector('#send').focus(); document.querySelector('#send').click()
+            document.querySelector('#prompt').value = 'But';
+            document.querySelector('#send').focus();
+            document.querySelector('#send').click()
             """);
         Assert.True((bool)(await browser.EvaluateAsync("document.activeElement === document.querySelector('#stop')"))!);
         await browser.EvaluateAsync("document.querySelectorAll('[aria-label=\"Edit this message\"]')[2].click()");
