@@ -96,6 +96,7 @@ internal static unsafe class Attention<TLanes> where TLanes : struct, ILanes<TLa
             int first = Math.Max(0, t - heads.Position) * heads.KvMul; // queries before see none of these keys
             for (int head = 0; head < heads.KvHeads; head++)
             {
+                PrefetchNext(keys + head * headSize, heads.KvDim, headSize);
                 Transpose(keys + head * headSize, heads.KvDim, Math.Min(Lanes.Count, heads.Positions - t), headSize, copy, tile);
                 nint query = head * queries + first, end = (head + 1) * queries;
                 for (; query + 4 <= end; query += 4)
@@ -103,6 +104,19 @@ internal static unsafe class Attention<TLanes> where TLanes : struct, ILanes<TLa
                 for (; query < end; query++)
                     Scores1(q + query * headSize, tile, headSize, att + query * stride + t);
             }
+        }
+    }
+
+    // Asks for a head's keys of the sixteen positions that follow: its elements of different positions lie too far apart for the
+    // processor's own prefetchers (8 rows of int8 at position 500: 23.4 ms without, 21.9 with; the same for values gains nothing).
+    [MethodImpl(Jit.Inline)]
+    private static void PrefetchNext(float* keys, nint kvDim, int headSize)
+    {
+        keys += Lanes.Count * kvDim;
+        for (int t = 0; t < Lanes.Count; t++, keys += kvDim)
+        {
+            for (int i = 0; i < headSize; i += Prefetch.LineBytes / sizeof(float))
+                Prefetch.Line(keys + i);
         }
     }
 
