@@ -31,11 +31,23 @@ public static class WeightQuantizer
 
     /// <summary>
     /// An int8 copy to draft with, as <see cref="Quantize(Weights, int, int)"/> makes it, that shares the embedding table: a token reads
-    /// one row of it.
+    /// one row of it. It also shares matrices that cannot be copied, since one of their numbers is none.
     /// </summary>
     /// <exception cref="ArgumentException">The group size does not divide a matrix, or a matrix is not float32.</exception>
-    public static Weights CopyForDrafts(Weights weights, int groupSize, int threads = 0) =>
-        WithEmbedding(weights, Quantize(WithoutEmbedding(weights), groupSize, threads));
+    public static Weights CopyForDrafts(Weights weights, int groupSize, int threads = 0) => WithEmbedding(weights,
+        WithoutEmbedding(weights).Map(matrix => IfFinite(matrix, () => Quantize(matrix, groupSize, threads == 0 ? Cores.Available : threads))));
+
+    private static Tensor IfFinite(Tensor matrix, Func<Tensor> copy)
+    {
+        try
+        {
+            return copy();
+        }
+        catch (NotFiniteNumberException)
+        {
+            return matrix;
+        }
+    }
 
     // The classifier in place of the embedding table, which is copied only once.
     private static Weights WithoutEmbedding(Weights weights) => WithEmbedding(weights, weights, weights.Classifier);
@@ -64,7 +76,7 @@ public static class WeightQuantizer
     /// <param name="weights">The weights of a model, of any types.</param>
     /// <param name="mix">The types to make of them.</param>
     /// <param name="threads">Threads to work with, or 0 for one on each physical core.</param>
-    /// <exception cref="NotFiniteNumberException">A matrix holds a NaN or an infinity, which would be lost, or lose others.</exception>
+    /// <exception cref="NotFiniteNumberException">A matrix holds a NaN or an infinity, or would: a scale passes float16's range.</exception>
     public static Weights Quantize(Weights weights, TypeMix mix, int threads = 0)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(threads);
@@ -73,16 +85,16 @@ public static class WeightQuantizer
 
     /// <summary>
     /// A copy to draft with whose matrices are all of one type. The embedding table is shared, as a token reads one row of it, and so are
-    /// matrices whose rows are not of whole blocks, or that have more than 2 GB in them.
+    /// matrices whose rows are not of whole blocks, that have more than 2 GB in them, or in which a number is none.
     /// </summary>
     /// <param name="weights">The weights of a model, of any types.</param>
     /// <param name="type">One of <see cref="BlockQuantizer.Types"/>.</param>
     /// <param name="threads">Threads to work with, or 0 for one on each physical core.</param>
-    /// <exception cref="NotFiniteNumberException">A matrix holds a NaN or an infinity, which would be lost, or lose others.</exception>
     public static Weights CopyForDrafts(Weights weights, GgmlType type, int threads = 0)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(threads);
-        Weights copy = WithoutEmbedding(weights).Map(matrix => Fits(matrix, type) ? Quantize(matrix, type, threads) : matrix);
+        Weights copy = WithoutEmbedding(weights).Map(matrix =>
+            Fits(matrix, type) ? IfFinite(matrix, () => Quantize(matrix, type, threads)) : matrix);
         return WithEmbedding(weights, copy);
     }
 
@@ -179,8 +191,8 @@ public static class WeightQuantizer
             for (int i = chunk * _chunkRows; i < Math.Min((chunk + 1) * _chunkRows, _tensor.Rows); i++)
             {
                 _tensor.CopyRow(i, floats);
-                if (!AreFinite(floats))
-                    throw new NotFiniteNumberException("a weight is no finite number");
+                if (!BlockQuantizer.Holds(_type, floats))
+                    throw new NotFiniteNumberException($"a weight is no number that {_type} holds");
                 BlockQuantizer.Quantize(_type, floats, _blocks.AsSpan(i * _rowBytes, _rowBytes));
             }
             ArrayPool<float>.Shared.Return(row);

@@ -46,7 +46,7 @@ internal sealed class ModelUnderTest : IDisposable
     {
         Weights own = _file!.Weights;
         (string Suffix, Weights Weights)[] kinds = own.AreFloat32
-            ? [("", own), (" int8", WeightQuantizer.Quantize(own, WeightQuantizer.GroupSizeFor(Config)))]
+            ? [("", own), (" int8", FiniteWeights.Int8(_file))]
             : [(own.Classifier is Q8GroupsTensor ? " int8" : " " + own.DescribeTypes().Split(',')[0], own)];
         _candidates.Add(new("simple" + kinds[0].Suffix, 1, own, new Transformer(Config, own)));
         _candidates.AddRange(

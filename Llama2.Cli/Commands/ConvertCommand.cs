@@ -76,7 +76,7 @@ internal static class ConvertCommand
         UsageException.ThrowIf(AtomicFile.IsDevice(path), $"{path} is no file that can be read again, to compare it; name another");
         using Interrupt interrupt = new();
         CheckpointCopy? copy = target.Version is { } version ? new CheckpointCopy(source, model, version, target.GroupSize) : null;
-        FiniteWeights.Check(model, interrupt.Token);
+        FiniteWeights.Check(model, copy is null ? TypeMix.Find(target.Types) : null, interrupt.Token);
         (long length, Action<Stream, IProgress<long>> write) = copy is null ? Gguf(source, model, target.Types) : (copy.Length, copy.Write);
         ProgressBar.RunAsync(Visible.Of(Path.GetFileName(path)), bar => Task.Run(() => AtomicFile.Write(path, stream =>
             write(stream, new WriteProgress(bar, length, interrupt.Token))))).GetAwaiter().GetResult();

@@ -68,8 +68,10 @@ internal sealed class GenerateCommand(Command command)
         {
             Sequence sequence = NewSequence(result, model, speculation, onLogits: onLogits);
             Batch one = new(model.Transformer, speculation.Policy);
-            return new RunChat(one, sequence, model.Tokenizer, steps, interrupt.Token)
+            int code = new RunChat(one, sequence, model.Tokenizer, steps, interrupt.Token)
                 .Run(result.GetValue(_system), result.GetValue(_prompt));
+            FiniteWeights.NoteOn(sequence, model.File);
+            return code;
         }
         return Generate(result, model, speculation, steps, onLogits, interrupt.Token);
     }
@@ -121,6 +123,7 @@ internal sealed class GenerateCommand(Command command)
                     Output.Write(text);
             }
             Output.WriteLine(json ? ResultJson.Line(story.Result) : "");
+            FiniteWeights.NoteOn(sequence, model.File);
             if (!_model.IsSilent(result))
                 speed.Report(speculation);
         }

@@ -50,6 +50,7 @@ internal static class PerplexityCommand
         if (predicted < 1)
             throw new ModelFileException(file, "text", bos is null ? "at least 2 tokens" : "at least 1 token", $"{tokens.Length}");
         bool shows = !isSilent && !Console.IsErrorRedirected;
+        FiniteWeights.Check(model.File, null, interrupt.Token); // a sum over many tokens would not show that some mean nothing
         Perplexity found = Perplexity.Of(model.Transformer, tokens, bos, window, stride, shows ? Show : null, interrupt.Token);
         if (shows)
             Notes.Writer.Write("\r\e[K");

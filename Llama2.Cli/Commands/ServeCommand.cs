@@ -72,6 +72,7 @@ internal sealed class ServeCommand(Command command)
         Notes.Write($"listening on {server.Url}");
         Task<LoadedModel> loading = Task.Run(() => _model.Load(result));
         using LoadedModel model = await loading.WaitAsync(interrupt.Token);
+        FiniteWeights.CheckFirstLogits(model.Transformer, model.File, interrupt.Token);
         Speculation speculation = _speculate.For(result, model);
         await Task.Run(speculation.Prepare).WaitAsync(interrupt.Token);
         using GenerationEngine engine = new(model.Transformer, options with

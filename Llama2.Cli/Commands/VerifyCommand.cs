@@ -36,12 +36,10 @@ internal static class VerifyCommand
         using ModelFile model = source.Open();
         string file = Path.GetFileName(source.Path);
         bool isDefault = source.IsDefault;
+        Weights? int8 = model.Weights.AreFloat32 ? FiniteWeights.Int8(model) : null;
         bool agree = Verify(model.Config, model.Weights, file, isDefault ? DefaultModel : null);
-        if (model.Weights.AreFloat32)
-        {
-            Weights int8 = WeightQuantizer.Quantize(model.Weights, WeightQuantizer.GroupSizeFor(model.Config));
+        if (int8 is not null)
             agree &= Verify(model.Config, int8, file + " as q8_0", isDefault ? DefaultModelInt8 : null);
-        }
         Output.WriteLine(agree ? "all the same" : "DIFFERENT: please report this table and the processor");
         return agree ? ExitCode.Success : ExitCode.Differs;
     }

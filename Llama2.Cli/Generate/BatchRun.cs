@@ -30,6 +30,7 @@ internal sealed class BatchRun(
         Batch batch = new(model.Transformer, speculation.Policy);
         List<Story> running = [];
         Queue<Story> unprinted = new(); // in order
+        Sequence? last = null; // that was printed
         for (bool more = true; ;)
         {
             while (more && running.Count < MaxSequences && unprinted.Count < MaxWaiting && (more = stories.MoveNext()))
@@ -44,8 +45,13 @@ internal sealed class BatchRun(
             running.ForEach(story => story.Add(story.Sequence.NewText));
             running.RemoveAll(story => story.Sequence.End is not null);
             while (unprinted.TryPeek(out Story? first) && first.Sequence.End is not null)
+            {
                 Output.WriteLine(ResultJson.Line(unprinted.Dequeue().Result));
+                last = first.Sequence;
+            }
         }
+        if (last is not null)
+            FiniteWeights.NoteOn(last, model.File);
         if (!silent && speculation.Summary is { } summary)
             Notes.Write(summary);
         return cancellation.IsCancellationRequested ? Interrupt.ExitCode : _bad ? ExitCode.BadFile : ExitCode.Success;

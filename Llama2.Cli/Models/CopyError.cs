@@ -17,8 +17,8 @@ internal static class CopyError
         (float Error, string Tensor) worst = (0, "");
         foreach ((string name, int? layer, Tensor tensor) in a.Named().Where(named => !Weights.IsVector(named.Name)))
         {
-            float error = Largest(tensor, b[name, layer ?? 0], cancellation);
-            if (error > worst.Error)
+            float error = MathF.Max(worst.Error, Largest(tensor, b[name, layer ?? 0], cancellation)); // NaN where either is
+            if (!error.Equals(worst.Error))
                 worst = (error, FiniteWeights.NameOf(name, layer));
         }
         return worst;

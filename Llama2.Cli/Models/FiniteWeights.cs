@@ -1,32 +1,96 @@
+using Llama2.Cli.Terminal;
+using Llama2.Fast;
+using Llama2.Simple;
 using Llama2.Simple.Formats;
+using Llama2.Simple.Generation;
 using Llama2.Simple.Tensors;
 
 namespace Llama2.Cli.Models;
 
-/// <summary>A model whose weights become int8 must be of finite numbers: another one would cost its group all others.</summary>
+/// <summary>
+/// A model whose weights become fewer bits must be of finite numbers: another one would cost its group all others. It must also stay so,
+/// where a type's range is smaller than float32's.
+/// </summary>
 internal static class FiniteWeights
 {
-    /// <summary>Refuses a model with a NaN or an infinity.</summary>
+    private const int FewestRepeated = 3, MostRepeated = 16; // tokens at the end of a text
+
+    /// <summary>Refuses a model with a NaN or an infinity, or with a number that a type does not hold.</summary>
+    /// <param name="types">What the matrices become; null for a type of float32's range.</param>
     /// <exception cref="ModelFileException">It has one; the message says where.</exception>
-    public static void Check(ModelFile model, CancellationToken cancellation)
+    public static void Check(ModelFile model, TypeMix? types, CancellationToken cancellation)
     {
         foreach ((string name, int? layer, Tensor tensor) in model.Weights.Named())
         {
-            cancellation.ThrowIfCancellationRequested();
+            GgmlType type = types is null || Weights.IsVector(name) ? GgmlType.F32 : types.TypeOf(model.Weights, name, layer ?? 0);
             float[] floats = new float[tensor.Columns];
             for (int row = 0; row < tensor.Rows; row++)
             {
+                cancellation.ThrowIfCancellationRequested();
                 tensor.CopyRow(row, floats);
-                foreach ((int column, float value) in floats.Index())
-                {
-                    if (!float.IsFinite(value))
-                    {
-                        throw new ModelFileException(model.Path, NameOf(name, layer), "finite numbers",
-                            $"{value} in row {row}, column {column}");
-                    }
-                }
+                int column = Array.FindIndex(floats, value => !float.IsFinite(value));
+                string expected = "finite numbers";
+                if (column < 0 && !BlockQuantizer.Holds(type, floats))
+                    (expected, column) = ($"numbers that {type} holds", floats.Index().MaxBy(value => MathF.Abs(value.Item)).Index);
+                if (column >= 0)
+                    throw new ModelFileException(model.Path, NameOf(name, layer), expected, $"{floats[column]} in row {row}, column {column}");
             }
         }
+    }
+
+    /// <summary>The weights of a float32 model in llama2.c's int8 groups.</summary>
+    /// <param name="threads">Threads to work with, or 0 for the default.</param>
+    /// <exception cref="ModelFileException">One is no finite number; the message says where.</exception>
+    public static Weights Int8(ModelFile model, int threads = 0) =>
+        Or(model, null, () => WeightQuantizer.Quantize(model.Weights, WeightQuantizer.GroupSizeFor(model.Config), threads));
+
+    /// <summary>The weights of a model of floats in ggml's types.</summary>
+    /// <param name="threads">Threads to work with, or 0 for the default.</param>
+    /// <exception cref="ModelFileException">One is no finite number, or none that its type holds; the message says where.</exception>
+    public static Weights Of(ModelFile model, TypeMix types, int threads) =>
+        Or(model, types, () => WeightQuantizer.Quantize(model.Weights, types, threads));
+
+    private static Weights Or(ModelFile model, TypeMix? types, Func<Weights> quantize)
+    {
+        try
+        {
+            return quantize();
+        }
+        catch (NotFiniteNumberException)
+        {
+            Check(model, types, CancellationToken.None);
+            throw;
+        }
+    }
+
+    /// <summary>
+    /// Says why a text ends in one token again and again, if that is since the model has a NaN or an infinity: a maximum, as run.c takes
+    /// it, passes over logits that are none. Only such a text costs reading all weights.
+    /// </summary>
+    public static void NoteOn(Sequence text, ModelFile model)
+    {
+        int sampled = Math.Min(Math.Min(text.Sampled, text.Tokens.Length), MostRepeated);
+        ReadOnlySpan<int> end = text.Tokens[^sampled..];
+        if (sampled < FewestRepeated || end.ContainsAnyExcept(end[0]))
+            return;
+        try
+        {
+            Check(model, null, CancellationToken.None);
+        }
+        catch (ModelFileException e)
+        {
+            Notes.Write($"llama2: {e.Message}: the text means nothing");
+        }
+    }
+
+    /// <summary>Refuses a model whose first logits are no numbers, or all the same, as int8 makes them of such, if it has one that is none.</summary>
+    /// <exception cref="ModelFileException">It has; the message says where.</exception>
+    public static void CheckFirstLogits(ITransformer transformer, ModelFile model, CancellationToken cancellation)
+    {
+        float[] logits = new float[model.Config.VocabSize];
+        transformer.Forward([new Row(Math.Min(Tokenizer.BosId, logits.Length - 1), new KvCache(model.Config), Want.Logits)], logits);
+        if (!logits.All(float.IsFinite) || !logits.AsSpan().ContainsAnyExcept(logits[0]))
+            Check(model, null, cancellation);
     }
 
     /// <summary>A tensor in words.</summary>

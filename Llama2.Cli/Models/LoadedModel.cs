@@ -29,18 +29,15 @@ internal sealed class LoadedModel : IDisposable
             ITokenizer simple = own ?? ModelFiles.OpenTokenizer(tokenizer, source, Config.VocabSize);
             Tokenizer = implementation == Simple ? simple : FastTokenizer.Of(simple);
             Weights = quantize is null || !File.Weights.AreFloats ? File.Weights
-                : quantize == Int8 && File.Weights.AreFloat32
-                ? WeightQuantizer.Quantize(File.Weights, WeightQuantizer.GroupSizeFor(Config), threads)
-                : WeightQuantizer.Quantize(File.Weights, TypeMix.Find(quantize), threads);
+                : quantize == Int8 && File.Weights.AreFloat32 ? FiniteWeights.Int8(File, threads)
+                : FiniteWeights.Of(File, TypeMix.Find(quantize), threads);
             CopyForDrafts = new Lazy<ITransformer>(() => new FastTransformer(Config,
                 WeightQuantizer.CopyForDrafts(Weights, WeightQuantizer.GroupSizeFor(Config), threads), threads));
             Transformer = implementation == Simple ? new Transformer(Config, Weights) : new FastTransformer(Config, Weights, threads);
         }
-        catch (Exception e)
+        catch
         {
-            using ModelFile file = File;
-            if (e is NotFiniteNumberException)
-                FiniteWeights.Check(file, CancellationToken.None); // which says where the number is
+            File.Dispose();
             throw;
         }
     }

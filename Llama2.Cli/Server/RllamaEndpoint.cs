@@ -86,7 +86,10 @@ internal sealed class RllamaFormat(ServedModel model, TextRequest request, Obser
     private static void Write(Utf8JsonWriter writer, string name, float p, bool isEnd)
     {
         writer.WriteStartObject(name);
-        writer.WriteNumber("p", p);
+        if (float.IsFinite(p))
+            writer.WriteNumber("p", p);
+        else
+            writer.WriteNull("p"); // as Rust's serde_json has a number that is none
         if (isEnd)
             writer.WriteBoolean("is_end_token", true);
         writer.WriteEndObject();

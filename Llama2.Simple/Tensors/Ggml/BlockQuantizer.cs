@@ -6,6 +6,7 @@ namespace Llama2.Simple.Tensors;
 public static class BlockQuantizer
 {
     private const int BlockElements = 32;
+    private const float MaxHalf = 65504; // float16's largest number; no scale is larger than the numbers it is of
 
     /// <summary>The types that floats can be made.</summary>
     public static IReadOnlyList<GgmlType> Types { get; } =
@@ -34,6 +35,25 @@ public static class BlockQuantizer
                 default: KQuantizer.ToQ6K(x[..Block.MaxElements], bytes); break;
             }
         }
+    }
+
+    /// <summary>Whether floats, made a type, stay numbers: those past float16's range may not, as scales are of float16.</summary>
+    /// <param name="type">One of <see cref="Types"/>.</param>
+    /// <param name="x">The floats: (n,).</param>
+    public static bool Holds(GgmlType type, ReadOnlySpan<float> x)
+    {
+        bool inRange = true, finite = true;
+        foreach (float v in x)
+            inRange &= MathF.Abs(v) <= MaxHalf;
+        if (inRange)
+            return true;
+        byte[] bytes = new byte[type.RowBytes(x.Length)];
+        Quantize(type, x, bytes);
+        float[] made = new float[x.Length];
+        GgmlTensor.Create(type, 1, x.Length, bytes).CopyRow(0, made);
+        foreach (float v in (ReadOnlySpan<float>)[.. x, .. made])
+            finite &= float.IsFinite(v);
+        return finite;
     }
 
     /// <summary>The upper half of the bits, rounded to nearest, halves to even; NaN stays NaN.</summary>
