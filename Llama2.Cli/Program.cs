@@ -41,7 +41,7 @@ internal static class Program
             if (WillRunModel(args))
                 FastTransformer.WarmUp(quantized: args.Contains("q8_0"));
             ParseResult result = Parse(args);
-            if (result.Action is not PrintAction && (UnknownOption(result) ?? Errors(result)) is { } wrong)
+            if (result.Action is not PrintAction && (UnknownOption(result) ?? FlagWithValue(args, result) ?? Errors(result)) is { } wrong)
                 throw new UsageException(wrong + " (llama2 --help lists the options)");
             InvocationConfiguration configuration = new() { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null };
             int code = result.Invoke(configuration);
@@ -81,8 +81,32 @@ internal static class Program
         return server < 0 || hasCommand ? args : ["serve", .. args[..server], .. args[(server + 1)..]];
     }
 
-    private static string? Errors(ParseResult result) =>
-        result.Errors.Count == 0 ? null : string.Join("; ", result.Errors.Select(error => error.Message));
+    private static string? Errors(ParseResult result) => result.Errors.Count == 0 ? null
+        : string.Join("; ", result.Errors.Select(error => InOurWords(error, result.UnmatchedTokens)));
+
+    /// <summary>What System.CommandLine finds missing or too much, in our words, and what our own validators say.</summary>
+    private static string InOurWords(ParseError error, IEnumerable<string> tooMany) => error.SymbolResult switch
+    {
+        OptionResult { Tokens: [], IdentifierToken: { } option } => $"{option.Value}: expected a value, found none",
+        ArgumentResult { Tokens: [], Argument: var argument } => $"{argument.Name}: expected one, found none",
+        _ when tooMany.FirstOrDefault(word => error.Message.Contains($"'{word}'", StringComparison.Ordinal)) is { } word =>
+            $"{word}: expected nothing more",
+        _ => error.Message,
+    };
+
+    /// <summary>Says that an option takes no value, where one that was joined to it was taken for an argument.</summary>
+    private static string? FlagWithValue(string[] args, ParseResult result)
+    {
+        IEnumerable<string> words = result.CommandResult.Children.OfType<ArgumentResult>().SelectMany(argument => argument.Tokens)
+            .Select(token => token.Value).Concat(result.UnmatchedTokens);
+        var found = from arg in args
+                    let parts = arg.Split('=', 2)
+                    where parts.Length == 2 && words.Contains(parts[1])
+                    from flag in result.CommandResult.Command.Options.OfType<Option<bool>>()
+                    where flag.Name == parts[0] || flag.Aliases.Contains(parts[0])
+                    select $"{parts[0]}: {parts[1]} is not true or false";
+        return found.FirstOrDefault();
+    }
 
     /// <summary>Says that an argument was meant as an option. Behind -- it is a name, whatever it begins with.</summary>
     private static string? UnknownOption(ParseResult result)

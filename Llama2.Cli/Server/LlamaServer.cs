@@ -22,12 +22,14 @@ internal sealed class LlamaServer : IDisposable
 
     private readonly KestrelServer _kestrel;
     private readonly Application _application;
+    private readonly (string Host, int Port) _address;
 
     /// <summary>A server that does not listen yet.</summary>
     /// <exception cref="UsageException">There is no such host.</exception>
     public LlamaServer(Service service)
     {
         KestrelServerOptions options = new() { AddServerHeader = false };
+        _address = (service.Options.Host, service.Options.Port);
         options.Limits.MaxRequestBodySize = MaxBody;
         options.Listen(Address(service.Options.Host), service.Options.Port, listen => listen.Protocols = HttpProtocols.Http1);
         NullLoggerFactory log = NullLoggerFactory.Instance; // RequestLog says what there is to say
@@ -41,7 +43,18 @@ internal sealed class LlamaServer : IDisposable
 
     /// <summary>Listens from now on.</summary>
     /// <exception cref="IOException">The port is taken.</exception>
-    public Task StartAsync() => _kestrel.StartAsync(_application, CancellationToken.None);
+    /// <exception cref="UsageException">The address is none of this machine's, or the port needs more rights.</exception>
+    public async Task StartAsync()
+    {
+        try
+        {
+            await _kestrel.StartAsync(_application, CancellationToken.None);
+        }
+        catch (SocketException e)
+        {
+            throw new UsageException($"--host {_address.Host}, --port {_address.Port}: {e.Message}");
+        }
+    }
 
     /// <summary>Lets answers that are being written end, and closes all connections.</summary>
     public async Task StopAsync()

@@ -130,8 +130,8 @@ internal sealed class OutputException(string path, Exception inner, string what 
         or ArgumentOutOfRangeException { ParamName: "value" } // EFBIG: a file larger than its limit
         or ArgumentException { ParamName: "path" }; // no name of a file, such as one with a NUL
 
-    // The runtime's messages also name a file, here that of a temporary one.
-    private static string Reason(Exception inner) => inner is DirectoryNotFoundException
+    /// <summary>Why, without the file that the runtime's messages also name, which may be a temporary one.</summary>
+    public static string Reason(Exception inner) => inner is DirectoryNotFoundException
         ? "there is no such folder"
         : (inner.InnerException?.Message ?? inner.Message).Split(" : '")[0].Split(" (Parameter")[0].ReplaceLineEndings(" ");
 }

@@ -1,3 +1,5 @@
+using Llama2.Simple.Formats;
+
 namespace Llama2.Cli.Terminal;
 
 /// <summary>Files that are named in the command line, - for stdin; a stdin that is closed is empty.</summary>
@@ -7,9 +9,24 @@ internal static class Input
     public const int MaxText = 1 << 28;
 
     /// <summary>Opens a file. A named pipe waits for its writer, until it is cancelled.</summary>
-    public static Stream Open(string path, CancellationToken cancellation) => path == "-"
-        ? Tty.OpenInput()
-        : Wait(Task.Run(() => File.OpenRead(path), CancellationToken.None), cancellation);
+    /// <exception cref="ModelFileException">There is no file that can be read.</exception>
+    public static Stream Open(string path, CancellationToken cancellation) => path is "-" or "/dev/stdin" or "/dev/fd/0" or "/proc/self/fd/0"
+        ? Tty.OpenInput() // also under its other names, as the runtime has a file of its own there if the shell closed it
+        : Wait(Task.Run(() => OpenFile(path), CancellationToken.None), cancellation);
+
+    private static FileStream OpenFile(string path)
+    {
+        try
+        {
+            return !Directory.Exists(path) ? File.OpenRead(path) : throw new ModelFileException(path, "file", "a file", "a folder");
+        }
+        catch (Exception e) when (OutputException.IsOfDisk(e))
+        {
+            bool isMissing = e is FileNotFoundException or DirectoryNotFoundException;
+            throw new ModelFileException(path, "file", isMissing ? "a file" : "a readable file",
+                isMissing ? "nothing there" : OutputException.Reason(e), e);
+        }
+    }
 
     /// <summary>All bytes of a file, less the newline at its end.</summary>
     /// <exception cref="IOException">There are more than <see cref="MaxText"/>.</exception>

@@ -75,6 +75,8 @@ public sealed class StreamTests : IDisposable
     [Theory]
     [InlineData("Once", "--prompt-file", "-")]
     [InlineData("1\n", "tokenize", "-")]
+    [InlineData("Once", "--prompt-file", "/dev/stdin")]
+    [InlineData("", "--batch", "/dev/fd/0")]
     [InlineData("", "--batch", "-")]
     [InlineData("\n", "detokenize")]
     [InlineData("\n", "detokenize", "-")]

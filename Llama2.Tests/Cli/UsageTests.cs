@@ -48,8 +48,26 @@ public sealed class UsageTests : IDisposable
     [InlineData("shell: expected a name, found an empty one", "completion", "")]
     [InlineData("--speculate: yes is not auto or off or self or lookup", "--speculate", "yes")]
     [InlineData("--threads: expected 1 to 1024, found 0", "--threads", "0")]
+    [InlineData("-n: expected a value, found none", "-n")]
+    [InlineData("--api-key: expected a value, found none", "serve", "--api-key")]
+    [InlineData("out: expected one, found none", "convert", "in.bin")]
+    [InlineData("checkpoint: expected one, found none; file: expected one, found none", "perplexity")]
+    [InlineData("x: expected nothing more; y: expected nothing more", "list", "x", "y")]
+    [InlineData("b.bin: expected nothing more; -n: abc is not a whole number", "a.bin", "b.bin", "-n", "abc")]
+    [InlineData("--keep: maybe is not true or false", "chat", "--keep=maybe")]
+    [InlineData("--silent: 2 is not true or false", "--silent=2", "-n", "3")]
+    [InlineData("--json: yes is not true or false", "list", "--json=yes")]
     public void A_bad_value_is_named_in_the_user_s_words(string message, params string[] args) =>
         Assert.Equal(message + " (llama2 --help lists the options)", Error(1, args));
+
+    [Theory]
+    [InlineData("FOLDER: file: expected a file, found a folder", "--prompt-file", "FOLDER")]
+    [InlineData("FOLDER: file: expected a file, found a folder", "perplexity", "tales659K", "FOLDER")]
+    [InlineData("FOLDER/x: file: expected a file, found nothing there", "--batch", "FOLDER/x")]
+    [InlineData("FOLDER/x/y: file: expected a file, found nothing there", "perplexity", "tales659K", "FOLDER/x/y")]
+    public void A_text_that_cannot_be_read_is_named_in_the_user_s_words(string message, params string[] args) => Assert.Equal(
+        message.Replace("FOLDER", _folder, StringComparison.Ordinal),
+        Error(2, [.. args.Select(arg => arg.Replace("FOLDER", _folder, StringComparison.Ordinal))]));
 
     [Theory]
     [InlineData("chat")]

@@ -281,6 +281,8 @@ public sealed class RefusalTests(StoryServer story) : IClassFixture<StoryServer>
 
     [Theory]
     [InlineData("--port: expected 0 to 65535, found 70000", "--port", "70000")]
+    [InlineData("--host 192.0.2.1, --port 0: Cannot assign requested address", "--host", "192.0.2.1", "--port", "0")] // for documents
+    [InlineData("--host fe80::1, --port 0: Invalid argument", "--host", "fe80::1", "--port", "0")] // of a link that is not said
     [InlineData("--pods: expected 1 to 4096, found 0", "--pods", "0")]
     [InlineData("--cache-bytes: expected 0 or more, found -1", "--cache-bytes", "-1")]
     [InlineData("--api-key: expected a value, found an empty one", "--api-key", "")]
