@@ -4,6 +4,8 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
+using Llama2.Cli.Terminal;
+using Llama2.Simple.Formats;
 
 namespace Llama2.Cli.Bench;
 
@@ -18,18 +20,19 @@ internal sealed record BenchReport(
 
     public string ToJson() => JsonSerializer.Serialize(this, BenchJson.Default.BenchReport);
 
+    /// <exception cref="ModelFileException">The file cannot be read.</exception>
     /// <exception cref="IOException">The file is not a report of this schema; the message names the file.</exception>
     public static BenchReport Read(string path)
     {
         try
         {
-            JsonNode? json = JsonNode.Parse(File.ReadAllBytes(path));
+            JsonNode? json = JsonNode.Parse(Input.ReadText(path, CancellationToken.None));
             int schema = (int?)json?["schema"] ?? throw new JsonException("there is no field schema");
             return schema == CurrentSchema
                 ? json.Deserialize(BenchJson.Default.BenchReport)!
                 : throw new JsonException($"expected schema {CurrentSchema}, found {schema}");
         }
-        catch (Exception e) when (e is JsonException or InvalidOperationException or IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
             throw new IOException($"{path}: not a report of llama2 bench --json: {e.Message}", e);
         }

@@ -1,4 +1,5 @@
 using Llama2.Cli.Models;
+using Llama2.Cli.Terminal;
 using Llama2.Fast;
 using Llama2.Simple;
 using Llama2.Simple.Formats;
@@ -29,7 +30,7 @@ internal sealed class ModelUnderTest : IDisposable
             _source = isShape
                 ? new ModelSource(Make("model.bin", stream => Shape.Parse(text!).Write(stream, cancellation)))
                 : ModelFiles.FindCheckpoint(text);
-            _file = _source.Open();
+            _file = Input.Wait(Task.Run(_source.Open, CancellationToken.None), cancellation); // a named pipe waits for its writer
         }
         catch
         {

@@ -31,7 +31,11 @@ internal sealed class RunChat(Batch batch, Sequence sequence, ITokenizer tokeniz
             byte[] systemPart = system is null or [] ? [] : [.. "<<SYS>>\n"u8, .. system, .. "\n<</SYS>>\n\n"u8];
             byte[] turn = [.. "[INST] "u8, .. systemPart, .. user, .. " [/INST]"u8];
             text.Write("Assistant: ");
-            Answer([.. end, .. PromptTokens.Of(tokenizer, turn, most: steps).Ids], text);
+            PromptTokens tokens = PromptTokens.Of(tokenizer, turn, most: steps);
+            int room = steps - sequence.Tokens.Length - end.Length;
+            Answer([.. end, .. tokens.Ids], text);
+            if (tokens.Ids.Length > room)
+                Notes.Write(tokens.CutAt(Math.Max(0, room)));
             if (sequence.End == TextEnd.Cancelled)
                 return ExitCode.Interrupted;
             if (sequence.End != TextEnd.Model)

@@ -67,7 +67,7 @@ internal static class BenchCommand
     private static int Run(BenchOptions options, string? json, string? svg, string? readme, string? compare, double percent)
     {
         if (readme is not null)
-            ReadmeTable.Rewrite(File.ReadAllText(readme), readme, ""); // fails now and not after minutes of measuring
+            ReadmeTable.Rewrite(Input.ReadString(readme), readme, ""); // fails now and not after minutes of measuring
         BenchReport? old = compare is null ? null : BenchReport.Read(compare);
         using Interrupt interrupt = new();
         BenchRun run = new(options, line => Notes.Write("llama2: " + line.ReplaceLineEndings(" ")), interrupt.Token);
@@ -79,7 +79,7 @@ internal static class BenchCommand
         Output.Write(string.Concat(changes.Select(change => change + "\n")));
         WriteTo(json, _ => report.ToJson() + "\n", interrupt.Token);
         WriteTo(svg, _ => BenchChart.Svg(report), interrupt.Token);
-        WriteTo(readme, path => ReadmeTable.Rewrite(File.ReadAllText(path), path, ReadmeTable.Write(report, RelativeTo(path, svg))),
+        WriteTo(readme, path => ReadmeTable.Rewrite(Input.ReadString(path), path, ReadmeTable.Write(report, RelativeTo(path, svg))),
             interrupt.Token);
         return run.FailureCode ?? (regressed ? ExitCode.Differs : ExitCode.Success);
     }

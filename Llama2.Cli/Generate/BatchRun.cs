@@ -19,6 +19,9 @@ internal sealed class BatchRun(
     private const int MaxSequences = 8; // in a forward pass
     private const int MaxWaiting = 64;  // texts that are not printed yet, since an earlier one goes on
 
+    private static readonly JsonDocumentOptions Once = new() { AllowDuplicateProperties = false };
+
+    private readonly HashSet<string> _unused = []; // names in the lines that mean nothing here, said once
     private bool _bad;
 
     /// <summary>Runs the prompts of a file: a JSON object a line, with a string "prompt" and perhaps a number "seed".</summary>
@@ -65,8 +68,10 @@ internal sealed class BatchRun(
                 json = json[Encoding.UTF8.Preamble.Length..];
             if (json.Length == 0)
                 continue;
-            if (Parse(json, out string? problem) is { } prompt)
+            if (Parse(json, out string? problem, out string[] others) is { } prompt)
             {
+                if (!silent && others.Where(_unused.Add).ToArray() is { Length: > 0 } unused)
+                    Notes.Write($"{path}: line {line}: not used: {string.Join(", ", unused)}");
                 Story story = Begin(line, prompt.Text, prompt.Seed);
                 if (story.LeftOut is { } note && !silent)
                     Notes.Write($"{path}: line {line}: {note}");
@@ -78,8 +83,9 @@ internal sealed class BatchRun(
         }
     }
 
-    private static (string Text, ulong? Seed)? Parse(byte[] json, out string? problem)
+    private static (string Text, ulong? Seed)? Parse(byte[] json, out string? problem, out string[] others)
     {
+        others = [];
         if (!Utf8.IsValid(json))
         {
             problem = "no JSON, which is UTF-8"; // to put U+FFFD in its place would be another prompt
@@ -87,7 +93,7 @@ internal sealed class BatchRun(
         }
         try
         {
-            using JsonDocument document = JsonDocument.Parse(json);
+            using JsonDocument document = JsonDocument.Parse(json, Once);
             ulong seed = 0;
             JsonElement root = document.RootElement, prompt = default;
             problem = root.ValueKind != JsonValueKind.Object ? "expected an object"
@@ -95,6 +101,8 @@ internal sealed class BatchRun(
                 : prompt.ValueKind != JsonValueKind.String ? $"prompt: expected a string, found {prompt.ValueKind}"
                 : root.TryGetProperty("seed", out JsonElement number) && !IsSeed(number, out seed) ? "seed: expected a whole number from 1"
                 : null;
+            if (problem is null)
+                others = [.. root.EnumerateObject().Select(field => field.Name).Where(name => name is not ("prompt" or "seed"))];
             return problem is null ? (prompt.GetString()!, seed == 0 ? null : seed) : null;
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException) // the latter for half a surrogate pair

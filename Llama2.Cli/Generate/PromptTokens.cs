@@ -10,6 +10,10 @@ internal sealed record PromptTokens(int[] Ids, bool IsAll)
 {
     private const int Ascii = 128; // bytes that are a codepoint each
 
+    /// <summary>What to say where there is room for fewer.</summary>
+    public string CutAt(int room) => $"of {(IsAll ? "" : "more than ")}{Ids.Length} tokens of the prompt, -n or the context leaves room "
+        + $"for {room}: the text ends there";
+
     /// <summary>Encodes a prompt: in parts if the tokenizer merges as run.c does, and else whole.</summary>
     /// <param name="most">The tokens that can be used.</param>
     public static PromptTokens Of(ITokenizer tokenizer, ReadOnlySpan<byte> utf8, int most, bool bos = true) =>

@@ -21,10 +21,7 @@ internal sealed class Story
         (Sequence, _line) = (sequence, line);
         int[] tokens = prompt.Ids;
         if (tokens.Length > steps)
-        {
-            LeftOut = $"of {(prompt.IsAll ? "" : "more than ")}{tokens.Length} tokens of the prompt, -n or the context leaves room "
-                + $"for {steps}: the text ends there";
-        }
+            LeftOut = prompt.CutAt(steps);
         _promptTokens = Math.Min(tokens.Length, steps) - sequence.Fed;
         sequence.Append(tokens.AsSpan(sequence.Fed, _promptTokens));
         sequence.MaxNewTokens = Math.Max(0, steps - tokens.Length + 1); // each step feeds one token; the last one samples one more

@@ -55,7 +55,8 @@ internal sealed class ModelOptions
     /// <summary>Opens the model and says on stderr which it is.</summary>
     public LoadedModel Load(ParseResult result)
     {
-        string? name = result.GetValue(_checkpoint) ?? result.GetValue(_checkpointOption);
+        string? argument = result.GetValue(_checkpoint), option = result.GetValue(_checkpointOption), name = argument ?? option;
+        UsageException.ThrowIf(option is not null && name != option, $"{argument} and --checkpoint {option}: only one of them");
         ModelSource source = ModelFiles.FindCheckpoint(name);
         if (source.Resource is null && !Path.Exists(source.Path) && DidYouMean.Answer(source.Path) is { } answer)
             throw new UsageException(answer);

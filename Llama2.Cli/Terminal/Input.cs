@@ -47,6 +47,14 @@ internal static class Input
         }
     }
 
+    /// <summary>The text of a file, with the newline at its end.</summary>
+    /// <exception cref="ModelFileException">There is no file that can be read.</exception>
+    public static string ReadString(string path)
+    {
+        using StreamReader reader = new(Open(path, CancellationToken.None));
+        return reader.ReadToEnd();
+    }
+
     /// <summary>Refuses a text, or a line of one, of more than <see cref="MaxText"/> bytes.</summary>
     /// <exception cref="IOException">It is longer.</exception>
     public static void ThrowIfTooLong(string path, long length)

@@ -12,6 +12,8 @@ public static class FileKind
     public const string Gguf = "a GGUF file";
     public const int StartBytes = 256; // that tell the kind
 
+    private const string OldGgml = "a file of ggml before GGUF; llama.cpp's converter makes GGUF of the original model";
+
     private static readonly (byte[] Start, string Kind)[] Known =
     [
         ("24ka"u8.ToArray(), Checkpoint),
@@ -23,6 +25,10 @@ public static class FileKind
         ([0xfd, .. "7zXZ"u8], "an xz archive; unxz unpacks it"),
         ([0x28, 0xb5, 0x2f, 0xfd], "a zstd archive; unzstd unpacks it"),
         ("BZh"u8.ToArray(), "a bzip2 archive; bunzip2 unpacks it"),
+        ("lmgg"u8.ToArray(), OldGgml), // the letters of ggml, ggmf and ggjt as a little-endian number
+        ("fmgg"u8.ToArray(), OldGgml),
+        ("tjgg"u8.ToArray(), OldGgml),
+        ([0x80, 0x02, 0x8a, 0x0a], "an old PyTorch file; load and save it with today's, and convert it with llama2.c's export.py"),
         ([0x0a, 0x0e, 0x0a, 0x05, .. "<unk>"u8], "a SentencePiece model; llama2.c's tokenizer.py makes a tokenizer.bin of it"),
     ];
 
@@ -48,7 +54,7 @@ public static class FileKind
             return Tokenizer;
         if (start.Length > 9 && start[8..].StartsWith("{\""u8) && BinaryPrimitives.ReadUInt64LittleEndian(start) < (ulong)length)
             return "a safetensors file, which is not read; llama2.c's export.py makes a checkpoint of it";
-        return Text(start);
+        return start.Length == StartBytes && !start.ContainsAnyExcept((byte)0) ? "zeros, as of a download that has not ended" : Text(start);
     }
 
     /// <summary>Whether tokens fill the start: each a score, a length up to the maximum, and so many bytes.</summary>

@@ -1,3 +1,7 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
 namespace Llama2.Simple.Generation;
 
 /// <summary>
@@ -71,70 +75,114 @@ public static class LogitFilters
     public static LogitFilter TopK(int k)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(k, 1);
-        float[]? kept = null; // candidates: those above the lowest that is known to be ruled out
+        float[] kept = [];
+        uint[] keys = [];
         return (logits, _) =>
         {
             if (k >= logits.Length)
                 return;
-            kept ??= new float[2 * Math.Max(k, MinCandidates)];
-            int count = 0, ties = 0;
-            float lowest = float.NaN;
+            if (kept.Length == 0)
+            {
+                kept = new float[2 * Math.Max(k, MinCandidates)];
+                keys = new uint[kept.Length];
+            }
+            KeepHighest(logits, k, kept, keys);
+        };
+    }
+
+    /// <summary>Rules out all but the k highest.</summary>
+    /// <param name="kept">Room for candidates: those above the lowest that is known to be ruled out.</param>
+    /// <param name="keys">As much, for <see cref="Select"/>.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)] // else a short text is over before the JIT's best code is there
+    private static void KeepHighest(Span<float> logits, int k, float[] kept, uint[] keys)
+    {
+        ReadOnlySpan<float> candidates = logits;
+        if (logits.Length > kept.Length)
+        {
+            int count = 0;
+            float ruledOut = float.NaN;
             foreach (float logit in logits)
             {
-                if (logit <= lowest)
+                if (logit <= ruledOut)
                     continue;
                 if (count == kept.Length)
                 {
-                    (lowest, ties) = Select(kept, k);
+                    (ruledOut, int equal) = Select(kept, keys, k);
                     count = 0;
                     foreach (float candidate in kept)
                     {
-                        if (candidate > lowest || (candidate == lowest && ties-- > 0))
+                        if (candidate > ruledOut || (candidate == ruledOut && equal-- > 0))
                             kept[count++] = candidate;
                     }
                 }
                 kept[count++] = logit;
             }
-            (lowest, ties) = Select(kept.AsSpan(0, count), k);
-            foreach (ref float logit in logits)
-            {
-                if (!(logit > lowest || (logit == lowest && ties-- > 0)))
-                    logit = float.NegativeInfinity;
-            }
-        };
+            candidates = kept.AsSpan(0, count);
+        }
+        (float lowest, int ties) = Select(candidates, keys, k);
+        if (logits.Count(lowest) == ties)
+        {
+            KeepAtLeast(logits, lowest);
+            return;
+        }
+        foreach (ref float logit in logits)
+        {
+            if (!(logit > lowest || (logit == lowest && ties-- > 0)))
+                logit = float.NegativeInfinity;
+        }
     }
 
     /// <summary>
     /// The k-th highest value, and how many equal to it are among the k highest: a radix select, which finds one digit at a time, from the
     /// first, among the values that have the digits before it.
     /// </summary>
-    private static (float Value, int Ties) Select(ReadOnlySpan<float> values, int k)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static (float Value, int Ties) Select(ReadOnlySpan<float> values, Span<uint> keys, int k)
     {
-        const int Bits = 8;
-        Span<int> counts = stackalloc int[1 << Bits]; // of values by digit
-        uint prefix = 0;
-        for (int shift = 32 - Bits; shift >= 0; shift -= Bits)
+        const int Bits = 8, Digits = 1 << Bits;
+        keys = keys[..values.Length];
+        for (int i = 0; i < keys.Length; i++)
+            keys[i] = Key(values[i]);
+        Span<int> counts = stackalloc int[Digits]; // of keys by digit
+        for (int shift = 32 - Bits; shift >= 0 && keys.Length > 1; shift -= Bits)
         {
             counts.Clear();
-            foreach (float value in values)
-            {
-                uint key = Key(value);
-                if ((ulong)key >> (shift + Bits) == prefix)
-                    counts[(int)(key >> shift & ((1 << Bits) - 1))]++;
-            }
-            int digit = counts.Length - 1;
+            foreach (uint key in keys)
+                counts[(int)(key >> shift & (Digits - 1))]++;
+            int digit = Digits - 1;
             for (; digit > 0 && k > counts[digit]; digit--) // NaN may be missing below
                 k -= counts[digit];
-            prefix = prefix << Bits | (uint)digit;
+            int count = 0;
+            foreach (uint key in keys)
+            {
+                keys[count] = key; // to be overwritten by the next one if its digit is another
+                count += (key >> shift & (Digits - 1)) == digit ? 1 : 0;
+            }
+            keys = keys[..count];
         }
-        return (BitConverter.UInt32BitsToSingle(prefix > int.MaxValue ? prefix ^ Sign : ~prefix), k);
+        if (keys.IsEmpty)
+            return (float.NaN, k);
+        return (BitConverter.UInt32BitsToSingle(keys[0] >= Sign ? keys[0] ^ Sign : ~keys[0]), k);
     }
 
     /// <summary>A number that rises as the value does: NaN is lowest, and both zeros are the same.</summary>
     private static uint Key(float value)
     {
-        uint bits = BitConverter.SingleToUInt32Bits(value + 0f);
-        return float.IsNaN(value) ? 0 : bits < Sign ? bits | Sign : ~bits;
+        uint bits = BitConverter.SingleToUInt32Bits(value + 0f), key = bits ^ ((uint)((int)bits >> 31) | Sign);
+        return float.IsNaN(value) ? 0 : key;
+    }
+
+    /// <summary>Rules out what is lower than a value, and NaN.</summary>
+    private static void KeepAtLeast(Span<float> logits, float lowest)
+    {
+        Span<Vector<float>> vectors = MemoryMarshal.Cast<float, Vector<float>>(logits);
+        foreach (ref Vector<float> vector in vectors)
+        {
+            Vector<int> stays = Vector.GreaterThanOrEqual(vector, new Vector<float>(lowest));
+            vector = Vector.ConditionalSelect(stays, vector, new Vector<float>(float.NegativeInfinity));
+        }
+        foreach (ref float logit in logits[(vectors.Length * Vector<float>.Count)..])
+            logit = logit >= lowest ? logit : float.NegativeInfinity;
     }
 
     /// <summary>Rules out tokens less likely than a fraction (0 to 1) of the likeliest one's probability.</summary>
@@ -144,12 +192,33 @@ public static class LogitFilters
             throw new ArgumentOutOfRangeException(nameof(p), p, "min-p is between 0 and 1");
         return (logits, _) =>
         {
-            float lowest = logits[Sampler.ArgMax(logits)] + MathF.Log(p);
-            foreach (ref float logit in logits)
+            float lowest = Highest(logits) + MathF.Log(p);
+            Span<Vector<float>> vectors = MemoryMarshal.Cast<float, Vector<float>>(logits);
+            foreach (ref Vector<float> vector in vectors)
+            {
+                Vector<int> isLower = Vector.LessThan(vector, new Vector<float>(lowest));
+                vector = Vector.ConditionalSelect(isLower, new Vector<float>(float.NegativeInfinity), vector);
+            }
+            foreach (ref float logit in logits[(vectors.Length * Vector<float>.Count)..])
             {
                 if (logit < lowest)
                     logit = float.NegativeInfinity;
             }
         };
+    }
+
+    /// <summary>The value that <see cref="Sampler.ArgMax"/> finds: NaN if the first is, and else the highest number.</summary>
+    private static float Highest(ReadOnlySpan<float> values)
+    {
+        ReadOnlySpan<Vector<float>> vectors = MemoryMarshal.Cast<float, Vector<float>>(values);
+        Vector<float> highest = new(values[0]);
+        foreach (Vector<float> vector in vectors)
+            highest = Vector.ConditionalSelect(Vector.GreaterThan(vector, highest), vector, highest); // false for NaN
+        Span<float> lanes = stackalloc float[Vector<float>.Count];
+        highest.CopyTo(lanes);
+        float max = lanes[Sampler.ArgMax(lanes)];
+        foreach (float value in values[(vectors.Length * Vector<float>.Count)..])
+            max = value > max ? value : max;
+        return max;
     }
 }

@@ -61,7 +61,7 @@ public sealed class ReportTests
 
     [Fact]
     public void A_file_that_is_not_there_is_refused() =>
-        Assert.Throws<IOException>(() => BenchReport.Read(Path.Combine(Path.GetTempPath(), Path.GetRandomFileName())));
+        Assert.Throws<ModelFileException>(() => BenchReport.Read(Path.Combine(Path.GetTempPath(), Path.GetRandomFileName())));
 
     private static BenchRow Of(params double[] samples) => Reports.Row("fast", 1, Phase.Decode, samples);
 

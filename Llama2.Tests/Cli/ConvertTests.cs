@@ -49,6 +49,25 @@ public sealed class ConvertTests : IDisposable
     }
 
     [Fact]
+    public void A_chat_template_that_llama2_c_s_format_does_not_hold_is_said_to_be_left_out()
+    {
+        Convert(Model, At("without.gguf"));
+        using (GgufModel gguf = (GgufModel)ModelFile.Open(At("without.gguf")))
+        using (FileStream file = File.Create(At("with.gguf")))
+        {
+            GgufWriter writer = GgufModelWriter.Create(gguf, "f16");
+            writer.Add("tokenizer.chat_template", "{{ messages }}");
+            writer.Write(file);
+        }
+        foreach (string name in (string[])["without", "with"])
+        {
+            BuiltProgram program = BuiltProgram.Run("convert", At(name + ".gguf"), At(name + ".bin"));
+            Assert.Equal(0, program.ExitCode);
+            Assert.Equal(name == "with", program.Err.Contains("its chat template is left out", StringComparison.Ordinal));
+        }
+    }
+
+    [Fact]
     public void Quantize_is_another_name_for_it()
     {
         Convert(Model, At("there.gguf"), "--type", "f32");

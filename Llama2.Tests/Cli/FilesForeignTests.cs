@@ -17,6 +17,9 @@ public sealed class FilesForeignTests : IDisposable
     [InlineData("text", "a text, which begins \"Not Found\"")]
     [InlineData("gzip", "a gzip archive; gunzip unpacks it")]
     [InlineData("zip", "a zip archive; unpack it, or if PyTorch wrote it, convert it with llama2.c's export.py")]
+    [InlineData("ggjt", "a file of ggml before GGUF; llama.cpp's converter makes GGUF of the original model")]
+    [InlineData("pickle", "an old PyTorch file; load and save it with today's, and convert it with llama2.c's export.py")]
+    [InlineData("zeros", "zeros, as of a download that has not ended")]
     [InlineData("gguf", "a GGUF file")]
     [InlineData("safetensors", "a safetensors file, which is not read; llama2.c's export.py makes a checkpoint of it")]
     [InlineData("sentencepiece", "a SentencePiece model; llama2.c's tokenizer.py makes a tokenizer.bin of it")]
@@ -68,6 +71,9 @@ public sealed class FilesForeignTests : IDisposable
                     "lfs" => [.. "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 60816028\n"u8],
                     "html" => [.. "\r\n<!DOCTYPE HTML><html><body>Please log in.</body></html>"u8],
                     "text" => [.. "Not Found\n"u8],
+                    "ggjt" => [.. "tjgg"u8, 3, 0, 0, 0, .. zeros],
+                    "pickle" => [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, .. zeros],
+                    "zeros" => zeros,
                     "gguf" => [.. "GGUF"u8, 3, 0, 0, 0, .. zeros],
                     "sentencepiece" => [0x0a, 0x0e, 0x0a, 0x05, .. "<unk>"u8, 0x15, .. zeros],
                     "checkpoint v0" => File.ReadAllBytes(Model),

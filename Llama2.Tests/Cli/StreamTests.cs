@@ -95,6 +95,11 @@ public sealed class StreamTests : IDisposable
     [InlineData(143, "TERM", "--prompt-file", "-")]
     [InlineData(143, "TERM", "--prompt-file", "FIFO")]
     [InlineData(130, "INT", "--batch", "FIFO")]
+    [InlineData(130, "INT", "perplexity", "tales659K", "-")]
+    [InlineData(143, "TERM", "perplexity", "tales659K", "FIFO")]
+    [InlineData(143, "TERM", "bench", "FIFO")]
+    [InlineData(130, "INT", "bench", "FIFO")]
+    [InlineData(143, "TERM", "serve", "--port", "0", "FIFO")]
     public void The_first_signal_ends_a_program_that_waits_for_input(int exitCode, string signal, params string[] args)
     {
         string fifo = Path.Combine(_folder, "fifo");

@@ -101,11 +101,53 @@ public sealed class UsageTests : IDisposable
         Assert.StartsWith(name + ": expected a name, found an empty one", Error(1, args), StringComparison.Ordinal);
 
     [Fact]
+    public void Two_names_of_one_thing_are_refused_and_none_loses() => Assert.Equal(
+        "a.bin and --checkpoint b.bin: only one of them", Error(1, "a.bin", "--checkpoint", "b.bin"));
+
+    [Theory]
+    [InlineData(new[] { "inspect", "--json", "--context", "x", "--context", "9" }, "inspect", "--json", "--context", "9")]
+    [InlineData(new[] { "tokenize", "-z", "nowhere", "-z", "weights/tok512-tales.bin", "Tom" }, "tokenize", "Tom")]
+    [InlineData(new[] { "perplexity", "tales659K", "README.md", "--context", "0", "--context", "64", "--stride", "1", "--stride", "63" },
+        "perplexity", "tales659K", "README.md", "--context", "64", "--stride", "63")]
+    [InlineData(new[] { "chat", "--template", "none", "--template", "plain", "-i", "Ann", "-i", "Tom", "-t", "0", "-n", "1", "-n", "9" },
+        "chat", "--template", "plain", "-i", "Tom", "-t", "0", "-n", "9")]
+    [InlineData(new[] { "-t", "0", "-n", "9", "--impl", "none", "--impl", "simple", "--threads", "0", "--threads", "1", "--json", "--json" },
+        "-t", "0", "-n", "9", "--json")]
+    public void Of_an_option_of_any_command_given_twice_the_last_wins(string[] twice, params string[] once)
+    {
+        (BuiltProgram a, BuiltProgram b) = (BuiltProgram.Run(twice), BuiltProgram.Run(once));
+        Assert.Equal((0, b.Out), (a.ExitCode, a.Out));
+        Assert.NotEqual("", b.Out);
+    }
+
+    [Fact]
     public void Of_an_option_given_twice_the_last_wins()
     {
         Assert.Equal(Text("-t", "0", "-n", "20"), Text("-t", "0.8", "-n", "5", "-t", "0", "-n", "20", "--silent"));
         Assert.Equal(Text("-s", "7", "-n", "20"), Text("-s", "1", "--seed=2", "-seed", "7", "-n", "20"));
         Assert.Equal(Text("-i", "Tom", "-t", "0"), Text("-i", "Ann", "--prompt", "Tom", "-m", "chat", "-m", "generate", "-t", "0"));
+    }
+
+    [Theory]
+    [InlineData("-a.bin", "generate", "-n", "9", "-t", "0", "-z", "TOKENIZER", "--", "-a.bin")]
+    [InlineData("chat", "-n", "9", "-t", "0", "-z", "TOKENIZER", "--", "chat")]
+    [InlineData("--help", "-n", "9", "-t", "0", "-z", "TOKENIZER", "--", "--help")]
+    [InlineData("--server", "-n", "9", "-t", "0", "-z", "TOKENIZER", "--", "--server")]
+    [InlineData("-a.bin", "chat", "--template", "plain", "-i", "Tom", "-t", "0", "-n", "9", "-z", "TOKENIZER", "--", "-a.bin")]
+    [InlineData("--json", "inspect", "-z", "TOKENIZER", "--", "--json")]
+    [InlineData("-a.bin", "perplexity", "-z", "TOKENIZER", "--", "-a.bin", "--text")]
+    [InlineData("-in.bin", "convert", "--type", "f16", "--", "-in.bin", "-out.gguf")]
+    [InlineData("-a.bin", "bench", "--quick", "--threads", "1", "-n", "2", "--", "-a.bin")]
+    [InlineData("-a.bin", "rm", "--", "-a")]
+    public void What_follows_two_dashes_is_a_name_for_every_command(string name, params string[] args)
+    {
+        File.Copy(Repository.Weights("tales659K.bin"), At(name));
+        File.WriteAllText(At("--text"), "Tom had a dog.");
+        BuiltProgram.Setup here = new() { WorkingDirectory = _folder, Environment = { [ModelFolder.Variable] = _folder } };
+        string tokenizer = Repository.Weights("tok512-tales.bin");
+        BuiltProgram run = BuiltProgram.Run(here, [.. args.Select(arg => arg == "TOKENIZER" ? tokenizer : arg)]);
+        Assert.True(run.ExitCode == 0, run.Err);
+        Assert.Contains(name, args[0] is "bench" or "convert" or "inspect" ? run.Out : run.Err, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -189,6 +231,37 @@ public sealed class UsageTests : IDisposable
             Assert.Contains($"\n{where}of {tokens} tokens of the prompt, -n or the context leaves room for {room}: the text ends there\n",
                 run.Err, StringComparison.Ordinal);
         }
+    }
+
+    [Fact]
+    public void A_turn_of_run_c_s_chat_that_is_too_long_is_said_with_both_numbers()
+    {
+        string turn = string.Concat(Enumerable.Repeat("Tom and Sue went. ", 20));
+        int tokens = BuiltProgram.Run("tokenize", $"[INST] {turn} [/INST]").Out.Split(' ').Length;
+        BuiltProgram run = BuiltProgram.Run("-m", "chat", "-y", "", "-i", turn, "-n", "30", "-t", "0");
+        Assert.Equal(0, run.ExitCode);
+        Assert.Contains($"\nof {tokens} tokens of the prompt, -n or the context leaves room for 30: the text ends there\n", run.Err,
+            StringComparison.Ordinal);
+        BuiltProgram.Setup second = new() { Input = $"Tom\n{turn}\n" };
+        run = BuiltProgram.Run(second, "-m", "chat", "-y", "", "-n", "150", "-t", "0", "--logit-bias", "2=100"); // EOS at once
+        Assert.Matches($@"\nof {tokens} tokens of the prompt, -n or the context leaves room for 1[0-4][0-9]: the text ends there\n", run.Err);
+    }
+
+    [Fact]
+    public void What_a_line_of_a_batch_says_and_nobody_reads_is_said_once()
+    {
+        File.WriteAllText(At("batch"), """
+            {"prompt": "Tom", "sed": 5, "temperature": 0}
+            {"id": 7, "prompt": "Tom", "sed": 6, "seed": 5}
+            {"prompt": "Tom", "prompt": "Ann"}
+            """);
+        BuiltProgram run = BuiltProgram.Run("--batch", At("batch"), "-n", "5");
+        Assert.Equal((2, 2), (run.ExitCode, run.Out.Count(c => c == '\n')));
+        string[] lines = [.. run.Err.Split('\n').Where(line => line.Contains(": line ", StringComparison.Ordinal))];
+        Assert.Equal($"{At("batch")}: line 1: not used: sed, temperature", lines[0]);
+        Assert.Equal($"{At("batch")}: line 2: not used: id", lines[1]);
+        Assert.StartsWith($"llama2: {At("batch")}: line 3: no JSON: ", lines[2], StringComparison.Ordinal);
+        Assert.Equal(3, lines.Length);
     }
 
     [Fact]

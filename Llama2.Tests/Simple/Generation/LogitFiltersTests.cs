@@ -86,6 +86,28 @@ public sealed class LogitFiltersTests
         }
     }
 
+    [Theory]
+    [InlineData(600, 3)]
+    [InlineData(600, 300)]
+    [InlineData(600, 599)]
+    [InlineData(40, 7)]
+    public void Top_k_of_numbers_and_NaN_rules_NaN_out_and_keeps_no_more_than_k(int length, int k)
+    {
+        for (int seed = 0; seed < 50; seed++)
+        {
+            Random random = new(seed);
+            float[] logits = [.. Enumerable.Range(0, length)
+                .Select(_ => random.NextDouble() < seed / 49.0 ? float.NaN : (float)Math.Round(random.NextDouble() * 9, seed % 3))];
+            int[] kept = [.. Apply(LogitFilters.TopK(k), logits).Index().Where(logit => logit.Item != Out).Select(logit => logit.Index)];
+            int[] expected = [.. Enumerable.Range(0, length).Where(i => !float.IsNaN(logits[i])).OrderByDescending(i => logits[i])
+                .ThenBy(i => i).Take(k).Order()];
+            if (expected.Length == k)
+                Assert.Equal(expected, kept);
+            else
+                Assert.Empty(kept); // too few are numbers
+        }
+    }
+
     [Fact]
     public void Filters_allocate_nothing_for_a_token()
     {
@@ -120,6 +142,21 @@ public sealed class LogitFiltersTests
         Assert.Equal([logits[0], logits[1], Out, Out], Apply(LogitFilters.MinP(0.4f), logits));
         Assert.Equal(logits, Apply(LogitFilters.MinP(0), logits));
         Assert.Equal([logits[0], Out, Out, Out], Apply(LogitFilters.MinP(1), logits));
+    }
+
+    [Fact]
+    public void Min_p_takes_its_maximum_as_run_c_does_for_any_number_of_any_logits()
+    {
+        float[] palette = [float.NaN, 0, -0f, 1, 1.5f, -3, 30, Out, float.PositiveInfinity, float.MaxValue, float.Epsilon];
+        Random random = new(1);
+        for (int length = 1; length < 100; length++)
+        {
+            float[] logits = [.. Enumerable.Range(0, length).Select(_ => palette[random.Next(length % 3 == 0 ? palette.Length : 7)])];
+            float p = new[] { 0, 0.05f, 0.5f, 1 }[length % 4], lowest = logits[Sampler.ArgMax(logits)] + MathF.Log(p);
+            float[] expected = [.. logits.Select(logit => logit < lowest ? Out : logit)];
+            Assert.Equal(expected.Select(BitConverter.SingleToUInt32Bits),
+                Apply(LogitFilters.MinP(p), logits).Select(BitConverter.SingleToUInt32Bits));
+        }
     }
 
     [Fact]
