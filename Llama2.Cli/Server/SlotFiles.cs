@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using System.Text;
 using Llama2.Cli.Models;
+using Llama2.Cli.Terminal;
 using Llama2.Simple.Formats;
 using Llama2.Simple.Generation.Saved;
 
@@ -16,12 +17,22 @@ internal sealed class SlotFiles(SessionStore store, string folder)
 
     /// <summary>Writes a file, whole or not at all.</summary>
     /// <returns>Its bytes.</returns>
+    /// <exception cref="ApiException">It cannot be written, or there is something else of this name; its folder is not named.</exception>
     public long Save(string owner, string name, SavedSession session)
     {
         string path = PathOf(owner, name);
-        Directory.CreateDirectory(Path.GetDirectoryName(path)!);
-        store.Save(path, session, CancellationToken.None);
-        return new FileInfo(path).Length;
+        try
+        {
+            Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+            store.Save(path, session, CancellationToken.None);
+            return new FileInfo(path).Length;
+        }
+        catch (Exception e) when (OutputException.IsOfDisk(e))
+        {
+            string reason = OutputException.Reason(e is OutputException { InnerException: { } cause } ? cause : e);
+            throw new ApiException(500, "server_error",
+                "the slot cannot be saved: " + reason.Replace(folder, "--slot-save-path", StringComparison.Ordinal), code: "not_saved");
+        }
     }
 
     /// <summary>Reads a file.</summary>
@@ -47,7 +58,10 @@ internal sealed class SlotFiles(SessionStore store, string folder)
             && !name.Any(character => char.IsControl(character) || "/\\:*?\"<>|".Contains(character));
         if (!isName)
             throw ApiException.Invalid("filename: expected a name without a path, which does not begin with a dot", "filename");
-        return owner == "" ? Path.Combine(folder, name)
+        string path = owner == "" ? Path.Combine(folder, name)
             : Path.Combine(folder, Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(owner)))[..32], name);
+        // a link leads elsewhere, and a pipe would be waited for without an end
+        return new FileInfo(path).LinkTarget is null && !Directory.Exists(path) && !AtomicFile.IsDevice(path) ? path
+            : throw ApiException.Invalid("filename: expected a file, found a folder, a link or a device of this name", "filename");
     }
 }

@@ -108,6 +108,53 @@ public sealed class SlotTests : IDisposable
         Assert.Equal(200, (int)bare.StatusCode);
     }
 
+    [Theory]
+    [InlineData("link")]
+    [InlineData("dangling link")]
+    [InlineData("loop of links")]
+    [InlineData("fifo")]
+    [InlineData("folder")]
+    public async Task What_somebody_planted_under_a_name_is_neither_written_nor_read(string what)
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "needs mkfifo, and links that need no right");
+        string folder = Directory.CreateDirectory(_folder.File("slots")).FullName, name = Path.Combine(folder, "name");
+        string victim = _folder.File("victim");
+        await using RunningServer server = await RunningServer.StartAsync("--pods", "1", "--slot-save-path", folder);
+        await AskAsync(server, Body());
+        Assert.Equal(200, (await server.PostAsync("/slots/0?action=save", new { filename = "good" })).Status);
+        File.Copy(Path.Combine(folder, "good"), victim);
+        if (what == "fifo")
+            System.Diagnostics.Process.Start("mkfifo", [name]).WaitForExit();
+        else if (what == "folder")
+            Directory.CreateDirectory(name);
+        else
+            File.CreateSymbolicLink(name, what == "link" ? victim : what == "loop of links" ? name : _folder.File("none"));
+        byte[] before = File.ReadAllBytes(victim);
+        await AskAsync(server, Body());
+        foreach (string action in (string[])["save", "restore"])
+        {
+            (int status, JsonNode body) = await server.PostAsync($"/slots/0?action={action}", new { filename = "name" });
+            Assert.Equal((400, "filename: expected a file, found a folder, a link or a device of this name"),
+                (status, (string?)body["error"]!["message"]));
+        }
+        Assert.Equal(before, File.ReadAllBytes(victim));
+        Assert.False(File.Exists(_folder.File("none")));
+    }
+
+    [Fact]
+    public async Task A_folder_that_cannot_be_written_is_an_error_that_does_not_name_it()
+    {
+        string folder = Directory.CreateDirectory(_folder.File("slots")).FullName;
+        await using RunningServer server = await RunningServer.StartAsync("--pods", "1", "--slot-save-path", folder);
+        await AskAsync(server, Body());
+        Directory.Delete(folder);
+        File.WriteAllText(folder, "");
+        (int status, JsonNode body) = await server.PostAsync("/slots/0?action=save", new { filename = "name" });
+        Assert.Equal((500, "not_saved"), (status, (string?)body["error"]!["code"]));
+        Assert.StartsWith("the slot cannot be saved: ", (string?)body["error"]!["message"], StringComparison.Ordinal);
+        Assert.DoesNotContain(folder, body.ToJsonString(), StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Without_a_folder_nothing_is_saved()
     {
