@@ -82,6 +82,9 @@ internal static class Program
     }
 
     private static string? Errors(ParseResult result) => result.Errors.Count == 0 ? null
+        : result.CommandResult.Command is RootCommand && result.UnmatchedTokens.Count > 0 && !Path.Exists(result.Tokens[0].Value)
+            && DidYouMean.Guess(result.Tokens[0].Value, CommandNames) is { } guess
+        ? $"{result.Tokens[0].Value}: there is no such command; did you mean {guess}?"
         : string.Join("; ", result.Errors.Select(error => InOurWords(error, result.UnmatchedTokens)));
 
     /// <summary>What System.CommandLine finds missing or too much, in our words, and what our own validators say.</summary>
@@ -115,7 +118,16 @@ internal static class Program
         Token? option = result.CommandResult.Children.OfType<ArgumentResult>().SelectMany(argument => argument.Tokens)
             .FirstOrDefault(token => token.Value is ['-', var second, ..] && !char.IsAsciiDigit(second)
                 && !names.Any(name => ReferenceEquals(name, token)));
-        return option is null ? null : $"there is no option {option.Value}; a name that begins with - goes behind --";
+        if (option is null)
+            return null;
+        string word = option.Value.Split('=')[0];
+        string[] known = [.. result.CommandResult.Command.Options.Concat(result.RootCommandResult.Command.Options
+            .Where(other => other.Recursive)).SelectMany(other => other.Aliases.Prepend(other.Name))];
+        string? guess = Array.Find(known, name => Letters(name) == Letters(word)) ?? DidYouMean.Guess(word, known);
+        return $"there is no option {option.Value}; "
+            + (guess is not null ? $"did you mean {guess}?" : "a name that begins with - goes behind --");
+
+        static string Letters(string name) => name.Replace("-", "", StringComparison.Ordinal).Replace("_", "", StringComparison.Ordinal);
     }
 
     /// <summary>Parses as the program does: no bundling of one-letter options, no response files, a prompt may begin with @.</summary>

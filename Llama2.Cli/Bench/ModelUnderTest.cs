@@ -29,7 +29,7 @@ internal sealed class ModelUnderTest : IDisposable
         {
             _source = isShape
                 ? new ModelSource(Make("model.bin", stream => Shape.Parse(text!).Write(stream, cancellation)))
-                : ModelFiles.FindCheckpoint(text);
+                : ModelFiles.RequireCheckpoint(text);
             _file = Input.Wait(Task.Run(_source.Open, CancellationToken.None), cancellation); // a named pipe waits for its writer
         }
         catch

@@ -45,7 +45,7 @@ internal static class ConvertCommand
         {
             string path = result.GetRequiredValue(output);
             Target target = Choose(isQuantize, path, result.GetValue(type), result.GetValue(version), result.GetValue(group));
-            ModelSource source = ModelFiles.FindCheckpoint(result.GetRequiredValue(input));
+            ModelSource source = ModelFiles.RequireCheckpoint(result.GetRequiredValue(input));
             using ModelFile model = source.Open();
             return Run(source, model, target, path);
         });

@@ -137,8 +137,9 @@ internal sealed class GenerateCommand(Command command)
     }
 
     // opening a named pipe blocks until a reader opens it
-    private static FileStream OpenLogits(string path, CancellationToken cancellation) =>
-        Input.Wait(Task.Run(() => new FileStream(path, FileMode.Append), CancellationToken.None), cancellation);
+    private static FileStream OpenLogits(string path, CancellationToken cancellation) => Input.KindOf(path) is { } kind
+        ? throw new UsageException($"--logits {path}: expected a new file or one of logits, found {kind}")
+        : Input.Wait(Task.Run(() => new FileStream(path, FileMode.Append), CancellationToken.None), cancellation);
 
     /// <summary>The number of steps, 1 to the context length.</summary>
     private int Steps(ParseResult result, LoadedModel model)

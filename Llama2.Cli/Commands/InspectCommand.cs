@@ -33,7 +33,7 @@ internal static class InspectCommand
 
     private static JsonObject Report(string? name, int? context, bool statistics, string? tokenizer)
     {
-        ModelSource source = ModelFiles.FindCheckpoint(name);
+        ModelSource source = ModelFiles.RequireCheckpoint(name);
         using ModelFile model = source.Open();
         int tokens = context ?? model.Config.SeqLen;
         return tokens >= 1 && tokens <= model.Config.SeqLen

@@ -32,7 +32,7 @@ internal static class VerifyCommand
 
     private static int Run(string? name)
     {
-        ModelSource source = ModelFiles.FindCheckpoint(name);
+        ModelSource source = ModelFiles.RequireCheckpoint(name);
         using ModelFile model = source.Open();
         string file = Path.GetFileName(source.Path);
         bool isDefault = source.IsDefault;

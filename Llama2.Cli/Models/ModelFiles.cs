@@ -1,3 +1,4 @@
+using Llama2.Cli.Options;
 using Llama2.Simple;
 using Llama2.Simple.Formats;
 using Llama2.Simple.Formats.Gguf;
@@ -35,6 +36,16 @@ internal static class ModelFiles
         return !KnownModels.Contains(nameOrPath) ? new ModelSource(nameOrPath)
             : throw new ModelFileException(nameOrPath, "model", $"a file in {string.Join(" or ", Folders)}",
                 $"nothing there; `llama2 pull {nameOrPath}` downloads it");
+    }
+
+    /// <summary>The same for a command that takes nothing but models: one that is not there gets a guess.</summary>
+    /// <exception cref="ModelFileException">There is none.</exception>
+    public static ModelSource RequireCheckpoint(string? nameOrPath)
+    {
+        ModelSource source = FindCheckpoint(nameOrPath);
+        if (source.Resource is null && !Path.Exists(source.Path) && DidYouMean.Guess(source.Path, KnownModels.Concat(Names())) is { } guess)
+            throw new ModelFileException(source.Path, "file", "a file", $"nothing there; did you mean {guess}?");
+        return source;
     }
 
     /// <summary>The model of this name, with its file's ending or without; null if there is none.</summary>

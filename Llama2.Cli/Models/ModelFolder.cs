@@ -1,3 +1,4 @@
+using Llama2.Cli.Options;
 using Llama2.Cli.Terminal;
 using Llama2.Simple.Formats;
 
@@ -35,8 +36,10 @@ internal static class ModelFolder
             $"rm: {name}: expected a name; only what is in {Path} is removed");
         if (ModelFiles.NamesOf(name).Select(file => System.IO.Path.Combine(Path, file)).FirstOrDefault(IsFile) is { } path)
             return path;
+        string? guess = DidYouMean.Guess(name, ListedModel.In(Path).Select(model => model.Source.Name));
         throw new ModelFileException(name, "model", $"one in {Path}",
-            ModelFiles.FindByName(name) is { } elsewhere ? $"{elsewhere.Path}, which stays" : "nothing there");
+            ModelFiles.FindByName(name) is { } elsewhere ? $"{elsewhere.Path}, which stays"
+            : guess is null ? "nothing there" : $"nothing there; did you mean {guess}?");
     }
 
     // also a link that leads nowhere, or to a folder

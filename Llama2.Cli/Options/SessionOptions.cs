@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Llama2.Cli.Terminal;
+using Llama2.Simple.Formats;
 
 namespace Llama2.Cli.Options;
 
@@ -30,9 +31,12 @@ internal sealed class SessionOptions(Command command)
 
     /// <summary>The file to end with, or null; its folder is there.</summary>
     /// <exception cref="OutputException">There is no such folder: better said before the work than after it.</exception>
+    /// <exception cref="UsageException">There is a file of another kind, which would be lost.</exception>
     public string? SavePath(ParseResult result)
     {
-        string? path = result.GetValue(_save) ?? result.GetValue(_persist);
+        string? save = result.GetValue(_save), path = save ?? result.GetValue(_persist), kind = save is null ? null : Input.KindOf(save);
+        UsageException.ThrowIf(kind is not (null or FileKind.Session),
+            $"--save-session {save}: expected a new file or a saved session, found {kind}");
         return path is null || AtomicFile.HasFolder(path) ? path : throw new OutputException(path, new DirectoryNotFoundException());
     }
 }

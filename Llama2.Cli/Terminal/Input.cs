@@ -47,6 +47,23 @@ internal static class Input
         }
     }
 
+    /// <summary>What a file is by its first bytes, for one that is to be written; null where there is none, or its kind is unknown.</summary>
+    public static string? KindOf(string path)
+    {
+        try
+        {
+            if (!File.Exists(path) || AtomicFile.IsDevice(path))
+                return null;
+            using FileStream stream = File.OpenRead(path);
+            byte[] start = new byte[FileKind.StartBytes];
+            return FileKind.Of(start.AsSpan(0, stream.ReadAtLeast(start, start.Length, throwOnEndOfStream: false)), stream.Length);
+        }
+        catch (Exception e) when (OutputException.IsOfDisk(e))
+        {
+            return null; // to write it will say what is wrong
+        }
+    }
+
     /// <summary>The text of a file, with the newline at its end.</summary>
     /// <exception cref="ModelFileException">There is no file that can be read.</exception>
     public static string ReadString(string path)

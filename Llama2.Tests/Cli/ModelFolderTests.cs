@@ -136,6 +136,7 @@ public sealed class ModelFolderTests : IDisposable
     [InlineData("..", 1, "rm: ..: expected a name; only what is in MINE is removed")]
     [InlineData("w", 2, "w: model: expected one in MINE, found weights/w.bin, which stays")]
     [InlineData("tales659K", 2, "tales659K: model: expected one in MINE, found tales659K (inside the program), which stays")]
+    [InlineData("mx", 2, "mx: model: expected one in MINE, found nothing there; did you mean m?")]
     [InlineData("nothing", 2, "nothing: model: expected one in MINE, found nothing there")]
     [InlineData("stories15M", 2, "stories15M: model: expected one in MINE, found nothing there")]
     [InlineData("folder", 2, "folder: model: expected one in MINE, found nothing there")]

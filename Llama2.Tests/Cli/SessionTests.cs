@@ -82,6 +82,24 @@ public sealed class SessionTests : IDisposable
         Assert.Contains("none/s: cannot be written: there is no such folder", run.Err, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("--save-session", "saved session", "a GGUF file", "GGUF\u0003\0\0\0and more")]
+    [InlineData("--save-session", "saved session", "a text, which begins \"Dear diary\"", "Dear diary\nToday")]
+    [InlineData("--logits", "one of logits", "a saved session", "sS2l\u0001\0\0\0and more")]
+    public void A_file_of_another_kind_is_not_written_over(string option, string expected, string kind, string contents)
+    {
+        string file = Path.Combine(_folder, "precious");
+        File.WriteAllText(file, contents);
+        foreach (string[] command in option == "--logits" ? (string[][])[["generate"]] : [["generate"], ["chat"]])
+        {
+            BuiltProgram run = BuiltProgram.Run([.. command, option, file, "-n", "3", "--silent"]);
+            string a = option == "--logits" ? "" : "a ";
+            Assert.Equal((1, "", $"llama2: {option} {file}: expected a new file or {a}{expected}, found {kind}\n"),
+                (run.ExitCode, run.Out, run.Err));
+        }
+        Assert.Equal(contents, File.ReadAllText(file));
+    }
+
     [Fact]
     public void A_full_disk_is_2_and_leaves_what_was_there()
     {

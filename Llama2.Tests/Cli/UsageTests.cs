@@ -175,6 +175,25 @@ public sealed class UsageTests : IDisposable
     public void A_word_that_misses_gets_a_guess(string word, string guess) =>
         Assert.Equal($"{word}: there is no such command, model or file; {guess}", Error(1, word));
 
+    [Theory]
+    [InlineData("there is no option --topk; did you mean --top-k?", "--topk", "5")]
+    [InlineData("there is no option --n; did you mean -n?", "--n", "5")]
+    [InlineData("there is no option --top_p=1; did you mean --top-p?", "--top_p=1")]
+    [InlineData("there is no option --tempalte; did you mean --template?", "chat", "--tempalte", "plain")]
+    [InlineData("there is no option --verison; did you mean --version?", "--verison")]
+    [InlineData("there is no option --hlep; did you mean --help?", "inspect", "--hlep")]
+    [InlineData("quantise: there is no such command; did you mean quantize?", "quantise", "in.bin", "out.bin")]
+    public void An_option_that_misses_and_a_command_with_arguments_get_a_guess(string message, params string[] args) =>
+        Assert.Equal(message + " (llama2 --help lists the options)", Error(1, args));
+
+    [Theory]
+    [InlineData("tales659", "convert", "tales659", "out.gguf")]
+    [InlineData("TALES659K", "inspect", "TALES659K")]
+    [InlineData("tales69K", "verify", "tales69K")]
+    [InlineData("tales659K_", "bench", "tales659K_")]
+    public void A_model_that_misses_gets_a_guess(string name, params string[] args) =>
+        Assert.Equal($"{name}: file: expected a file, found nothing there; did you mean tales659K?", Error(2, args));
+
     [Fact]
     public void Help_is_a_command_too()
     {
