@@ -1,3 +1,5 @@
+using Llama2.Fast.Threads;
+
 namespace Llama2.Tests.Fast;
 
 internal static class Allocations
@@ -16,5 +18,31 @@ internal static class Allocations
             min = Math.Min(min, GC.GetAllocatedBytesForCurrentThread() - before);
         }
         return min;
+    }
+
+    /// <summary>Bytes that each of the first threads of the team has allocated so far, the caller's first.</summary>
+    public static long[] OfTeam(int threads)
+    {
+        long[] bytes = [.. Enumerable.Repeat(-1L, threads)];
+        for (int attempt = 0; attempt < 100_000 && bytes.Contains(-1); attempt++)
+        {
+            using Lock.Scope scope = Team.Shared.Enter();
+            Team.Shared.Run(new Question(bytes));
+        }
+        Assert.DoesNotContain(-1, bytes);
+        return bytes;
+    }
+
+    private sealed class Question : Region
+    {
+        private readonly long[] _bytes;
+
+        public Question(long[] bytes) => (_bytes, Threads, Chunks) = (bytes, bytes.Length, 4 * bytes.Length);
+
+        public override void Chunk(int chunk, int thread)
+        {
+            _bytes[thread] = GC.GetAllocatedBytesForCurrentThread();
+            Thread.SpinWait(1000); // so that each thread gets a chunk
+        }
     }
 }

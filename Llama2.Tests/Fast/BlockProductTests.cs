@@ -271,7 +271,7 @@ public sealed unsafe class BlockProductTests
             Weights weights = Model(() => types[(next += 2) % types.Length]);
             float[] expected = Logits(new FastTransformer(Config, weights, 1, "scalar"), 1);
             float[] simple = Logits(new Transformer(Config, weights), 1);
-            double distance = expected.Zip(simple, (a, b) => Math.Abs(a - b)).Max();
+            double distance = expected.Zip(simple, (a, b) => Math.Abs(a - b)).Aggregate(MathF.Max); // NaN stays
             Assert.InRange(distance, 0, 0.05 * simple.Max(Math.Abs)); // a rounding of the last bit may tip one of int8
             foreach (string kernel in FastTransformer.KernelNames)
                 Bits.AssertEqual(expected, Logits(new FastTransformer(Config, weights, 1 + i % 3, kernel), 1 + 2 * i), kernel);

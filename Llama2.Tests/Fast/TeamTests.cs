@@ -27,7 +27,7 @@ public sealed class TeamTests
             int threads = 1 + region % 5, chunks = 1 + region % counts.Length;
             using Lock.Scope scope = team.Enter();
             Array.Clear(counts);
-            team.Run(new Work(threads, chunks, (chunk, _) => counts[chunk]++));
+            team.Run(new Work(threads, chunks, (chunk, _) => Interlocked.Increment(ref counts[chunk])));
             for (int chunk = 0; chunk < counts.Length; chunk++)
                 Assert.Equal(chunk < chunks ? 1 : 0, counts[chunk]);
         }
