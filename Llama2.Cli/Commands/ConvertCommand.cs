@@ -94,7 +94,7 @@ internal static class ConvertCommand
             (int agreeing, int steps) = CopyError.GreedyAgreement(model, written, interrupt.Token);
             Output.WriteLine($"greedy agreement: {agreeing} of {steps} tokens of the story the original tells without a prompt");
             if (model.ChatTemplate is not null)
-                Notes.Write("its chat template is left out, as llama2.c's format holds none: chat and serve will have to be given --template");
+                Notes.Write("its chat template is left out, as llama2.c's format holds none: chat and serve will need --template");
         }
         else
             NoteOnGguf(model, written, TypeMix.Find(target.Types));

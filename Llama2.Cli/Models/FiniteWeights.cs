@@ -33,7 +33,8 @@ internal static class FiniteWeights
                 if (column < 0 && !BlockQuantizer.Holds(type, floats))
                     (expected, column) = ($"numbers that {type} holds", floats.Index().MaxBy(value => MathF.Abs(value.Item)).Index);
                 if (column >= 0)
-                    throw new ModelFileException(model.Path, NameOf(name, layer), expected, $"{floats[column]} in row {row}, column {column}");
+                    throw new ModelFileException(model.Path, NameOf(name, layer), expected,
+                        $"{floats[column]} in row {row}, column {column}");
             }
         }
     }
@@ -83,7 +84,7 @@ internal static class FiniteWeights
         }
     }
 
-    /// <summary>Refuses a model whose first logits are no numbers, or all the same, as int8 makes them of such, if it has one that is none.</summary>
+    /// <summary>Refuses a model whose first logits are no numbers, or all the same as int8 makes them, if a weight is none.</summary>
     /// <exception cref="ModelFileException">It has; the message says where.</exception>
     public static void CheckFirstLogits(ITransformer transformer, ModelFile model, CancellationToken cancellation)
     {

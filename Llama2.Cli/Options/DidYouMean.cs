@@ -30,7 +30,8 @@ internal static class DidYouMean
             int diagonal = row[0]++;
             for (int j = 0; j < to.Length; j++)
                 (diagonal, row[j + 1]) =
-                    (row[j + 1], Math.Min(Math.Min(row[j], row[j + 1]) + 1, diagonal + (char.ToLowerInvariant(from[i]) == char.ToLowerInvariant(to[j]) ? 0 : 1)));
+                    (row[j + 1], Math.Min(Math.Min(row[j], row[j + 1]) + 1,
+                        diagonal + (char.ToLowerInvariant(from[i]) == char.ToLowerInvariant(to[j]) ? 0 : 1)));
         }
         return row[^1];
     }

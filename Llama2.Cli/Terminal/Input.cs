@@ -10,7 +10,8 @@ internal static class Input
 
     /// <summary>Opens a file. A named pipe waits for its writer, until it is cancelled.</summary>
     /// <exception cref="ModelFileException">There is no file that can be read.</exception>
-    public static Stream Open(string path, CancellationToken cancellation) => path is "-" or "/dev/stdin" or "/dev/fd/0" or "/proc/self/fd/0"
+    public static Stream Open(string path, CancellationToken cancellation) =>
+        path is "-" or "/dev/stdin" or "/dev/fd/0" or "/proc/self/fd/0"
         ? Tty.OpenInput() // also under its other names, as the runtime has a file of its own there if the shell closed it
         : Wait(Task.Run(() => OpenFile(path), CancellationToken.None), cancellation);
 
@@ -47,7 +48,7 @@ internal static class Input
         }
     }
 
-    /// <summary>What a file is by its first bytes, for one that is to be written; null where there is none, or its kind is unknown.</summary>
+    /// <summary>What a file is by its first bytes, before it is written; null where there is none, or its kind is unknown.</summary>
     public static string? KindOf(string path)
     {
         try

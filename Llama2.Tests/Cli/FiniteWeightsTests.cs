@@ -64,7 +64,8 @@ public sealed class FiniteWeightsTests : IDisposable
     public void A_command_whose_result_would_mean_nothing_refuses_it(float value, params string[] args)
     {
         string model = ModelWith(value);
-        BuiltProgram run = BuiltProgram.Run(new BuiltProgram.Setup { Input = "Tom" }, [.. args.Select(arg => arg == "MODEL" ? model : arg)]);
+        BuiltProgram.Setup text = new() { Input = "Tom" };
+        BuiltProgram run = BuiltProgram.Run(text, [.. args.Select(arg => arg == "MODEL" ? model : arg)]);
         Assert.Equal((2, ""), (run.ExitCode, run.Out));
         Assert.EndsWith($"llama2: {model}: wq, layer 3: expected finite numbers, found {value} {Place}", run.Err.TrimEnd('\n'),
             StringComparison.Ordinal);
@@ -98,7 +99,8 @@ public sealed class FiniteWeightsTests : IDisposable
     {
         using Checkpoint checkpoint = Checkpoint.Open(Repository.Weights("tales659K.bin"));
         Weights weights = checkpoint.Weights, broken = weights.Map((name, layer) => weights[name, layer] is Float32Tensor tensor
-            && (name, layer) == ("wk", 2) ? new Float32Tensor(tensor.Rows, tensor.Columns, Repeated(bad, tensor.Data.Length)) : weights[name, layer]);
+            && (name, layer) == ("wk", 2)
+            ? new Float32Tensor(tensor.Rows, tensor.Columns, Repeated(bad, tensor.Data.Length)) : weights[name, layer]);
         (float error, string tensor) = CopyError.Largest(weights, broken, CancellationToken.None);
         Assert.Equal((MathF.Abs(bad), "wk, layer 2"), (error, tensor));
 

@@ -111,7 +111,7 @@ public sealed class UsageTests : IDisposable
         "perplexity", "tales659K", "README.md", "--context", "64", "--stride", "63")]
     [InlineData(new[] { "chat", "--template", "none", "--template", "plain", "-i", "Ann", "-i", "Tom", "-t", "0", "-n", "1", "-n", "9" },
         "chat", "--template", "plain", "-i", "Tom", "-t", "0", "-n", "9")]
-    [InlineData(new[] { "-t", "0", "-n", "9", "--impl", "none", "--impl", "simple", "--threads", "0", "--threads", "1", "--json", "--json" },
+    [InlineData(new[] { "-t", "0", "-n", "9", "--impl", "none", "--impl", "simple", "--threads", "0", "--threads", "1", "--json" },
         "-t", "0", "-n", "9", "--json")]
     public void Of_an_option_of_any_command_given_twice_the_last_wins(string[] twice, params string[] once)
     {
@@ -263,7 +263,8 @@ public sealed class UsageTests : IDisposable
             StringComparison.Ordinal);
         BuiltProgram.Setup second = new() { Input = $"Tom\n{turn}\n" };
         run = BuiltProgram.Run(second, "-m", "chat", "-y", "", "-n", "150", "-t", "0", "--logit-bias", "2=100"); // EOS at once
-        Assert.Matches($@"\nof {tokens} tokens of the prompt, -n or the context leaves room for 1[0-4][0-9]: the text ends there\n", run.Err);
+        Assert.Matches(
+            $@"\nof {tokens} tokens of the prompt, -n or the context leaves room for 1[0-4][0-9]: the text ends there\n", run.Err);
     }
 
     [Fact]
