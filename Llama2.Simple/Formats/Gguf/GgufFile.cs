@@ -107,7 +107,7 @@ public sealed class GgufFile : IDisposable
         }
         uint id = reader.UInt32($"{name}: type");
         GgmlType type = GgmlType.Find(id)
-            ?? throw reader.Error($"{name}: type", $"one of {TensorTypeException.Readable}; requantise the model", $"ggml type {id}");
+            ?? throw reader.Error($"{name}: type", $"one of {TensorTypeException.Readable}; requantise the model", GgmlType.NameOf(id));
         if (dimensions[0] % type.BlockElements != 0)
             throw reader.Error($"{name}: dims", $"rows of a multiple of {type.Name}'s {type.BlockElements}", $"{dimensions[0]}");
         return (name, dimensions, type, reader.UInt64($"{name}: offset"));

@@ -56,6 +56,13 @@ public sealed class GgmlType
         new(42, "q2_0", 64, 18),
     ];
 
+    /// <summary>Types that ggml took back; files of them still lie about.</summary>
+    private static readonly Dictionary<uint, string> Former = new()
+    {
+        [4] = "q4_2", [5] = "q4_3", [31] = "q4_0_4_4", [32] = "q4_0_4_8", [33] = "q4_0_8_8", [36] = "iq4_nl_4_4", [37] = "iq4_nl_4_8",
+        [38] = "iq4_nl_8_8",
+    };
+
     public uint Id { get; }           // in files
     public string Name { get; }       // ggml's: q4_0, q4_K
     public int BlockElements { get; } // 1 where every element stands alone
@@ -70,8 +77,11 @@ public sealed class GgmlType
     /// <summary>Whether <see cref="GgmlTensor.Create(GgmlType, int, int, Formats.MappedFile, long)"/> makes a tensor of it.</summary>
     public bool IsReadable => Unpack is not null || this == F32 || this == F16 || this == BF16;
 
-    /// <summary>The type of this id, or null where ggml has none, or has none any more (4, 5, 31 to 33, 36 to 38).</summary>
+    /// <summary>The type of this id, or null where ggml has none, or has none any more.</summary>
     public static GgmlType? Find(uint id) => All.FirstOrDefault(type => type.Id == id);
+
+    /// <summary>The name of an id for messages: of a type that ggml has or had, else the number.</summary>
+    public static string NameOf(uint id) => Find(id)?.Name ?? Former.GetValueOrDefault(id) ?? $"ggml type {id}";
 
     /// <summary>The type of this name, or null.</summary>
     public static GgmlType? Find(string name) => All.FirstOrDefault(type => type.Name.Equals(name, StringComparison.OrdinalIgnoreCase));

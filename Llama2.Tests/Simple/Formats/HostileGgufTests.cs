@@ -32,9 +32,9 @@ public sealed class HostileGgufTests
     [InlineData("dims-4=0", "n_dims: expected 1 to 4, found 0", 4)]
     [InlineData("dims-4=5", "n_dims: expected 1 to 4, found 5", 4)]
     [InlineData("dims-4=4294967295", "n_dims: expected 1 to 4, found 4294967295", 4)]
-    [InlineData("offset-4=4", "requantise the model, found ggml type 4", 4)] // types that ggml took back
-    [InlineData("offset-4=31", "requantise the model, found ggml type 31", 4)]
-    [InlineData("offset-4=38", "requantise the model, found ggml type 38", 4)]
+    [InlineData("offset-4=4", "requantise the model, found q4_2", 4)] // types that ggml took back
+    [InlineData("offset-4=31", "requantise the model, found q4_0_4_4", 4)]
+    [InlineData("offset-4=38", "requantise the model, found iq4_nl_8_8", 4)]
     [InlineData("offset-4=2147483648", "requantise the model, found ggml type 2147483648", 4)]
     [InlineData("offset-4=4294967295", "requantise the model, found ggml type 4294967295", 4)]
     [InlineData("offset-4=24", "requantise the model, found i8", 4)] // a type that is no weight's
