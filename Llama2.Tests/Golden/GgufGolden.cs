@@ -21,19 +21,28 @@ internal sealed class GgufGolden
     public static GgufGolden Read(string name) => new(name);
 
     /// <summary>Rows of a theory: the names of all goldens.</summary>
-    public static TheoryData<string> All
+    public static TheoryData<string> All => Where(_ => true);
+
+    /// <summary>The names of those that have tokens: llama.cpp ran the file, or the same weights as float32.</summary>
+    public static TheoryData<string> WithTokens => Where(golden => golden.Greedy().Any());
+
+    /// <summary>The names of those of other types than float32, whose weights llama.cpp ran as float32 too.</summary>
+    public static TheoryData<string> WithDequantised => Where(golden => golden.Json.TryGetProperty("logits_dequantised", out _));
+
+    /// <summary>The names of those whose logits llama.cpp computed both ways.</summary>
+    public static TheoryData<string> WithBoth => Where(golden => golden.Json.TryGetProperty("logits_dequantised", out _)
+        && golden.Json.TryGetProperty("logits", out _));
+
+    private static TheoryData<string> Where(Predicate<GgufGolden> has)
     {
-        get
-        {
-            string folder = Repository.Shared("formats", "golden");
-            if (!Directory.Exists(folder))
-                return [new TheoryDataRow<string>("GGUF files") { Skip = NoFormats }];
-            IEnumerable<string> names = Directory.EnumerateFiles(folder, "*.json")
-                .Select(file => System.IO.Path.GetFileNameWithoutExtension(file));
-            string[] others = ["meta.", "safetensors."];
-            return [.. names.Where(name => !others.Any(other => name.StartsWith(other, StringComparison.Ordinal)))
-                .Order(StringComparer.Ordinal)];
-        }
+        string folder = Repository.Shared("formats", "golden");
+        if (!Directory.Exists(folder))
+            return [new TheoryDataRow<string>("GGUF files") { Skip = NoFormats }];
+        IEnumerable<string> names = Directory.EnumerateFiles(folder, "*.json")
+            .Select(file => System.IO.Path.GetFileNameWithoutExtension(file));
+        string[] others = ["meta.", "safetensors."];
+        return [.. names.Where(name => !others.Any(other => name.StartsWith(other, StringComparison.Ordinal)) && has(Read(name)))
+            .Order(StringComparer.Ordinal)];
     }
 
     /// <summary>Prompt and logits, (positions, vocab_size), of the weights as float32.</summary>
@@ -44,6 +53,12 @@ internal sealed class GgufGolden
         return (Integers(Json.GetProperty("logits_prompt")),
             MemoryMarshal.Cast<byte, float>(File.ReadAllBytes(Repository.Shared("formats", file))).ToArray());
     }
+
+    /// <summary>Logits of the last position of the prompt, of the file as it is or of its weights as float32: (vocab_size,).</summary>
+    /// <param name="kind">logits or logits_dequantised.</param>
+    /// <param name="vocabSize">How many they are.</param>
+    public float[] LastLogits(string kind, int vocabSize) => MemoryMarshal.Cast<byte, float>(
+        File.ReadAllBytes(Repository.Shared("formats", Json.GetProperty(kind).GetString()!))).ToArray()[^vocabSize..];
 
     /// <summary>Prompts with the tokens that go on from them greedily, of the weights as float32.</summary>
     public IEnumerable<(int[] Prompt, int[] Tokens)> Greedy() =>

@@ -25,9 +25,10 @@ public sealed class BlockTests
     }
 
     [Fact]
-    public void Blocks_of_every_type_become_ggml_s_floats()
+    public void Blocks_of_every_type_become_ggml_s_floats_or_are_refused()
     {
         SkipWithoutBlocks();
+        HashSet<string> seen = ["blocks.json", "quantise-input.f32"]; // the files
         int read = 0;
         foreach (JsonProperty golden in Golden().GetProperty("types").EnumerateObject())
         {
@@ -36,14 +37,29 @@ public sealed class BlockTests
             Assert.Equal(golden.Value.GetProperty("block").GetInt32(), type.BlockElements);
             Assert.Equal(golden.Value.GetProperty("bytes").GetInt32(), type.BlockBytes);
             if (!type.IsReadable)
+            {
+                Assert.Throws<TensorTypeException>(() => Floats(type, Read($"{type}.raw")));
+                seen.UnionWith(Directory.EnumerateFiles(Blocks("blocks"), $"{type}.*").Select(file => Path.GetFileName(file)));
                 continue;
+            }
             read++;
-            float[] expected = MemoryMarshal.Cast<byte, float>(File.ReadAllBytes(Blocks($"blocks/{type}.f32"))).ToArray();
-            Bits.AssertEqual(expected, Floats(type, File.ReadAllBytes(Blocks($"blocks/{type}.raw"))), type.Name);
-            string hash = golden.Value.GetProperty("quantised_f32_sha256").GetString()!;
-            Assert.Equal(hash, Hash(Floats(type, File.ReadAllBytes(Blocks($"blocks/{type}.quantised")))));
+            Bits.AssertEqual(ReadFloats($"{type}.f32"), Floats(type, Read($"{type}.raw")), type.Name);
+            float[] quantised = Floats(type, Read($"{type}.quantised"));
+            Assert.Equal(golden.Value.GetProperty("quantised_f32_sha256").GetString(), Hash(quantised));
+            if (type.BlockElements == 256)
+                Bits.AssertEqual(ReadFloats($"{type}.quantised.f32"), quantised, type.Name);
         }
         Assert.Equal(GgmlType.All.Count(type => type.Unpack is not null), read);
+        Assert.Equal(Directory.EnumerateFiles(Blocks("blocks")).Select(file => Path.GetFileName(file)).Order(StringComparer.Ordinal),
+            seen.Order(StringComparer.Ordinal));
+
+        byte[] Read(string file)
+        {
+            seen.Add(file);
+            return File.ReadAllBytes(Blocks($"blocks/{file}"));
+        }
+
+        float[] ReadFloats(string file) => MemoryMarshal.Cast<byte, float>(Read(file)).ToArray();
     }
 
     [Fact]
