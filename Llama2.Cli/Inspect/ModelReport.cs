@@ -7,6 +7,7 @@ using Llama2.Simple.Formats;
 using Llama2.Simple.Formats.Gguf;
 using Llama2.Simple.Formats.Llama2C;
 using Llama2.Simple.Tensors;
+using Llama2.Simple.Text;
 
 namespace Llama2.Cli.Inspect;
 
@@ -25,8 +26,10 @@ internal static class ModelReport
             ["type"] = model.Weights.DescribeTypes(),
             ["bytes"] = model.Length,
             ["parameters"] = model.Weights.Named().Sum(named => named.Tensor.Elements),
+            ["chat_template"] = model.ChatTemplate is not { } jinja ? null
+                : ChatTemplate.Recognise(jinja)?.Name ?? "none of those that are known; --template NAME chooses one",
             ["header"] = Header(model),
-            ["derived"] = Derived(model.Config),
+            ["derived"] = Derived(model),
             ["memory"] = Memory(model, context),
             ["tokenizer"] = Describe(source, model, tokenizer),
         };
@@ -46,13 +49,18 @@ internal static class ModelReport
         return fields;
     }
 
-    private static JsonObject Derived(Config c) => new()
+    private static JsonObject Derived(ModelFile model)
     {
-        ["head_size"] = c.HeadSize,
-        ["kv_dim"] = c.KvDim,
-        ["query_heads_per_kv_head"] = c.KvMul,
-        ["attention"] = c.KvMul == 1 ? "multi-head" : c.KvHeadCount == 1 ? "multi-query" : "grouped-query",
-    };
+        Config c = model.Config;
+        return new JsonObject
+        {
+            ["head_size"] = c.HeadSize,
+            ["kv_dim"] = c.KvDim,
+            ["query_heads_per_kv_head"] = c.KvMul,
+            ["attention"] = c.KvMul == 1 ? "multi-head" : c.KvHeadCount == 1 ? "multi-query" : "grouped-query",
+            ["sliding_window"] = (model as GgufModel)?.SlidingWindow, // where the context ends
+        };
+    }
 
     /// <summary>Bytes to run one sequence. The weights are mapped: pages that memory lacks come from the file again.</summary>
     private static JsonObject Memory(ModelFile model, int context)

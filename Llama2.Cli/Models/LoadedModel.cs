@@ -2,6 +2,7 @@ using Llama2.Cli.Terminal;
 using Llama2.Fast;
 using Llama2.Simple;
 using Llama2.Simple.Formats;
+using Llama2.Simple.Formats.Gguf;
 using Llama2.Simple.Formats.Llama2C;
 using Llama2.Simple.Tensors;
 using Llama2.Simple.Text;
@@ -84,7 +85,7 @@ internal sealed class LoadedModel : IDisposable
     public string Describe() =>
         $"{Path.GetFileName(Source.Path).ReplaceLineEndings(" ")}: dim {Config.Dim}, hidden {Config.HiddenDim}, "
         + $"layers {Config.LayerCount}, heads {Config.HeadCount}, kv heads {Config.KvHeadCount}, "
-        + $"vocab {Config.VocabSize}, context {Config.SeqLen}, "
+        + $"vocab {Config.VocabSize}, context {Config.SeqLen}{(File is GgufModel { SlidingWindow: not null } ? " (its window)" : "")}, "
         + $"{File.Format} {File.Weights.DescribeTypes()}, {Implementation}";
 
     public void Dispose()

@@ -64,6 +64,55 @@ public sealed class GgufProgramTests : IDisposable
         Assert.Contains("not_finite", statistics.Out, StringComparison.Ordinal);
     }
 
+    /// <summary>Of Mistral's kind: what lies behind the window would have to be forgotten, so the context ends with it.</summary>
+    [Fact]
+    public void A_sliding_window_is_the_context_and_that_is_said()
+    {
+        string path = WithKeys(writer => writer.Add("llama.attention.sliding_window", 20u));
+        BuiltProgram program = BuiltProgram.Run(path, "-t", "0", "-n", "0");
+        Assert.Equal(0, program.ExitCode);
+        Assert.Contains(", context 20 (its window), ", program.Err, StringComparison.Ordinal);
+        Assert.DoesNotContain("window", BuiltProgram.Run(_model, "-t", "0", "-n", "2").Err, StringComparison.Ordinal);
+        Assert.Equal(20, Inspect(path).GetProperty("derived").GetProperty("sliding_window").GetInt32());
+        Assert.Equal(20, Inspect(path).GetProperty("header").GetProperty("seq_len").GetInt32());
+        Assert.Equal(JsonValueKind.Null, Inspect(_model).GetProperty("derived").GetProperty("sliding_window").ValueKind);
+    }
+
+    [Theory]
+    [InlineData("{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>' }}", "chatml")]
+    [InlineData("{{ bos_token }}{{ '### Instruction:' }}{{ '### Response:' }}", "alpaca")]
+    [InlineData("{{ '<start_of_turn>' + m.role }}", null)]
+    public void A_chat_takes_the_template_in_the_file_or_names_the_option(string jinja, string? name)
+    {
+        string path = WithKeys(writer => writer.Add("tokenizer.chat_template", jinja));
+        BuiltProgram.Setup line = new() { Input = "Hello\n" };
+        string[] args = ["chat", path, "-t", "0", "-n", "20", "--silent"];
+        BuiltProgram own = BuiltProgram.Run(line, args), chosen = BuiltProgram.Run(line, [.. args, "--template", name ?? "vicuna"]);
+        Assert.Equal((0, ""), (chosen.ExitCode, chosen.Err));
+        string? shown = Inspect(path).GetProperty("chat_template").GetString();
+        if (name is not null)
+        {
+            Assert.Equal((0, chosen.Out, name), (own.ExitCode, own.Out, shown));
+            Assert.NotEqual(own.Out, BuiltProgram.Run(line, [.. args, "--template", "plain"]).Out);
+            return;
+        }
+        Assert.Equal((1, ""), (own.ExitCode, own.Out));
+        Assert.StartsWith($"llama2: {path}: its chat template is none of those that are known; --template NAME chooses one: llama2, plain, ",
+            own.Err, StringComparison.Ordinal);
+        Assert.Equal("none of those that are known; --template NAME chooses one", shown);
+        Assert.Equal(JsonValueKind.Null, Inspect(_model).GetProperty("chat_template").ValueKind);
+    }
+
+    [Fact]
+    public void Another_architecture_is_refused_by_its_name_with_the_list_of_what_runs()
+    {
+        string path = Path.Combine(_folder, "other");
+        File.WriteAllBytes(path, SmallGguf.Create(metadata: values => values["general.architecture"] = "qwen2"));
+        BuiltProgram program = BuiltProgram.Run(path);
+        Assert.Equal((2, "", $"llama2: {path}: general.architecture: expected llama: Llama 1 to 3.2, Code Llama, TinyLlama, SmolLM, Vicuna, "
+            + "Mistral 7B and others of their shape, found qwen2\n"), (program.ExitCode, program.Out, program.Err));
+    }
+
     [Fact]
     public void Verify_and_batches_take_it()
     {
@@ -121,6 +170,20 @@ public sealed class GgufProgramTests : IDisposable
             BuiltProgram actual = BuiltProgram.Run([floats, "--quantize", to, "--impl", implementation, .. options]);
             Assert.Equal((0, expected.Out, ""), (actual.ExitCode, actual.Out, actual.Err));
         }
+    }
+
+    private static JsonElement Inspect(string path) => JsonDocument.Parse(BuiltProgram.Run("inspect", path, "--json").Out).RootElement;
+
+    // The model with more keys.
+    private string WithKeys(Action<GgufWriter> add)
+    {
+        string path = Path.Combine(_folder, "keys");
+        using GgufModel model = (GgufModel)ModelFile.Open(_model);
+        GgufWriter writer = GgufModelWriter.Create(model, "f32");
+        add(writer);
+        using FileStream stream = File.Create(path);
+        writer.Write(stream);
+        return path;
     }
 
     private string Small()

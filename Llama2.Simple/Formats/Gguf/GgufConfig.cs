@@ -6,6 +6,8 @@ internal static class GgufConfig
     public const string Architecture = "llama";
     private const string Family = "llama: Llama 1 to 3.2, Code Llama, TinyLlama, SmolLM, Vicuna, Mistral 7B and others of their shape";
 
+    private const string ContextLength = "context_length";
+
     private const int MaxWidth = 1 << 24;  // of a vector; also the largest vocabulary and context, exact as floats
     private const int MaxLayers = 1 << 14; // a hundred times Llama 2's
 
@@ -43,11 +45,8 @@ internal static class GgufConfig
         if (ropeDim % 2 != 0)
             throw metadata.Error(Key("rope.dimension_count"), "an even number", $"{ropeDim}");
 
-        int trained = Required("context_length", MaxWidth);
-        // Beyond a sliding window, attention would have to forget: a context no longer than the window needs none.
-        int context = Math.Min(trained, metadata.GetInteger(Key("attention.sliding_window"), 0, int.MaxValue) is > 0 and int window
-            ? window : trained);
-        Config config = new(dim, hidden, layers, heads, kvHeads, VocabSize(metadata, embeddingRows), context)
+        int trained = Required(ContextLength, MaxWidth);
+        Config config = new(dim, hidden, layers, heads, kvHeads, VocabSize(metadata, embeddingRows), Window(metadata) ?? trained)
         {
             NormEpsilon = Float("attention.layer_norm_rms_epsilon", 0, 1) ?? throw Missing("attention.layer_norm_rms_epsilon"),
             RopeBase = Float("rope.freq_base", MathF.BitIncrement(1), float.MaxValue) ?? 10000,
@@ -101,6 +100,14 @@ internal static class GgufConfig
             return scaling == new RopeScaling(1) ? null : scaling;
         }
     }
+
+    /// <summary>
+    /// The sliding window, where it is shorter than the context. Beyond it attention would have to forget: a context no longer than the
+    /// window needs none.
+    /// </summary>
+    public static int? Window(GgufMetadata metadata) =>
+        metadata.GetInteger(Architecture + ".attention.sliding_window", 0, int.MaxValue) is > 0 and int window
+        && window < metadata.GetInteger($"{Architecture}.{ContextLength}") ? window : null;
 
     private static int VocabSize(GgufMetadata metadata, long embeddingRows)
     {

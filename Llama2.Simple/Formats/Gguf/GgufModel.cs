@@ -65,6 +65,9 @@ public sealed partial class GgufModel : ModelFile
     public override ITokenizer? Tokenizer =>
         Metadata.GetString("tokenizer.ggml.model") is null or "none" or "no_vocab" ? null : _tokenizer ??= GgufTokenizer.Create(Metadata);
 
+    /// <summary>The sliding window, which the context is no longer than; null where the model has none that is shorter.</summary>
+    public int? SlidingWindow => GgufConfig.Window(Metadata);
+
     public override string? ChatTemplate => Metadata.GetString("tokenizer.chat_template");
 
     internal static new GgufModel Open(MappedFile file, string path) => new(GgufFile.Open(file, path), path);
