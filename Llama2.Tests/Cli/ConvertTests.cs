@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Llama2.Fast;
 using Llama2.Simple.Formats.Gguf;
 
 namespace Llama2.Tests.Cli;
@@ -32,6 +33,43 @@ public sealed class ConvertTests : IDisposable
         BuiltProgram back = Convert([At("there.gguf"), At("back.bin"), .. options]);
         Assert.Equal(File.ReadAllBytes(path), File.ReadAllBytes(At("back.bin")));
         Assert.Contains("\nlargest error: 0\n", back.Out, StringComparison.Ordinal);
+    }
+
+    /// <summary>Of int8 weights those are meant that they stand for.</summary>
+    [Theory]
+    [InlineData("tales659K.bin")]
+    [InlineData("tales659K_v1.bin")]
+    [InlineData("tales659K_q80.bin")]
+    [InlineData("stories260K.bin")]
+    [InlineData("llama2xs.bin")]
+    [InlineData("babyllama.bin")]
+    [InlineData("aidreams260K.bin")]
+    public void Logits_stay_the_same_bits_from_a_checkpoint_to_GGUF_and_back(string input)
+    {
+        string? path = Repository.FindModel(input);
+        Assert.SkipWhen(path is null, Repository.NoShared);
+        Convert(path, At("there.gguf"), "--type", "f32");
+        Convert(At("there.gguf"), At("back.bin"));
+        using ModelFile original = ModelFile.Open(path), there = ModelFile.Open(At("there.gguf")), back = ModelFile.Open(At("back.bin"));
+        Weights weights = original.Weights.AreFloat32 ? original.Weights : Dequantised.Of(original.Weights);
+        foreach (Func<Config, Weights, ITransformer> create in (Func<Config, Weights, ITransformer>[])
+            [(c, w) => new Transformer(c, w), (c, w) => new FastTransformer(c, w, threads: 2)])
+        {
+            float[] expected = Logits(create(original.Config, weights));
+            Bits.AssertEqual(expected, Logits(create(there.Config, there.Weights)), "GGUF");
+            Bits.AssertEqual(expected, Logits(create(back.Config, back.Weights)), "back");
+        }
+
+        static float[] Logits(ITransformer created)
+        {
+            using ITransformer transformer = created;
+            int vocab = transformer.Config.VocabSize;
+            int[] tokens = [.. Enumerable.Range(0, 20).Select(i => (1 + 37 * i) % vocab)];
+            float[] logits = new float[tokens.Length * vocab];
+            KvCache cache = new(transformer.Config);
+            transformer.Forward([.. tokens.Select(token => new Row(token, cache, Want.Logits))], logits);
+            return logits;
+        }
     }
 
     [Fact]
