@@ -29,12 +29,17 @@ internal static class FiniteWeights
                 cancellation.ThrowIfCancellationRequested();
                 tensor.CopyRow(row, floats);
                 int column = Array.FindIndex(floats, value => !float.IsFinite(value));
-                string expected = "finite numbers";
+                string expected = "finite numbers", advice = "";
                 if (column < 0 && !BlockQuantizer.Holds(type, floats))
+                {
                     (expected, column) = ($"numbers that {type} holds", floats.Index().MaxBy(value => MathF.Abs(value.Item)).Index);
+                    advice = BlockQuantizer.Holds(GgmlType.BF16, floats) ? "; bf16 and f32 hold it" : "; f32 holds it";
+                }
                 if (column >= 0)
+                {
                     throw new ModelFileException(model.Path, NameOf(name, layer), expected,
-                        $"{floats[column]} in row {row}, column {column}");
+                        $"{floats[column]} in row {row}, column {column}{advice}");
+                }
             }
         }
     }

@@ -37,23 +37,27 @@ public static class BlockQuantizer
         }
     }
 
-    /// <summary>Whether floats, made a type, stay numbers: those past float16's range may not, as scales are of float16.</summary>
+    /// <summary>
+    /// Whether floats, made a type, stay what they are but for rounding: those past float16's range may become infinities, or zeros, as
+    /// scales are of float16.
+    /// </summary>
     /// <param name="type">One of <see cref="Types"/>.</param>
     /// <param name="x">The floats: (n,).</param>
     public static bool Holds(GgmlType type, ReadOnlySpan<float> x)
     {
-        bool inRange = true, finite = true;
+        float largest = 0;
         foreach (float v in x)
-            inRange &= MathF.Abs(v) <= MaxHalf;
-        if (inRange)
+            largest = MathF.Max(largest, MathF.Abs(v)); // NaN where one is
+        if (largest <= MaxHalf)
             return true;
         byte[] bytes = new byte[type.RowBytes(x.Length)];
         Quantize(type, x, bytes);
         float[] made = new float[x.Length];
         GgmlTensor.Create(type, 1, x.Length, bytes).CopyRow(0, made);
-        foreach (float v in (ReadOnlySpan<float>)[.. x, .. made])
-            finite &= float.IsFinite(v);
-        return finite;
+        bool holds = float.IsFinite(largest);
+        for (int i = 0; i < x.Length; i++)
+            holds &= MathF.Abs(made[i] - x[i]) <= largest / 4; // no type has steps so wide
+        return holds;
     }
 
     /// <summary>The upper half of the bits, rounded to nearest, halves to even; NaN stays NaN.</summary>

@@ -97,6 +97,41 @@ public sealed class BlockTests
         Assert.Throws<ArgumentException>("type", () => BlockQuantizer.Quantize(GgmlType.Find("q5_K")!, input, new byte[176]));
     }
 
+    public static TheoryData<string> Quantised => [.. BlockQuantizer.Types.Select(type => type.Name)];
+
+    /// <summary>Blocks of all sorts and of all magnitudes: a type holds them exactly if no number is lost.</summary>
+    [Theory, MemberData(nameof(Quantised))]
+    public void Numbers_that_a_type_holds_stay_near_and_those_it_does_not_hold_do_not(string name)
+    {
+        GgmlType type = GgmlType.Find(name)!;
+        Random random = new(7);
+        int held = 0;
+        const int Cases = 1000;
+        for (int i = 0; i < Cases; i++)
+        {
+            double size = Math.Pow(10, 4 + 35 * random.NextDouble());
+            float[] x = [.. Enumerable.Range(0, Block.MaxElements).Select(_ => (float)Math.Clamp(Number() * size, -3.4e38, 3.4e38))];
+            byte[] bytes = new byte[type.RowBytes(x.Length)];
+            BlockQuantizer.Quantize(type, x, bytes);
+            double largest = x.Max(Math.Abs), error = Floats(type, bytes).Zip(x, (made, v) => Math.Abs((double)made - v)).Aggregate(Math.Max);
+            bool holds = BlockQuantizer.Holds(type, x);
+            Assert.Equal(error <= 0.15 * largest, holds);
+            held += holds ? 1 : 0;
+
+            double Number() => (i % 4) switch
+            {
+                0 => 2 * random.NextDouble() - 1,
+                1 => Math.Pow(random.NextDouble(), 20) * (random.Next(2) * 2 - 1),
+                2 => -0.9 - 0.1 * random.NextDouble(),
+                _ => random.Next(100) == 0 ? 1 : 0,
+            };
+        }
+        Assert.InRange(held, 1, type == GgmlType.F32 ? Cases : Cases - 1);
+        foreach (float v in new[] { float.NaN, float.PositiveInfinity, float.NegativeInfinity })
+            Assert.False(BlockQuantizer.Holds(type, [.. new float[Block.MaxElements - 1], v]));
+        Assert.True(BlockQuantizer.Holds(type, new float[Block.MaxElements]));
+    }
+
     [Fact]
     public void Types_that_are_not_read_are_refused_by_name_with_those_that_are()
     {
