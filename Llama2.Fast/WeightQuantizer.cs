@@ -34,9 +34,12 @@ public static class WeightQuantizer
     /// one row of it. It also shares matrices that cannot be copied, since one of their numbers is none.
     /// </summary>
     /// <exception cref="ArgumentException">The group size does not divide a matrix, or a matrix is not float32.</exception>
-    public static Weights CopyForDrafts(Weights weights, int groupSize, int threads = 0) => WithEmbedding(weights,
-        WithoutEmbedding(weights).Map(matrix => IfFinite(matrix, () =>
-            Quantize(matrix, groupSize, threads == 0 ? Cores.Available : threads))));
+    public static Weights CopyForDrafts(Weights weights, int groupSize, int threads = 0)
+    {
+        int chosen = threads == 0 ? Cores.Available : threads;
+        return WithEmbedding(weights,
+            WithoutEmbedding(weights).Map(matrix => IfFinite(matrix, () => Quantize(matrix, groupSize, chosen))));
+    }
 
     private static Tensor IfFinite(Tensor matrix, Func<Tensor> copy)
     {
@@ -77,7 +80,9 @@ public static class WeightQuantizer
     /// <param name="weights">The weights of a model, of any types.</param>
     /// <param name="mix">The types to make of them.</param>
     /// <param name="threads">Threads to work with, or 0 for one on each physical core.</param>
-    /// <exception cref="NotFiniteNumberException">A matrix holds a NaN or an infinity, or would, as a scale passes float16.</exception>
+    /// <exception cref="NotFiniteNumberException">
+    /// A matrix holds a NaN or an infinity, or a number that its type does not hold: a scale passes float16's range.
+    /// </exception>
     public static Weights Quantize(Weights weights, TypeMix mix, int threads = 0)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(threads);

@@ -2,7 +2,7 @@ using System.Buffers.Binary;
 
 namespace Llama2.Tests.Cli;
 
-/// <summary>The program on files whose last tensor is of each of ggml's types: it is read, or refused by its name with what to do.</summary>
+/// <summary>The program on files with a tensor of each of ggml's types: it is read, or refused by its name with what to do.</summary>
 public sealed class GgufTypesTests
 {
     private const string Read = "f32 f16 q4_0 q4_1 q5_0 q5_1 q8_0 q2_K q3_K q4_K q5_K q6_K iq4_nl iq4_xs bf16";

@@ -12,7 +12,8 @@ internal static class GgufTable
         .Skip(1)]; // the head
 
     /// <summary>The table has this row.</summary>
-    public static void AssertHas(string heading, params string[] cells) => Assert.Contains($"| {string.Join(" | ", cells)} |", Rows(heading));
+    public static void AssertHas(string heading, params string[] cells) =>
+        Assert.Contains($"| {string.Join(" | ", cells)} |", Rows(heading));
 
     /// <summary>The table has rows of these names, and of no others; without the files nobody can know.</summary>
     public static void AssertNames(string heading, TheoryData<string> names, params string[] others)

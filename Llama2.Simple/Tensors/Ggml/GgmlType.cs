@@ -57,11 +57,11 @@ public sealed class GgmlType
     ];
 
     /// <summary>Types that ggml took back; files of them still lie about.</summary>
-    private static readonly Dictionary<uint, string> Former = new()
-    {
-        [4] = "q4_2", [5] = "q4_3", [31] = "q4_0_4_4", [32] = "q4_0_4_8", [33] = "q4_0_8_8", [36] = "iq4_nl_4_4", [37] = "iq4_nl_4_8",
-        [38] = "iq4_nl_8_8",
-    };
+    private static readonly (uint Id, string Name)[] Former =
+    [
+        (4, "q4_2"), (5, "q4_3"), (31, "q4_0_4_4"), (32, "q4_0_4_8"), (33, "q4_0_8_8"), (36, "iq4_nl_4_4"), (37, "iq4_nl_4_8"),
+        (38, "iq4_nl_8_8"),
+    ];
 
     public uint Id { get; }           // in files
     public string Name { get; }       // ggml's: q4_0, q4_K
@@ -81,7 +81,7 @@ public sealed class GgmlType
     public static GgmlType? Find(uint id) => All.FirstOrDefault(type => type.Id == id);
 
     /// <summary>The name of an id for messages: of a type that ggml has or had, else the number.</summary>
-    public static string NameOf(uint id) => Find(id)?.Name ?? Former.GetValueOrDefault(id) ?? $"ggml type {id}";
+    public static string NameOf(uint id) => Find(id)?.Name ?? Array.Find(Former, type => type.Id == id).Name ?? $"ggml type {id}";
 
     /// <summary>The type of this name, or null.</summary>
     public static GgmlType? Find(string name) => All.FirstOrDefault(type => type.Name.Equals(name, StringComparison.OrdinalIgnoreCase));

@@ -113,9 +113,9 @@ public sealed class BlockTests
             float[] x = [.. Enumerable.Range(0, Block.MaxElements).Select(_ => (float)Math.Clamp(Number() * size, -3.4e38, 3.4e38))];
             byte[] bytes = new byte[type.RowBytes(x.Length)];
             BlockQuantizer.Quantize(type, x, bytes);
-            double largest = x.Max(Math.Abs), error = Floats(type, bytes).Zip(x, (made, v) => Math.Abs((double)made - v)).Aggregate(Math.Max);
+            double error = Floats(type, bytes).Zip(x, (made, v) => Math.Abs((double)made - v)).Aggregate(Math.Max); // a NaN stays
             bool holds = BlockQuantizer.Holds(type, x);
-            Assert.Equal(error <= 0.15 * largest, holds);
+            Assert.Equal(error <= 0.15 * x.Max(Math.Abs), holds);
             held += holds ? 1 : 0;
 
             double Number() => (i % 4) switch
