@@ -228,7 +228,7 @@ public sealed class DownloadTests : IDisposable
     {
         int count = 0;
         using FaultyServer server = new(_ => new Reply(Contents) { Stalls = count++ == 0 });
-        await DownloadAsync(server, Sha256, patience: TimeSpan.FromSeconds(1));
+        await DownloadAsync(server, Sha256, patience: TimeSpan.FromSeconds(5));
         AssertWhole();
         Assert.Equal([null, 1], server.Requests.Select(request => request.From));
     }

@@ -43,7 +43,7 @@ public sealed class FilesSafetyTests : IDisposable
         Assert.Equal(0, BuiltProgram.Run("-n", "3", "-s", "1", "--save-session", At("fifo")).ExitCode);
         BuiltProgram.Run("-n", "3", "-s", "1", "--save-session", At("file"));
         if (!reader.IsCompleted)
-            await Task.WhenAny(reader, Task.Delay(5000, TestContext.Current.CancellationToken));
+            await Task.WhenAny(reader, Task.Delay(TimeSpan.FromMinutes(1), TestContext.Current.CancellationToken));
         Assert.True(reader.IsCompleted, "the pipe got nothing");
         Assert.Equal(File.ReadAllBytes(At("file")), await reader);
     }
