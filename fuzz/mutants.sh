@@ -24,7 +24,7 @@ suite || { tail -20 "$copy/log"; echo "the tests fail without any mutant"; exit 
 
 missed=0
 try() { # try NAME FILE SED
-    local project=${2%%/*}
+    local project=${2%%/*} test
     sed -i -E "$3" "$2"
     git diff --quiet -- "$2" && { echo "NO CHANGE  $1: $2 has no such line"; missed=$((missed + 1)); return; }
     if ! dotnet build -c Release -v quiet --no-restore "$project" >"$copy/log" 2>&1; then
@@ -35,7 +35,8 @@ try() { # try NAME FILE SED
         echo "MISSED     $1"
         missed=$((missed + 1))
     else
-        echo "noticed    $1, by $(sed -nE '/\[FAIL\]/{s/^ *(Llama2\.Tests\.)?([A-Za-z0-9_.]+).*/\2/p;q}' "$copy/log")"
+        test=$(sed -nE '/\[FAIL\]/{s/^ *(Llama2\.Tests\.)?([A-Za-z0-9_.]+).*/\2/p;q}' "$copy/log")
+        echo "noticed    $1, by ${test:-the end of the process: $(tail -1 "$copy/log")}"
     fi
     git checkout -q -- "$2"
     cp "whole/$project.dll" "$tests/"
