@@ -13,7 +13,8 @@ if [ "$target" = Planted ]; then corpus=$(mktemp -d) && echo 000000000000000 >"$
 shift
 command -v $fuzzer >/dev/null || { echo "$fuzzer is not on the PATH" >&2; exit 1; }
 
-program=$PWD/findings/instrumented out=findings/$target/$fuzzer words=words/$target.dict
+program=$PWD/findings/instrumented/$target-$fuzzer out=findings/$target/$fuzzer words=words/$target.dict
+rm -rf "$program" # what is left of a run before may still use the old files
 dotnet run -c Release -- instrument "$program"
 mkdir -p "$out"
 if [ $fuzzer = afl-fuzz ]; then
@@ -25,6 +26,11 @@ else
     # libfuzzer-dotnet passes a single argument, so that the target cannot be "dotnet Llama2.Fuzz.dll TARGET".
     export DOTNET_ROOT=${DOTNET_ROOT:-$(dirname "$(readlink -f "$(command -v dotnet)")")}
     [ ! -f "$words" ] || set -- -dict="$words" "$@"
-    exec libfuzzer-dotnet --target_path="$program/Llama2.Fuzz" --target_arg="$target" \
-        -timeout=10 -rss_limit_mb=0 -artifact_prefix="$out/" "$@" "$out" "$corpus"
+    set -m # a process group of its own: libFuzzer ends at an endless loop, and the target would go on looping
+    libfuzzer-dotnet --target_path="$program/Llama2.Fuzz" --target_arg="$target" \
+        -timeout=10 -rss_limit_mb=0 -artifact_prefix="$out/" "$@" "$out" "$corpus" &
+    trap 'kill -INT $!' INT TERM
+    while kill -0 $! 2>/dev/null; do wait $! && code=0 || code=$?; done
+    kill -KILL -- -$! 2>/dev/null || true
+    exit $code
 fi
