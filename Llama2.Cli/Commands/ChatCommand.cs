@@ -66,7 +66,7 @@ internal sealed class ChatCommand(Command command)
         string[] parameters = [$"temperature {sampler.Temperature}", $"top-p {sampler.TopP}", .. _sampling.Given(result)];
         Repl repl = new(input, interrupt, conversation, files, string.Join(", ", parameters), speculation);
         int exitCode = repl.Run(result.GetValue(_prompt));
-        FiniteWeights.NoteOn(repl.Conversation.Sequence, model.File);
+        FiniteWeights.NoteOn(repl.Conversation.Sequence, model);
         if (save is not null)
             files.Save(save, repl.Conversation, interrupt.Next());
         return exitCode;

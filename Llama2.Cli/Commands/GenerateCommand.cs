@@ -70,7 +70,7 @@ internal sealed class GenerateCommand(Command command)
             Batch one = new(model.Transformer, speculation.Policy);
             int code = new RunChat(one, sequence, model.Tokenizer, steps, interrupt.Token)
                 .Run(result.GetValue(_system), result.GetValue(_prompt));
-            FiniteWeights.NoteOn(sequence, model.File);
+            FiniteWeights.NoteOn(sequence, model);
             return code;
         }
         return Generate(result, model, speculation, steps, onLogits, interrupt.Token);
@@ -123,7 +123,7 @@ internal sealed class GenerateCommand(Command command)
                     Output.Write(text);
             }
             Output.WriteLine(json ? ResultJson.Line(story.Result) : "");
-            FiniteWeights.NoteOn(sequence, model.File);
+            FiniteWeights.NoteOn(sequence, model);
             if (!_model.IsSilent(result))
                 speed.Report(speculation);
         }

@@ -54,7 +54,7 @@ internal sealed class BatchRun(
             }
         }
         if (last is not null)
-            FiniteWeights.NoteOn(last, model.File);
+            FiniteWeights.NoteOn(last, model);
         if (!silent && speculation.Summary is { } summary)
             Notes.Write(summary);
         return cancellation.IsCancellationRequested ? Interrupt.ExitCode : _bad ? ExitCode.BadFile : ExitCode.Success;

@@ -71,9 +71,9 @@ internal static class FiniteWeights
 
     /// <summary>
     /// Says why a text ends in one token again and again, if that is since the model has a NaN or an infinity: a maximum, as run.c takes
-    /// it, passes over logits that are none. Only such a text costs reading all weights.
+    /// it, passes over logits that are none.
     /// </summary>
-    public static void NoteOn(Sequence text, ModelFile model)
+    public static void NoteOn(Sequence text, LoadedModel model)
     {
         int sampled = Math.Min(Math.Min(text.Sampled, text.Tokens.Length), MostRepeated);
         ReadOnlySpan<int> end = text.Tokens[^sampled..];
@@ -81,7 +81,7 @@ internal static class FiniteWeights
             return;
         try
         {
-            Check(model, null, CancellationToken.None);
+            CheckLogits(end[0], model.Transformer, model.File, CancellationToken.None);
         }
         catch (ModelFileException e)
         {
@@ -89,12 +89,17 @@ internal static class FiniteWeights
         }
     }
 
-    /// <summary>Refuses a model whose first logits are no numbers, or all the same as int8 makes them, if a weight is none.</summary>
-    /// <exception cref="ModelFileException">It has; the message says where.</exception>
-    public static void CheckFirstLogits(ITransformer transformer, ModelFile model, CancellationToken cancellation)
+    /// <summary>Refuses a model whose first logits mean nothing, if a weight is no finite number.</summary>
+    /// <exception cref="ModelFileException">It has one; the message says where.</exception>
+    public static void CheckFirstLogits(ITransformer transformer, ModelFile model, CancellationToken cancellation) =>
+        CheckLogits(Math.Min(Tokenizer.BosId, model.Config.VocabSize - 1), transformer, model, cancellation);
+
+    // Reads all weights, which takes seconds of a large model, only where the logits after a token are no numbers, or all the same, as
+    // int8 makes them.
+    private static void CheckLogits(int token, ITransformer transformer, ModelFile model, CancellationToken cancellation)
     {
         float[] logits = new float[model.Config.VocabSize];
-        transformer.Forward([new Row(Math.Min(Tokenizer.BosId, logits.Length - 1), new KvCache(model.Config), Want.Logits)], logits);
+        transformer.Forward([new Row(token, new KvCache(model.Config), Want.Logits)], logits);
         if (!logits.All(float.IsFinite) || !logits.AsSpan().ContainsAnyExcept(logits[0]))
             Check(model, null, cancellation);
     }
