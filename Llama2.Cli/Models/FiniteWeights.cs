@@ -8,8 +8,8 @@ using Llama2.Simple.Tensors;
 namespace Llama2.Cli.Models;
 
 /// <summary>
-/// A model whose weights become fewer bits must be of finite numbers: another one would cost its group all others. It must also stay so,
-/// where a type's range is smaller than float32's.
+/// Checks that weights are finite numbers, and stay so where a type of a smaller range than float32's holds them: one NaN or infinity
+/// spoils the numbers that share its scale.
 /// </summary>
 internal static class FiniteWeights
 {
@@ -70,8 +70,8 @@ internal static class FiniteWeights
     }
 
     /// <summary>
-    /// Says why a text ends in one token again and again, if that is since the model has a NaN or an infinity: a maximum, as run.c takes
-    /// it, passes over logits that are none.
+    /// Says why a text ends in one token again and again, if the reason is a NaN or an infinity in the model: run.c's maximum over NaN
+    /// logits is always the same token.
     /// </summary>
     public static void NoteOn(Sequence text, LoadedModel model)
     {
@@ -94,8 +94,8 @@ internal static class FiniteWeights
     public static void CheckFirstLogits(ITransformer transformer, ModelFile model, CancellationToken cancellation) =>
         CheckLogits(Math.Min(Tokenizer.BosId, model.Config.VocabSize - 1), transformer, model, cancellation);
 
-    // Reads all weights, which takes seconds of a large model, only where the logits after a token are no numbers, or all the same, as
-    // int8 makes them.
+    // Reading all weights of a large model takes seconds, so the logits after a token are looked at first: a NaN makes them NaN, or all
+    // the same where activations are int8.
     private static void CheckLogits(int token, ITransformer transformer, ModelFile model, CancellationToken cancellation)
     {
         float[] logits = new float[model.Config.VocabSize];
