@@ -43,7 +43,7 @@ internal static class SmallGguf
         foreach ((string key, object value) in values)
             Add(writer, key, value);
         foreach ((string name, long[] dimensions) in shapes)
-            writer.AddTensor(name, GgmlType.F32, dimensions, stream => stream.Write(Numbers(random, dimensions)));
+            writer.AddTensor(name, GgmlType.F32, dimensions, output => output.Write(Numbers(random, dimensions)));
         using MemoryStream stream = new();
         writer.Write(stream);
         Assert.Equal(writer.Length, stream.Length);

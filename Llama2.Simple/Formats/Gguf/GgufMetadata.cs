@@ -122,7 +122,7 @@ public sealed class GgufMetadata
     }
 
     /// <summary>Writes a value as files of version 3 have it, where lengths are of 64 bits.</summary>
-    internal void CopyValue(string key, Stream stream)
+    internal void CopyValue(string key, GgufOutput output)
     {
         (GgufValueType type, GgufReader reader) = Find(key, "", _ => true)!.Value;
         Copy(type);
@@ -133,7 +133,7 @@ public sealed class GgufMetadata
             {
                 ReadOnlySpan<byte> utf8 = reader.String(key).Span;
                 Write((ulong)utf8.Length, sizeof(ulong));
-                stream.Write(utf8);
+                output.Write(utf8);
             }
             else if (type == GgufValueType.Array)
             {
@@ -145,14 +145,14 @@ public sealed class GgufMetadata
                     Copy(element);
             }
             else
-                stream.Write(reader.Take(type.Bytes(), key));
+                output.Write(reader.Take(type.Bytes(), key));
         }
 
         void Write(ulong value, int bytes)
         {
             Span<byte> buffer = stackalloc byte[sizeof(ulong)];
             BinaryPrimitives.WriteUInt64LittleEndian(buffer, value);
-            stream.Write(buffer[..bytes]);
+            output.Write(buffer[..bytes]);
         }
     }
 

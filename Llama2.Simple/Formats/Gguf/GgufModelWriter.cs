@@ -72,7 +72,7 @@ public static class GgufModelWriter
         {
             GgmlType type = Weights.IsVector(name) ? GgmlType.F32 : types.TypeOf(weights, name, layer);
             writer.AddTensor(nameInFile, type, Weights.IsVector(name) ? [tensor.Columns] : [tensor.Columns, tensor.Rows],
-                stream => WriteRows(stream, tensor, type));
+                output => WriteRows(output, tensor, type));
         }
     }
 
@@ -107,7 +107,7 @@ public static class GgufModelWriter
     };
 
     // All threads make a chunk of rows, which is then written.
-    private static void WriteRows(Stream stream, Tensor tensor, GgmlType type)
+    private static void WriteRows(GgufOutput output, Tensor tensor, GgmlType type)
     {
         int columns = tensor.Columns, rowBytes = (int)type.RowBytes(columns);
         int most = Math.Clamp(ChunkElements / columns, 1, tensor.Rows);
@@ -122,7 +122,7 @@ public static class GgufModelWriter
                 tensor.CopyRow(row, from);
                 BlockQuantizer.Quantize(type, from, bytes.AsSpan((row - first) * rowBytes, rowBytes));
             });
-            stream.Write(bytes, 0, rows * rowBytes);
+            output.Write(bytes.AsSpan(0, rows * rowBytes));
         }
     }
 }

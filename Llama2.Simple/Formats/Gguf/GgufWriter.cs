@@ -12,13 +12,13 @@ public sealed class GgufWriter
 {
     private const int Version = 3, Alignment = 32;
 
-    private readonly List<Action<Stream>> _metadata = []; // each writes a key with its value
-    private readonly List<(string Name, long[] Dimensions, GgmlType Type, Action<Stream> Data)> _tensors = [];
+    private readonly List<Action<GgufOutput>> _metadata = []; // each writes a key with its value
+    private readonly List<(string Name, long[] Dimensions, GgmlType Type, Action<GgufOutput> Data)> _tensors = [];
 
-    public void Add(string key, string value) => Add(key, GgufValueType.Text, stream => String(stream, Encoding.UTF8.GetBytes(value)));
-    public void Add(string key, uint value) => Add(key, GgufValueType.U32, stream => UInt32(stream, value));
-    public void Add(string key, float value) => Add(key, GgufValueType.F32, stream => Float32(stream, value));
-    public void Add(string key, bool value) => Add(key, GgufValueType.Bool, stream => stream.WriteByte(value ? (byte)1 : (byte)0));
+    public void Add(string key, string value) => Add(key, GgufValueType.Text, output => String(output, Encoding.UTF8.GetBytes(value)));
+    public void Add(string key, uint value) => Add(key, GgufValueType.U32, output => UInt32(output, value));
+    public void Add(string key, float value) => Add(key, GgufValueType.F32, output => Float32(output, value));
+    public void Add(string key, bool value) => Add(key, GgufValueType.Bool, output => output.Write([value ? (byte)1 : (byte)0]));
 
     /// <summary>An array of texts, as bytes.</summary>
     public void Add(string key, IReadOnlyList<byte[]> values) =>
@@ -28,16 +28,16 @@ public sealed class GgufWriter
         AddArray(key, GgufValueType.F32, values, Float32);
 
     public void Add(string key, IReadOnlyList<int> values) =>
-        AddArray(key, GgufValueType.I32, values, (stream, value) => UInt32(stream, (uint)value));
+        AddArray(key, GgufValueType.I32, values, (output, value) => UInt32(output, (uint)value));
 
     /// <summary>A value as another file has it, which must stay open until it is written.</summary>
     public void Add(string key, GgufMetadata metadata) =>
-        Add(key, metadata.TypeOf(key)!.Value, stream => metadata.CopyValue(key, stream));
+        Add(key, metadata.TypeOf(key)!.Value, output => metadata.CopyValue(key, output));
 
     /// <summary>Lists a tensor.</summary>
     /// <param name="dimensions">Sizes, the fastest first: columns, then rows.</param>
     /// <param name="data">Writes its bytes, as many as type and sizes say.</param>
-    public void AddTensor(string name, GgmlType type, long[] dimensions, Action<Stream> data) =>
+    public void AddTensor(string name, GgmlType type, long[] dimensions, Action<GgufOutput> data) =>
         _tensors.Add((name, dimensions, type, data));
 
     /// <summary>Writes the whole file.</summary>
@@ -46,16 +46,16 @@ public sealed class GgufWriter
     /// <exception cref="InvalidOperationException">A tensor had another number of bytes than its type and sizes say.</exception>
     public void Write(Stream stream, IProgress<long>? progress = null)
     {
-        using CountingStream counted = new(stream);
-        WriteHeader(counted);
-        counted.Progress = progress;
-        foreach ((string name, long[] dimensions, GgmlType type, Action<Stream> data) in _tensors)
+        GgufOutput output = new(stream);
+        WriteHeader(output);
+        output.Progress = progress;
+        foreach ((string name, long[] dimensions, GgmlType type, Action<GgufOutput> data) in _tensors)
         {
-            long end = counted.Length + Bytes(dimensions, type);
-            data(counted);
-            if (counted.Length != end)
-                throw new InvalidOperationException($"{name} ended at byte {counted.Length}, not {end}");
-            Pad(counted); // as llama.cpp's writer, behind the last one too
+            long end = output.Length + Bytes(dimensions, type);
+            data(output);
+            if (output.Length != end)
+                throw new InvalidOperationException($"{name} ended at byte {output.Length}, not {end}");
+            Pad(output); // as llama.cpp's writer, behind the last one too
         }
     }
 
@@ -64,48 +64,48 @@ public sealed class GgufWriter
     {
         get
         {
-            using CountingStream header = new(Stream.Null);
+            GgufOutput header = new(Stream.Null);
             WriteHeader(header);
             return header.Length + _tensors.Sum(tensor => Padded(Bytes(tensor.Dimensions, tensor.Type)));
         }
     }
 
     // All that precedes the tensors' data.
-    private void WriteHeader(CountingStream stream)
+    private void WriteHeader(GgufOutput output)
     {
-        stream.Write(GgufFile.Magic);
-        UInt32(stream, Version);
-        UInt64(stream, (ulong)_tensors.Count);
-        UInt64(stream, (ulong)_metadata.Count);
-        _metadata.ForEach(value => value(stream));
+        output.Write(GgufFile.Magic);
+        UInt32(output, Version);
+        UInt64(output, (ulong)_tensors.Count);
+        UInt64(output, (ulong)_metadata.Count);
+        _metadata.ForEach(value => value(output));
         long offset = 0;
         foreach ((string name, long[] dimensions, GgmlType type, _) in _tensors)
         {
-            String(stream, Encoding.UTF8.GetBytes(name));
-            UInt32(stream, (uint)dimensions.Length);
+            String(output, Encoding.UTF8.GetBytes(name));
+            UInt32(output, (uint)dimensions.Length);
             foreach (long size in dimensions)
-                UInt64(stream, (ulong)size);
-            UInt32(stream, type.Id);
-            UInt64(stream, (ulong)offset);
+                UInt64(output, (ulong)size);
+            UInt32(output, type.Id);
+            UInt64(output, (ulong)offset);
             offset = Padded(offset + Bytes(dimensions, type));
         }
-        Pad(stream);
+        Pad(output);
     }
 
-    private void Add(string key, GgufValueType type, Action<Stream> value) => _metadata.Add(stream =>
+    private void Add(string key, GgufValueType type, Action<GgufOutput> value) => _metadata.Add(output =>
     {
-        String(stream, Encoding.UTF8.GetBytes(key));
-        UInt32(stream, (uint)type);
-        value(stream);
+        String(output, Encoding.UTF8.GetBytes(key));
+        UInt32(output, (uint)type);
+        value(output);
     });
 
-    private void AddArray<T>(string key, GgufValueType type, IReadOnlyList<T> values, Action<Stream, T> value) =>
-        Add(key, GgufValueType.Array, stream =>
+    private void AddArray<T>(string key, GgufValueType type, IReadOnlyList<T> values, Action<GgufOutput, T> value) =>
+        Add(key, GgufValueType.Array, output =>
         {
-            UInt32(stream, (uint)type);
-            UInt64(stream, (ulong)values.Count);
+            UInt32(output, (uint)type);
+            UInt64(output, (ulong)values.Count);
             foreach (T each in values)
-                value(stream, each);
+                value(output, each);
         });
 
     private static long Bytes(long[] dimensions, GgmlType type) =>
@@ -113,59 +113,32 @@ public sealed class GgufWriter
 
     private static long Padded(long length) => (length + Alignment - 1) & -Alignment;
 
-    private static void Pad(CountingStream stream)
+    private static void Pad(GgufOutput output)
     {
         Span<byte> zeros = stackalloc byte[Alignment];
         zeros.Clear();
-        stream.Write(zeros[..(int)(Padded(stream.Length) - stream.Length)]);
+        output.Write(zeros[..(int)(Padded(output.Length) - output.Length)]);
     }
 
-    private static void String(Stream stream, byte[] utf8)
+    private static void String(GgufOutput output, byte[] utf8)
     {
-        UInt64(stream, (ulong)utf8.Length);
-        stream.Write(utf8);
+        UInt64(output, (ulong)utf8.Length);
+        output.Write(utf8);
     }
 
-    private static void Float32(Stream stream, float value) => UInt32(stream, BitConverter.SingleToUInt32Bits(value));
+    private static void Float32(GgufOutput output, float value) => UInt32(output, BitConverter.SingleToUInt32Bits(value));
 
-    private static void UInt32(Stream stream, uint value)
+    private static void UInt32(GgufOutput output, uint value)
     {
         Span<byte> bytes = stackalloc byte[sizeof(uint)];
         BinaryPrimitives.WriteUInt32LittleEndian(bytes, value);
-        stream.Write(bytes);
+        output.Write(bytes);
     }
 
-    private static void UInt64(Stream stream, ulong value)
+    private static void UInt64(GgufOutput output, ulong value)
     {
         Span<byte> bytes = stackalloc byte[sizeof(ulong)];
         BinaryPrimitives.WriteUInt64LittleEndian(bytes, value);
-        stream.Write(bytes);
-    }
-
-    /// <summary>Counts what is written, since the stream behind it may be one that cannot tell.</summary>
-    private sealed class CountingStream(Stream stream) : Stream
-    {
-        private long _length;
-
-        public IProgress<long>? Progress { get; set; } // gets the length after each write
-
-        public override bool CanRead => false;
-        public override bool CanSeek => false;
-        public override bool CanWrite => true;
-        public override long Length => _length;
-        public override long Position { get => _length; set => throw new NotSupportedException(); }
-
-        public override void Write(ReadOnlySpan<byte> buffer)
-        {
-            stream.Write(buffer);
-            _length += buffer.Length;
-            Progress?.Report(_length);
-        }
-
-        public override void Write(byte[] buffer, int offset, int count) => Write(buffer.AsSpan(offset, count));
-        public override void Flush() => stream.Flush();
-        public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-        public override void SetLength(long value) => throw new NotSupportedException();
+        output.Write(bytes);
     }
 }
