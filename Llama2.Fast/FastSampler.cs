@@ -1,5 +1,3 @@
-using System.Buffers;
-
 namespace Llama2.Fast;
 
 /// <summary>The same sampler as Simple's, bit for bit, with the exponentials of a kernel and a radix sort for top-p.</summary>

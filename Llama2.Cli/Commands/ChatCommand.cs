@@ -80,7 +80,7 @@ internal sealed class ChatCommand(Command command)
     private Sequence NewSequence(ParseResult result, LoadedModel model, Speculation speculation, SavedSession? saved) =>
         new(model.Config, _sampler.Create(result, model, saved), saved?.Cache, saved?.Tokens)
         {
-            Filters = _sampling.Filters(result, model.Tokenizer),
+            Filters = _sampling.Filters(result, model),
             Drafters = speculation.NewDrafters(),
         };
 }

@@ -155,7 +155,7 @@ internal sealed class GenerateCommand(Command command)
     {
         SavedSession? sampled = goesOn ? saved : null;
         bool greedy = _sampler.Temperature(result, sampled) == 0;
-        IReadOnlyList<LogitFilter> filters = _sampling.Filters(result, model.Tokenizer, greedy);
+        IReadOnlyList<LogitFilter> filters = _sampling.Filters(result, model, greedy);
         ISampler sampler = _sampler.Create(result, model, sampled);
         return new Sequence(model.Config, sampler, saved?.Cache, saved?.Tokens[..saved.Cache.Length])
         {

@@ -4,6 +4,7 @@ using Llama2.Simple;
 using Llama2.Simple.Formats;
 using Llama2.Simple.Formats.Gguf;
 using Llama2.Simple.Formats.Llama2C;
+using Llama2.Simple.Generation;
 using Llama2.Simple.Tensors;
 using Llama2.Simple.Text;
 
@@ -61,6 +62,9 @@ internal sealed class LoadedModel : IDisposable
     public ISampler CreateSampler(float temperature, float topp, ulong seed) => Implementation == Simple
         ? new Sampler(Config.VocabSize, temperature, topp, seed)
         : new FastSampler(Config.VocabSize, temperature, topp, seed);
+
+    public LogitFilter TopK(int k) => Implementation == Simple ? LogitFilters.TopK(k) : FastLogitFilters.TopK(k);
+    public LogitFilter MinP(float p) => Implementation == Simple ? LogitFilters.MinP(p) : FastLogitFilters.MinP(p);
 
     /// <summary>
     /// Whether a token ends a text that is not a conversation: BOS with llama2.c's models of stories, as in run.c; in other formats any

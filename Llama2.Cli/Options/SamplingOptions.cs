@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using Llama2.Cli.Models;
 using Llama2.Cli.Terminal;
 using Llama2.Simple;
 using Llama2.Simple.Generation;
@@ -41,11 +42,12 @@ internal sealed class SamplingOptions(Command command)
 
     /// <summary>The filters before the sampler, in the order they are applied.</summary>
     /// <param name="result">The command line.</param>
-    /// <param name="tokenizer">Names the tokens that a filter can be about.</param>
+    /// <param name="model">Whose tokens a filter can be about.</param>
     /// <param name="greedy">Leaves out those that keep the likeliest token, so that fast need not compute all logits.</param>
     /// <exception cref="UsageException">A value out of its range.</exception>
-    public IReadOnlyList<LogitFilter> Filters(ParseResult result, ITokenizer tokenizer, bool greedy = false)
+    public IReadOnlyList<LogitFilter> Filters(ParseResult result, LoadedModel model, bool greedy = false)
     {
+        ITokenizer tokenizer = model.Tokenizer;
         List<LogitFilter> filters = [];
         if (result.GetValue(_logitBias) is { Length: > 0 } bias)
             filters.Add(LogitFilters.Bias([.. bias.Select(text => ParseBias(text, tokenizer.VocabSize))]));
@@ -64,13 +66,13 @@ internal sealed class SamplingOptions(Command command)
         {
             UsageException.ThrowIf(k < 1, $"--top-k: expected 1 or more, found {k}");
             if (!greedy)
-                filters.Add(LogitFilters.TopK(k));
+                filters.Add(model.TopK(k));
         }
         if (result.GetValue(_minP) is { } p)
         {
             UsageException.ThrowIf(p is not (>= 0 and <= 1), $"--min-p: expected 0 to 1, found {p}");
             if (!greedy)
-                filters.Add(LogitFilters.MinP(p));
+                filters.Add(model.MinP(p));
         }
         return filters;
     }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using Llama2.Fast;
 using Llama2.Fast.Engine;
 using Llama2.Simple;
 using Llama2.Simple.Generation;
@@ -106,9 +107,9 @@ internal sealed class SamplingFields
         if (_ignoreEos)
             filters.Add(LogitFilters.Without([.. _model.Tokenizer.Ends]));
         if (_topK > 0 && !isGreedy)
-            filters.Add(LogitFilters.TopK(_topK));
+            filters.Add(FastLogitFilters.TopK(_topK));
         if (_minP > 0 && !isGreedy)
-            filters.Add(LogitFilters.MinP(_minP));
+            filters.Add(FastLogitFilters.MinP(_minP));
         return filters;
     }
 

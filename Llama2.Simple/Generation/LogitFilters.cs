@@ -1,7 +1,3 @@
-using System.Numerics;
-using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
-
 namespace Llama2.Simple.Generation;
 
 /// <summary>
@@ -13,9 +9,6 @@ public delegate void LogitFilter(Span<float> logits, ReadOnlySpan<int> tokens);
 /// <summary>The ways to sample that run.c does not have. Each works on the model's own logits, before the temperature.</summary>
 public static class LogitFilters
 {
-    private const int MinCandidates = 256;
-    private const uint Sign = 1u << 31;
-
     /// <summary>Adds a value to the logit of each of these tokens; negative infinity rules it out.</summary>
     public static LogitFilter Bias(IReadOnlyCollection<KeyValuePair<int, float>> bias)
     {
@@ -71,118 +64,32 @@ public static class LogitFilters
         };
     }
 
-    /// <summary>Keeps the <paramref name="k"/> highest logits; of equal ones those with the lowest ids.</summary>
+    /// <summary>
+    /// Keeps the <paramref name="k"/> highest logits; of equal ones those with the lowest ids. NaN is never kept, and where fewer than k
+    /// are numbers nothing is.
+    /// </summary>
     public static LogitFilter TopK(int k)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(k, 1);
-        float[] kept = [];
-        uint[] keys = [];
+        float[] sorted = []; // kept, so that a token allocates nothing
         return (logits, _) =>
         {
             if (k >= logits.Length)
                 return;
-            if (kept.Length == 0)
-            {
-                kept = new float[2 * Math.Max(k, MinCandidates)];
-                keys = new uint[kept.Length];
-            }
-            KeepHighest(logits, k, kept, keys);
-        };
-    }
-
-    /// <summary>Rules out all but the k highest.</summary>
-    /// <param name="kept">Room for candidates: those above the lowest that is known to be ruled out.</param>
-    /// <param name="keys">As much, for <see cref="Select"/>.</param>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)] // else a short text is over before the JIT's best code is there
-    private static void KeepHighest(Span<float> logits, int k, float[] kept, uint[] keys)
-    {
-        ReadOnlySpan<float> candidates = logits;
-        if (logits.Length > kept.Length)
-        {
-            int count = 0;
-            float ruledOut = float.NaN;
+            if (sorted.Length != logits.Length)
+                sorted = new float[logits.Length];
+            logits.CopyTo(sorted);
+            Array.Sort(sorted); // NaN first
+            float lowest = sorted[^k];
+            int ties = k; // how many equal to the lowest stay
             foreach (float logit in logits)
+                ties -= logit > lowest ? 1 : 0;
+            foreach (ref float logit in logits)
             {
-                if (logit <= ruledOut)
-                    continue;
-                if (count == kept.Length)
-                {
-                    (ruledOut, int equal) = Select(kept, keys, k);
-                    count = 0;
-                    foreach (float candidate in kept)
-                    {
-                        if (candidate > ruledOut || (candidate == ruledOut && equal-- > 0))
-                            kept[count++] = candidate;
-                    }
-                }
-                kept[count++] = logit;
+                if (!(logit > lowest || (logit == lowest && ties-- > 0)))
+                    logit = float.NegativeInfinity;
             }
-            candidates = kept.AsSpan(0, count);
-        }
-        (float lowest, int ties) = Select(candidates, keys, k);
-        if (logits.Count(lowest) == ties)
-        {
-            KeepAtLeast(logits, lowest);
-            return;
-        }
-        foreach (ref float logit in logits)
-        {
-            if (!(logit > lowest || (logit == lowest && ties-- > 0)))
-                logit = float.NegativeInfinity;
-        }
-    }
-
-    /// <summary>
-    /// The k-th highest value, and how many equal to it are among the k highest: a radix select, which finds one digit at a time, from the
-    /// first, among the values that have the digits before it.
-    /// </summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static (float Value, int Ties) Select(ReadOnlySpan<float> values, Span<uint> keys, int k)
-    {
-        const int Bits = 8, Digits = 1 << Bits;
-        keys = keys[..values.Length];
-        for (int i = 0; i < keys.Length; i++)
-            keys[i] = Key(values[i]);
-        Span<int> counts = stackalloc int[Digits]; // of keys by digit
-        for (int shift = 32 - Bits; shift >= 0 && keys.Length > 1; shift -= Bits)
-        {
-            counts.Clear();
-            foreach (uint key in keys)
-                counts[(int)(key >> shift & (Digits - 1))]++;
-            int digit = Digits - 1;
-            for (; digit > 0 && k > counts[digit]; digit--) // NaN may be missing below
-                k -= counts[digit];
-            int count = 0;
-            foreach (uint key in keys)
-            {
-                keys[count] = key; // to be overwritten by the next one if its digit is another
-                count += (key >> shift & (Digits - 1)) == digit ? 1 : 0;
-            }
-            keys = keys[..count];
-        }
-        if (keys.IsEmpty)
-            return (float.NaN, k);
-        return (BitConverter.UInt32BitsToSingle(keys[0] >= Sign ? keys[0] ^ Sign : ~keys[0]), k);
-    }
-
-    /// <summary>A number that rises as the value does: NaN is lowest, and both zeros are the same.</summary>
-    private static uint Key(float value)
-    {
-        uint bits = BitConverter.SingleToUInt32Bits(value + 0f), key = bits ^ ((uint)((int)bits >> 31) | Sign);
-        return float.IsNaN(value) ? 0 : key;
-    }
-
-    /// <summary>Rules out what is lower than a value, and NaN.</summary>
-    private static void KeepAtLeast(Span<float> logits, float lowest)
-    {
-        Span<Vector<float>> vectors = MemoryMarshal.Cast<float, Vector<float>>(logits);
-        foreach (ref Vector<float> vector in vectors)
-        {
-            Vector<int> stays = Vector.GreaterThanOrEqual(vector, new Vector<float>(lowest));
-            vector = Vector.ConditionalSelect(stays, vector, new Vector<float>(float.NegativeInfinity));
-        }
-        foreach (ref float logit in logits[(vectors.Length * Vector<float>.Count)..])
-            logit = logit >= lowest ? logit : float.NegativeInfinity;
+        };
     }
 
     /// <summary>Rules out tokens less likely than a fraction (0 to 1) of the likeliest one's probability.</summary>
@@ -192,33 +99,12 @@ public static class LogitFilters
             throw new ArgumentOutOfRangeException(nameof(p), p, "min-p is between 0 and 1");
         return (logits, _) =>
         {
-            float lowest = Highest(logits) + MathF.Log(p);
-            Span<Vector<float>> vectors = MemoryMarshal.Cast<float, Vector<float>>(logits);
-            foreach (ref Vector<float> vector in vectors)
-            {
-                Vector<int> isLower = Vector.LessThan(vector, new Vector<float>(lowest));
-                vector = Vector.ConditionalSelect(isLower, new Vector<float>(float.NegativeInfinity), vector);
-            }
-            foreach (ref float logit in logits[(vectors.Length * Vector<float>.Count)..])
+            float lowest = logits[Sampler.ArgMax(logits)] + MathF.Log(p);
+            foreach (ref float logit in logits)
             {
                 if (logit < lowest)
                     logit = float.NegativeInfinity;
             }
         };
-    }
-
-    /// <summary>The value that <see cref="Sampler.ArgMax"/> finds: NaN if the first is, and else the highest number.</summary>
-    private static float Highest(ReadOnlySpan<float> values)
-    {
-        ReadOnlySpan<Vector<float>> vectors = MemoryMarshal.Cast<float, Vector<float>>(values);
-        Vector<float> highest = new(values[0]);
-        foreach (Vector<float> vector in vectors)
-            highest = Vector.ConditionalSelect(Vector.GreaterThan(vector, highest), vector, highest); // false for NaN
-        Span<float> lanes = stackalloc float[Vector<float>.Count];
-        highest.CopyTo(lanes);
-        float max = lanes[Sampler.ArgMax(lanes)];
-        foreach (float value in values[(vectors.Length * Vector<float>.Count)..])
-            max = value > max ? value : max;
-        return max;
     }
 }

@@ -1,5 +1,6 @@
 using FsCheck;
 using FsCheck.Fluent;
+using Llama2.Fast;
 using Llama2.Tests.Shared;
 using Config = Llama2.Simple.Config;
 
@@ -15,6 +16,17 @@ public sealed class LogitFiltersTests
         filter(changed, tokens);
         return changed;
     }
+
+    private static LogitFilter TopK(int k) => Twins(LogitFilters.TopK(k), FastLogitFilters.TopK(k));
+    private static LogitFilter MinP(float p) => Twins(LogitFilters.MinP(p), FastLogitFilters.MinP(p));
+
+    private static LogitFilter Twins(LogitFilter simple, LogitFilter fast) => (logits, tokens) =>
+    {
+        float[] expected = [.. logits];
+        simple(expected, tokens);
+        fast(logits, tokens);
+        Bits.AssertEqual(expected, logits);
+    };
 
     [Fact]
     public void Penalties_of_counts_are_for_what_was_sampled_and_not_for_the_prompt()
@@ -35,9 +47,9 @@ public sealed class LogitFiltersTests
     [Fact]
     public void Top_k_keeps_the_k_highest_and_the_lowest_ids_of_equal_ones()
     {
-        Assert.Equal([Out, 3, Out, 2, Out], Apply(LogitFilters.TopK(2), [1, 3, -1, 2, 2]));
-        Assert.Equal([0, 0, Out], Apply(LogitFilters.TopK(2), [0, 0, 0]));
-        Assert.Equal([1, 2], Apply(LogitFilters.TopK(9), [1, 2]));
+        Assert.Equal([Out, 3, Out, 2, Out], Apply(TopK(2), [1, 3, -1, 2, 2]));
+        Assert.Equal([0, 0, Out], Apply(TopK(2), [0, 0, 0]));
+        Assert.Equal([1, 2], Apply(TopK(9), [1, 2]));
     }
 
     [Fact]
@@ -49,7 +61,7 @@ public sealed class LogitFiltersTests
         Prop.ForAll(cases.ToArbitrary(), c =>
         {
             (float[] logits, int k) = c;
-            float[] filtered = Apply(LogitFilters.TopK(k), logits);
+            float[] filtered = Apply(TopK(k), logits);
             int[] expected = [.. Enumerable.Range(0, logits.Length).OrderByDescending(i => logits[i]).ThenBy(i => i).Take(k).Order()];
             Assert.Equal(expected, Enumerable.Range(0, logits.Length).Where(i => filtered[i] == logits[i]));
         }).QuickCheckThrowOnFailure();
@@ -62,7 +74,7 @@ public sealed class LogitFiltersTests
         for (int k = 1; k < logits.Length; k++)
         {
             int[] expected = [.. Enumerable.Range(0, logits.Length).OrderByDescending(i => logits[i]).ThenBy(i => i).Take(k).Order()];
-            float[] filtered = Apply(LogitFilters.TopK(k), logits);
+            float[] filtered = Apply(TopK(k), logits);
             Assert.Equal(expected.Where(i => logits[i] != Out), Enumerable.Range(0, logits.Length).Where(i => filtered[i] != Out));
         }
     }
@@ -74,7 +86,7 @@ public sealed class LogitFiltersTests
     [InlineData(4999)]
     public void Top_k_of_a_large_vocabulary_is_that_of_sorting(int k)
     {
-        LogitFilter filter = LogitFilters.TopK(k);
+        LogitFilter filter = TopK(k);
         for (int seed = 0; seed < 20; seed++)
         {
             Random random = new(seed);
@@ -98,7 +110,7 @@ public sealed class LogitFiltersTests
             Random random = new(seed);
             float[] logits = [.. Enumerable.Range(0, length)
                 .Select(_ => random.NextDouble() < seed / 49.0 ? float.NaN : (float)Math.Round(random.NextDouble() * 9, seed % 3))];
-            int[] kept = [.. Apply(LogitFilters.TopK(k), logits).Index().Where(logit => logit.Item != Out).Select(logit => logit.Index)];
+            int[] kept = [.. Apply(TopK(k), logits).Index().Where(logit => logit.Item != Out).Select(logit => logit.Index)];
             int[] expected = [.. Enumerable.Range(0, length).Where(i => !float.IsNaN(logits[i])).OrderByDescending(i => logits[i])
                 .ThenBy(i => i).Take(k).Order()];
             if (expected.Length == k)
@@ -131,7 +143,8 @@ public sealed class LogitFiltersTests
 
     private static LogitFilter[] All() =>
     [
-        LogitFilters.TopK(40), LogitFilters.MinP(0.1f), LogitFilters.RepeatPenalty(1.1f, 64), LogitFilters.CountPenalties(0.5f, 0.5f, 1),
+        LogitFilters.TopK(40), LogitFilters.MinP(0.1f), FastLogitFilters.TopK(40), FastLogitFilters.MinP(0.1f),
+        LogitFilters.RepeatPenalty(1.1f, 64), LogitFilters.CountPenalties(0.5f, 0.5f, 1),
         LogitFilters.Bias([new(3, 1.5f)]), LogitFilters.Without(4),
     ];
 
@@ -139,9 +152,9 @@ public sealed class LogitFiltersTests
     public void Min_p_rules_out_what_is_less_likely_than_its_fraction_of_the_best()
     {
         float[] logits = [MathF.Log(0.5f), MathF.Log(0.3f), MathF.Log(0.15f), MathF.Log(0.05f)];
-        Assert.Equal([logits[0], logits[1], Out, Out], Apply(LogitFilters.MinP(0.4f), logits));
-        Assert.Equal(logits, Apply(LogitFilters.MinP(0), logits));
-        Assert.Equal([logits[0], Out, Out, Out], Apply(LogitFilters.MinP(1), logits));
+        Assert.Equal([logits[0], logits[1], Out, Out], Apply(MinP(0.4f), logits));
+        Assert.Equal(logits, Apply(MinP(0), logits));
+        Assert.Equal([logits[0], Out, Out, Out], Apply(MinP(1), logits));
     }
 
     [Fact]
@@ -155,7 +168,7 @@ public sealed class LogitFiltersTests
             float p = new[] { 0, 0.05f, 0.5f, 1 }[length % 4], lowest = logits[Sampler.ArgMax(logits)] + MathF.Log(p);
             float[] expected = [.. logits.Select(logit => logit < lowest ? Out : logit)];
             Assert.Equal(expected.Select(BitConverter.SingleToUInt32Bits),
-                Apply(LogitFilters.MinP(p), logits).Select(BitConverter.SingleToUInt32Bits));
+                Apply(MinP(p), logits).Select(BitConverter.SingleToUInt32Bits));
         }
     }
 
@@ -179,9 +192,9 @@ public sealed class LogitFiltersTests
     [Fact]
     public void A_parameter_out_of_range_is_refused()
     {
-        Assert.Throws<ArgumentOutOfRangeException>(() => LogitFilters.TopK(0));
-        Assert.Throws<ArgumentOutOfRangeException>(() => LogitFilters.MinP(float.NaN));
-        Assert.Throws<ArgumentOutOfRangeException>(() => LogitFilters.MinP(1.1f));
+        Assert.Throws<ArgumentOutOfRangeException>(() => TopK(0));
+        Assert.Throws<ArgumentOutOfRangeException>(() => MinP(float.NaN));
+        Assert.Throws<ArgumentOutOfRangeException>(() => MinP(1.1f));
         Assert.Throws<ArgumentOutOfRangeException>(() => LogitFilters.RepeatPenalty(0, 1));
     }
 
