@@ -31,7 +31,7 @@ public static class WeightQuantizer
 
     /// <summary>
     /// An int8 copy to draft with, as <see cref="Quantize(Weights, int, int)"/> makes it, that shares the embedding table: a token reads
-    /// one row of it. It also shares matrices that cannot be copied, since one of their numbers is none.
+    /// one row of it. It also shares matrices that hold a NaN or an infinity, which int8 cannot.
     /// </summary>
     /// <exception cref="ArgumentException">The group size does not divide a matrix, or a matrix is not float32.</exception>
     public static Weights CopyForDrafts(Weights weights, int groupSize, int threads = 0)
@@ -91,7 +91,7 @@ public static class WeightQuantizer
 
     /// <summary>
     /// A copy to draft with whose matrices are all of one type. The embedding table is shared, as a token reads one row of it, and so are
-    /// matrices whose rows are not of whole blocks, that have more than 2 GB in them, or in which a number is none.
+    /// matrices whose rows are not of whole blocks, that have more than 2 GB, or hold a NaN or an infinity.
     /// </summary>
     /// <param name="weights">The weights of a model, of any types.</param>
     /// <param name="type">One of <see cref="BlockQuantizer.Types"/>.</param>

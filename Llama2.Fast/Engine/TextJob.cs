@@ -83,7 +83,7 @@ internal sealed class TextJob : Job
     {
         if (_guard.Failure is { } failure)
             ExceptionDispatchInfo.Throw(failure);
-        (_sampled, Ending) = (Sequence.Sampled, Sequence.End); // who reads the last token finds the end with it
+        (_sampled, Ending) = (Sequence.Sampled, Sequence.End); // before the tokens are published, so that their reader sees both
         foreach (GeneratedToken token in _taken)
             Output.Writer.TryWrite(token);
         _taken.Clear();
@@ -94,7 +94,7 @@ internal sealed class TextJob : Job
     {
         if (error is null)
             Ending ??= TextEnd.Cancelled;
-        _sequence = null; // a slow reader does not keep the KV cache
+        _sequence = null; // frees the KV cache, also where tokens are still to be read
         Output.Writer.TryComplete(error);
     }
 
