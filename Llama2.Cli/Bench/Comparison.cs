@@ -1,4 +1,3 @@
-
 namespace Llama2.Cli.Bench;
 
 internal static class Comparison

@@ -65,7 +65,7 @@ internal sealed class ModelUnderTest : IDisposable
     /// <summary>The path of a tokenizer for peers.</summary>
     /// <exception cref="ModelFileException">There is none for this file.</exception>
     public string TokenizerPath() =>
-        _isRandom ? Make("tokenizer.bin", stream => Shape.WriteTokenizer(stream, Config.VocabSize))
+        _isRandom ? Make("tokenizer.bin", stream => stream.Write(Shape.Tokenizer(Config.VocabSize)))
             : FileOf(ModelFiles.FindTokenizer(_source));
 
     /// <summary>The path of the model as a GGUF file of float32 for peers, or of int8 where its weights are; with its tokenizer.</summary>

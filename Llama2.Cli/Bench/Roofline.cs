@@ -31,9 +31,9 @@ internal static class Roofline
     /// </summary>
     public static double ReadBandwidth(long bytes, int threads)
     {
-        int floats = (int)Math.Clamp(bytes / sizeof(float) / threads, 1024, 1 << 28) / 64 * 64;
-        float[][] parts = [.. Enumerable.Range(0, threads).Select(_ => new float[floats])];
-        Array.ForEach(parts, part => Array.Fill(part, 1f)); // pages that were never written may all be the same page of zeros
+        int vectors = (int)Math.Clamp(bytes / Vector512<byte>.Count / threads, 64, 1 << 24);
+        Vector512<int>[][] parts = [.. Enumerable.Range(0, threads).Select(_ => new Vector512<int>[vectors])];
+        Array.ForEach(parts, part => Array.Fill(part, Vector512<int>.One)); // pages never written may all be the same page of zeros
         return Enumerable.Range(0, Runs).Max(_ =>
         {
             double[] rates = new double[threads];
@@ -44,28 +44,21 @@ internal static class Roofline
         });
     }
 
-    private static double Rate(float[] part)
+    private static double Rate(Vector512<int>[] part)
     {
         long start = Stopwatch.GetTimestamp();
         int passes = 0;
         for (; Stopwatch.GetElapsedTime(start) < RunTime; passes++)
             GC.KeepAlive(Sum(part));
-        return 1e-9 * sizeof(float) * part.Length * passes / Stopwatch.GetElapsedTime(start).TotalSeconds;
+        return 1e-9 * Vector512<byte>.Count * part.Length * passes / Stopwatch.GetElapsedTime(start).TotalSeconds;
     }
 
-    /// <summary>The sum of a multiple of 64 floats; four registers hide the latency of addition.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static float Sum(ReadOnlySpan<float> x)
+    private static int Sum(Vector512<int>[] part)
     {
-        Vector512<float> a = default, b = default, c = default, d = default;
-        ref readonly float start = ref x[0];
-        for (nuint i = 0; i < (nuint)x.Length; i += 64)
-        {
-            a += Vector512.LoadUnsafe(in start, i);
-            b += Vector512.LoadUnsafe(in start, i + 16);
-            c += Vector512.LoadUnsafe(in start, i + 32);
-            d += Vector512.LoadUnsafe(in start, i + 48);
-        }
-        return Vector512.Sum(a + b + (c + d));
+        Vector512<int> sum = default;
+        foreach (Vector512<int> vector in part) // one register will do: adding integers takes one cycle, as loading them from L2 does
+            sum += vector;
+        return Vector512.Sum(sum);
     }
 }

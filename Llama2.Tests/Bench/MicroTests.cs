@@ -20,7 +20,6 @@ public sealed class MicroTests
             object instance = Activator.CreateInstance(type)!;
             foreach (ParameterInstance parameter in benchmark.Parameters.Items)
                 type.GetProperty(parameter.Name)!.SetValue(instance, parameter.Value);
-            benchmark.Descriptor.GlobalSetupMethod?.Invoke(instance, null);
             benchmark.Descriptor.WorkloadMethod.Invoke(instance, null);
         }
     }

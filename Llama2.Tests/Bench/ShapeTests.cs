@@ -32,7 +32,7 @@ public sealed class ShapeTests
     public void The_same_shape_gives_the_same_bytes_everywhere()
     {
         byte[] bytes = Bytes(Shape.Parse("8,16,2,2,1,300,32"));
-        Assert.Equal("771d0abb8c825ba6f975643d5148848503b8465f36bcf77d433b162f9d38bf31", Convert.ToHexStringLower(SHA256.HashData(bytes)));
+        Assert.Equal("6c1b4ea24a084babe41496f5bdf8e430eff23365b7eb1354024d93891da23eb3", Convert.ToHexStringLower(SHA256.HashData(bytes)));
     }
 
     [Fact]
@@ -56,9 +56,7 @@ public sealed class ShapeTests
     [InlineData(32000)]
     public void Its_tokenizer_is_one(int vocabSize)
     {
-        using MemoryStream stream = new();
-        Shape.WriteTokenizer(stream, vocabSize);
-        IReadOnlyList<(byte[] Piece, float Score)> vocab = TokenizerFile.Parse(stream.ToArray(), "", vocabSize);
+        IReadOnlyList<(byte[] Piece, float Score)> vocab = TokenizerFile.Parse(Shape.Tokenizer(vocabSize), "", vocabSize);
         if (vocabSize > 400) // then a prompt is BOS, the dummy blank, a token a letter
             Assert.Equal(1 + 1 + PeerInputs.Prompt.Length, new Tokenizer(vocab).Encode(PeerInputs.Prompt).Length);
     }

@@ -16,7 +16,7 @@ public sealed class GreedyTests
         using (FileStream file = File.Create(model))
             Shape.Parse($"144,64,2,2,2,{Vocab},{Steps}").Write(file, TestContext.Current.CancellationToken);
         using (FileStream file = File.Create(folder.File("tokenizer.bin")))
-            Shape.WriteTokenizer(file, Vocab);
+            file.Write(Shape.Tokenizer(Vocab));
 
         BuiltProgram tokens = BuiltProgram.Run(model, "-t", "0", "-n", "0", "--threads", "2"), all =
             BuiltProgram.Run(model, "-t", "0", "-n", "0", "--logits", logits);

