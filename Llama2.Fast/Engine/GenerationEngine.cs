@@ -143,7 +143,7 @@ public sealed class GenerationEngine : IDisposable
         lock (_gate)
         {
             Last(pod, key);
-            if (!_kept.Add(key, session.Tokens.AsSpan(..^1), session.Cache))
+            if (!_kept.Add(key, session.Tokens[..^1], session.Cache))
                 return false;
             _last[pod] = new(key, session.Tokens, session.Temperature, session.TopP, session.RandomState);
             CountKept();
@@ -160,7 +160,7 @@ public sealed class GenerationEngine : IDisposable
         {
             if (Last(pod, key) is not { } last)
                 return 0;
-            _kept.Remove(key, last.Tokens.AsSpan(..^1));
+            _kept.Remove(key, last.Tokens[..^1]);
             _last[pod] = null;
             CountKept();
             return last.Tokens.Length;
@@ -425,7 +425,7 @@ public sealed class GenerationEngine : IDisposable
 
     private void Keep(string key, Sequence sequence, int pod)
     {
-        _kept.Add(key, sequence.Tokens[..sequence.Fed], sequence.Cache);
+        _kept.Add(key, [.. sequence.Tokens[..sequence.Fed]], sequence.Cache);
         int[] tokens = [.. sequence.Tokens[..Math.Min(sequence.Tokens.Length, sequence.Fed + 1)]];
         _last[pod] = new(key, tokens, sequence.Sampler.Temperature, sequence.Sampler.TopP, sequence.Sampler.RandomState);
     }

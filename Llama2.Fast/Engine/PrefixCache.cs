@@ -7,8 +7,8 @@ namespace Llama2.Fast.Engine;
 /// </summary>
 internal sealed class PrefixCache(Config config, long budget)
 {
-    private readonly Lock _gate = new();              // guards what follows
-    private readonly LinkedList<Entry> _entries = []; // the one used last is the last
+    private readonly Lock _gate = new();        // guards what follows
+    private readonly List<Entry> _entries = []; // the one used last is the last
 
     private sealed record Entry(string Key, int[] Tokens, KvCache Cache);
 
@@ -19,65 +19,54 @@ internal sealed class PrefixCache(Config config, long budget)
     public (KvCache? Cache, int Common) Find(string key, ReadOnlySpan<int> prompt)
     {
         using Lock.Scope scope = _gate.EnterScope();
-        LinkedListNode<Entry>? best = null;
+        Entry? best = null;
         int most = 0;
-        for (LinkedListNode<Entry>? node = _entries.First; node is not null; node = node.Next)
+        foreach (Entry entry in _entries)
         {
-            int common = node.Value.Key == key ? prompt.CommonPrefixLength(node.Value.Tokens) : 0;
+            int common = entry.Key == key ? prompt.CommonPrefixLength(entry.Tokens) : 0;
             if (common > most)
-                (best, most) = (node, common);
+                (best, most) = (entry, common);
         }
         if (best is not null)
             Touch(best);
-        return (best?.Value.Cache, most);
+        return (best?.Cache, most);
     }
 
     /// <summary>Keeps the keys and values of these tokens, which belong to it from now on.</summary>
     /// <returns>Whether they are kept, perhaps as the beginning of a longer text: not if they are larger than the budget.</returns>
-    public bool Add(string key, ReadOnlySpan<int> tokens, KvCache cache)
+    public bool Add(string key, int[] tokens, KvCache cache)
     {
         using Lock.Scope scope = _gate.EnterScope();
-        if (tokens.IsEmpty || Size(config, cache) > budget)
+        if (tokens.Length == 0 || Size(config, cache) > budget)
             return false;
-        for (LinkedListNode<Entry>? node = _entries.First, next; node is not null; node = next)
+        if (_entries.Find(entry => entry.Key == key && entry.Tokens.AsSpan().StartsWith(tokens)) is { } longer)
         {
-            next = node.Next;
-            if (node.Value.Key != key)
-                continue;
-            int common = tokens.CommonPrefixLength(node.Value.Tokens);
-            if (common == tokens.Length) // there is one that goes on
-            {
-                Touch(node);
-                return true;
-            }
-            if (common == node.Value.Tokens.Length)
-                Remove(node);
+            Touch(longer);
+            return true;
         }
+        Remove(entry => entry.Key == key && tokens.AsSpan().StartsWith(entry.Tokens));
         while (Bytes + Size(config, cache) > budget)
-            Remove(_entries.First!);
-        _entries.AddLast(new Entry(key, tokens.ToArray(), cache));
+        {
+            Entry oldest = _entries[0];
+            Remove(entry => entry == oldest);
+        }
+        _entries.Add(new Entry(key, tokens, cache));
         Bytes += Size(config, cache);
         Tokens += tokens.Length;
         return true;
     }
 
     /// <summary>Forgets the texts that begin with these tokens.</summary>
-    public void Remove(string key, ReadOnlySpan<int> tokens)
+    public void Remove(string key, int[] tokens)
     {
         using Lock.Scope scope = _gate.EnterScope();
-        for (LinkedListNode<Entry>? node = _entries.First, next; node is not null; node = next)
-        {
-            next = node.Next;
-            if (node.Value.Key == key && tokens.CommonPrefixLength(node.Value.Tokens) == tokens.Length)
-                Remove(node);
-        }
+        Remove(entry => entry.Key == key && entry.Tokens.AsSpan().StartsWith(tokens));
     }
 
     public void Clear()
     {
         using Lock.Scope scope = _gate.EnterScope();
-        _entries.Clear();
-        (Bytes, Tokens) = (0, 0);
+        Remove(_ => true);
     }
 
     /// <summary>A new cache with the first positions of another one, and room for more.</summary>
@@ -98,16 +87,16 @@ internal sealed class PrefixCache(Config config, long budget)
     /// <summary>Bytes that a cache has allocated.</summary>
     public static long Size(Config config, KvCache cache) => 2L * sizeof(float) * config.LayerCount * config.KvDim * cache.Capacity;
 
-    private void Touch(LinkedListNode<Entry> node)
+    private void Touch(Entry entry)
     {
-        _entries.Remove(node);
-        _entries.AddLast(node);
+        _entries.Remove(entry);
+        _entries.Add(entry);
     }
 
-    private void Remove(LinkedListNode<Entry> node)
+    private void Remove(Predicate<Entry> isOne)
     {
-        _entries.Remove(node);
-        Bytes -= Size(config, node.Value.Cache);
-        Tokens -= node.Value.Tokens.Length;
+        _entries.RemoveAll(isOne);
+        Bytes = _entries.Sum(entry => Size(config, entry.Cache));
+        Tokens = _entries.Sum(entry => (long)entry.Tokens.Length);
     }
 }
