@@ -26,7 +26,7 @@ public static class WeightQuantizer
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(groupSize, 1);
         ArgumentOutOfRangeException.ThrowIfNegative(threads);
-        return weights.Map(tensor => Quantize(tensor, groupSize, threads == 0 ? Cores.Available : threads));
+        return weights.Map(tensor => Quantize(tensor, groupSize, threads));
     }
 
     /// <summary>
@@ -36,9 +36,9 @@ public static class WeightQuantizer
     /// <exception cref="ArgumentException">The group size does not divide a matrix, or a matrix is not float32.</exception>
     public static Weights CopyForDrafts(Weights weights, int groupSize, int threads = 0)
     {
-        int chosen = threads == 0 ? Cores.Available : threads;
+        ArgumentOutOfRangeException.ThrowIfNegative(threads);
         return WithEmbedding(weights,
-            WithoutEmbedding(weights).Map(matrix => IfFinite(matrix, () => Quantize(matrix, groupSize, chosen))));
+            WithoutEmbedding(weights).Map(matrix => IfFinite(matrix, () => Quantize(matrix, groupSize, threads))));
     }
 
     private static Tensor IfFinite(Tensor matrix, Func<Tensor> copy)
@@ -118,8 +118,23 @@ public static class WeightQuantizer
             return tensor;
         byte[] blocks = GC.AllocateUninitializedArray<byte>((int)bytes);
         using Lock.Scope scope = Team.Shared.Enter();
-        Team.Shared.Run(new QuantizeRows(tensor, type, blocks, threads == 0 ? Cores.Available : threads));
+        Team.Shared.Run(new Items(tensor.Rows, Math.Max(1, ChunkElements / Math.Max(1, tensor.Columns)), threads, QuantizeRows));
         return GgmlTensor.Create(type, tensor.Rows, tensor.Columns, blocks);
+
+        void QuantizeRows(int first, int count)
+        {
+            float[] row = ArrayPool<float>.Shared.Rent(tensor.Columns);
+            Span<float> floats = row.AsSpan(0, tensor.Columns);
+            int rowBytes = (int)type.RowBytes(tensor.Columns);
+            for (int i = first; i < first + count; i++)
+            {
+                tensor.CopyRow(i, floats);
+                if (!BlockQuantizer.Holds(type, floats))
+                    throw new NotFiniteNumberException($"a weight is no number that {type} holds");
+                BlockQuantizer.Quantize(type, floats, blocks.AsSpan(i * rowBytes, rowBytes));
+            }
+            ArrayPool<float>.Shared.Return(row);
+        }
     }
 
     private static unsafe Q8GroupsTensor Quantize(Tensor tensor, int groupSize, int threads)
@@ -130,9 +145,20 @@ public static class WeightQuantizer
             throw new ArgumentException($"groups of {groupSize} do not divide {tensor.Rows} x {tensor.Columns}", nameof(groupSize));
         sbyte[] values = GC.AllocateUninitializedArray<sbyte>(data.Length);
         float[] scales = GC.AllocateUninitializedArray<float>(data.Length / groupSize);
+        Kernel kernel = Kernel.Find(null);
         using Lock.Scope scope = Team.Shared.Enter();
-        Team.Shared.Run(new QuantizeChunks(data, groupSize, values, scales, threads));
+        Team.Shared.Run(new Items(scales.Length, Math.Max(1, ChunkElements / groupSize), threads, QuantizeGroups));
         return new Q8GroupsTensor(tensor.Rows, tensor.Columns, groupSize, values, scales);
+
+        void QuantizeGroups(int first, int count)
+        {
+            ReadOnlySpan<float> floats = data.Span.Slice(first * groupSize, count * groupSize);
+            if (!AreFinite(floats))
+                throw new NotFiniteNumberException("a weight is no finite number");
+            fixed (float* x = floats, to = &scales[first])
+            fixed (sbyte* ints = &values[first * groupSize])
+                kernel.Quantize(x, floats.Length, groupSize, ints, to, halvesToEven: true);
+        }
     }
 
     private static bool AreFinite(ReadOnlySpan<float> floats)
@@ -148,60 +174,5 @@ public static class WeightQuantizer
         for (; i < floats.Length; i++)
             finite &= float.IsFinite(floats[i]);
         return finite;
-    }
-
-    private sealed unsafe class QuantizeChunks : Region
-    {
-        private readonly Kernel _kernel = Kernel.Find(null);
-        private readonly ReadOnlyMemory<float> _floats;
-        private readonly sbyte[] _values;
-        private readonly float[] _scales;
-        private readonly int _groupSize, _chunkGroups;
-
-        public QuantizeChunks(ReadOnlyMemory<float> floats, int groupSize, sbyte[] values, float[] scales, int threads)
-        {
-            (_floats, _groupSize, _values, _scales) = (floats, groupSize, values, scales);
-            _chunkGroups = Math.Max(1, ChunkElements / groupSize);
-            (Threads, Chunks) = (threads, scales.Length == 0 ? 0 : 1 + (scales.Length - 1) / _chunkGroups);
-        }
-
-        public override void Chunk(int chunk, int thread)
-        {
-            int first = chunk * _chunkGroups, groups = Math.Min(_chunkGroups, _scales.Length - first);
-            if (!AreFinite(_floats.Span.Slice(first * _groupSize, groups * _groupSize)))
-                throw new NotFiniteNumberException("a weight is no finite number");
-            fixed (float* x = _floats.Span[(first * _groupSize)..], scales = &_scales[first])
-            fixed (sbyte* values = &_values[first * _groupSize])
-                _kernel.Quantize(x, groups * _groupSize, _groupSize, values, scales, halvesToEven: true);
-        }
-    }
-
-    private sealed class QuantizeRows : Region
-    {
-        private readonly Tensor _tensor;
-        private readonly GgmlType _type;
-        private readonly byte[] _blocks;
-        private readonly int _rowBytes, _chunkRows;
-
-        public QuantizeRows(Tensor tensor, GgmlType type, byte[] blocks, int threads)
-        {
-            (_tensor, _type, _blocks) = (tensor, type, blocks);
-            (_rowBytes, _chunkRows) = ((int)type.RowBytes(tensor.Columns), Math.Max(1, ChunkElements / Math.Max(1, tensor.Columns)));
-            (Threads, Chunks) = (threads, (tensor.Rows + _chunkRows - 1) / _chunkRows);
-        }
-
-        public override void Chunk(int chunk, int thread)
-        {
-            float[] row = ArrayPool<float>.Shared.Rent(_tensor.Columns);
-            Span<float> floats = row.AsSpan(0, _tensor.Columns);
-            for (int i = chunk * _chunkRows; i < Math.Min((chunk + 1) * _chunkRows, _tensor.Rows); i++)
-            {
-                _tensor.CopyRow(i, floats);
-                if (!BlockQuantizer.Holds(_type, floats))
-                    throw new NotFiniteNumberException($"a weight is no number that {_type} holds");
-                BlockQuantizer.Quantize(_type, floats, _blocks.AsSpan(i * _rowBytes, _rowBytes));
-            }
-            ArrayPool<float>.Shared.Return(row);
-        }
     }
 }

@@ -49,7 +49,6 @@ internal sealed unsafe class Shortlist : IDisposable
     private readonly Matrix _classifier;
     private readonly Kernel _kernel;
     private readonly int _groupSize;
-    private readonly CopyRows _copyRows;
     private readonly Estimate _estimate;
     private readonly Choose _choose;
     private readonly NativeBuffer<sbyte> _values = new();
@@ -72,7 +71,7 @@ internal sealed unsafe class Shortlist : IDisposable
         _int8 = new(classifier.Columns, _groupSize);
         _upper = new(chunks * ChunkRows);
         _lower = new(chunks);
-        (_copyRows, _estimate, _choose) = (new(this, threads, chunks), new(this, threads, chunks), new(this, threads));
+        (_estimate, _choose) = (new(this, threads, chunks), new(this, threads));
     }
 
     /// <summary>Whether a classifier is float32 and of a suitable size, from <see cref="MinElements"/> or, for a test, from less.</summary>
@@ -173,7 +172,11 @@ internal sealed unsafe class Shortlist : IDisposable
         _copy = new(rows, columns, _groupSize, _values.EnsureCount(count), _scales.EnsureCount(count / _groupSize));
         _norms.EnsureCount(_upper.Length);
         new Span<float>(_errors.EnsureCount(_upper.Length), _upper.Length).Fill(float.PositiveInfinity); // also behind the last row
-        Team.Shared.Run(_copyRows);
+        Team.Shared.Run(new Items(rows, ChunkRows, _estimate.Threads, (first, count) =>
+        {
+            for (int i = first; i < first + count; i++)
+                CopyRow(i);
+        }));
         _copyState = CopyState.Made;
     }
 
@@ -208,20 +211,6 @@ internal sealed unsafe class Shortlist : IDisposable
         double norm = Math.Sqrt(squares), error = Math.Sqrt(squaresOfErrors) + 4.04 * n * U * (norm + Math.Sqrt(squaresOfInt8));
         _states[state].Norm = norm < MaxNorm ? (float)(norm * Slack) : float.PositiveInfinity;
         _states[state].Error = (float)(error * Slack + VanishingState);
-    }
-
-    private sealed class CopyRows : Region
-    {
-        private readonly Shortlist _list;
-
-        public CopyRows(Shortlist list, int threads, int chunks) => (_list, Threads, Chunks) = (list, threads, chunks);
-
-        public override void Chunk(int chunk, int thread)
-        {
-            int end = Math.Min((chunk + 1) * ChunkRows, _list._classifier.Rows);
-            for (int i = chunk * ChunkRows; i < end; i++)
-                _list.CopyRow(i);
-        }
     }
 
     /// <summary>Bounds the logits of all states.</summary>
