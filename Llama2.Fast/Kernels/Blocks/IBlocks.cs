@@ -16,9 +16,9 @@ internal enum Shared
 internal unsafe interface IBlocks
 {
     static abstract int UnitBytes { get; }
-    static abstract bool IsSigned { get; } // whether weights are signed, or unsigned and at most 63
-    static abstract int Bias { get; }
-    static abstract Shared Scale { get; }
+    static virtual bool IsSigned => false; // whether weights are signed, or unsigned and at most 63
+    static virtual int Bias => 0;
+    static virtual Shared Scale => Shared.Block;
     static virtual bool HasMinima => false;
 
     /// <summary>Weights 32 * group and the 31 that follow.</summary>

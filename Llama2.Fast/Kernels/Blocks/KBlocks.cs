@@ -5,8 +5,6 @@ namespace Llama2.Fast.Kernels;
 internal readonly unsafe struct Q2K : IBlocks
 {
     public static int UnitBytes => 84;
-    public static bool IsSigned => false;
-    public static int Bias => 0;
     public static Shared Scale => Shared.Part;
     public static bool HasMinima => true;
 
@@ -32,7 +30,6 @@ internal readonly unsafe struct Q3K : IBlocks
     private const uint EveryTwoBits = 0x0303_0303;
 
     public static int UnitBytes => 110;
-    public static bool IsSigned => false;
     public static int Bias => 4;
     public static Shared Scale => Shared.Part;
 
@@ -62,8 +59,6 @@ internal readonly unsafe struct Q4K : IBlocks
     private const uint EverySixBits = 0x3f3f_3f3f, EveryNibble = 0x0f0f_0f0f, EveryHighBits = 0x3030_3030;
 
     public static int UnitBytes => 144;
-    public static bool IsSigned => false;
-    public static int Bias => 0;
     public static Shared Scale => Shared.Group;
     public static bool HasMinima => true;
 
@@ -89,8 +84,6 @@ internal readonly unsafe struct Q4K : IBlocks
 internal readonly unsafe struct Q5K : IBlocks
 {
     public static int UnitBytes => 176;
-    public static bool IsSigned => false;
-    public static int Bias => 0;
     public static Shared Scale => Shared.Group;
     public static bool HasMinima => true;
 
@@ -109,7 +102,6 @@ internal readonly unsafe struct Q5K : IBlocks
 internal readonly unsafe struct Q6K : IBlocks
 {
     public static int UnitBytes => 210;
-    public static bool IsSigned => false;
     public static int Bias => 32;
     public static Shared Scale => Shared.Part;
 
@@ -130,7 +122,6 @@ internal readonly unsafe struct Iq4Xs : IBlocks
 {
     public static int UnitBytes => 136;
     public static bool IsSigned => true;
-    public static int Bias => 0;
     public static Shared Scale => Shared.Group;
 
     [MethodImpl(Jit.Inline)]

@@ -7,9 +7,7 @@ internal readonly unsafe struct Q40 : IBlocks
     private const int Size = 18;
 
     public static int UnitBytes => 8 * Size;
-    public static bool IsSigned => false;
     public static int Bias => 8;
-    public static Shared Scale => Shared.Block;
     [MethodImpl(Jit.Inline)] public static Vector256<byte> Weights(byte* unit, int group) => Bytes.Nibbles(unit + group * Size + 2);
 
     [MethodImpl(Jit.Inline)]
@@ -21,9 +19,6 @@ internal readonly unsafe struct Q41 : IBlocks
     private const int Size = 20;
 
     public static int UnitBytes => 8 * Size;
-    public static bool IsSigned => false;
-    public static int Bias => 0;
-    public static Shared Scale => Shared.Block;
     public static bool HasMinima => true;
     [MethodImpl(Jit.Inline)] public static Vector256<byte> Weights(byte* unit, int group) => Bytes.Nibbles(unit + group * Size + 4);
 
@@ -37,9 +32,7 @@ internal readonly unsafe struct Q50 : IBlocks
     private const int Size = 22;
 
     public static int UnitBytes => 8 * Size;
-    public static bool IsSigned => false;
     public static int Bias => 16;
-    public static Shared Scale => Shared.Block;
 
     [MethodImpl(Jit.Inline)]
     public static Vector256<byte> Weights(byte* unit, int group) =>
@@ -54,9 +47,6 @@ internal readonly unsafe struct Q51 : IBlocks
     private const int Size = 24;
 
     public static int UnitBytes => 8 * Size;
-    public static bool IsSigned => false;
-    public static int Bias => 0;
-    public static Shared Scale => Shared.Block;
     public static bool HasMinima => true;
 
     [MethodImpl(Jit.Inline)]
@@ -74,8 +64,6 @@ internal readonly unsafe struct Q80 : IBlocks
 
     public static int UnitBytes => 8 * Size;
     public static bool IsSigned => true;
-    public static int Bias => 0;
-    public static Shared Scale => Shared.Block;
     [MethodImpl(Jit.Inline)] public static Vector256<byte> Weights(byte* unit, int group) => Vector256.Load(unit + group * Size + 2);
 
     [MethodImpl(Jit.Inline)]
@@ -88,8 +76,6 @@ internal readonly unsafe struct Iq4Nl : IBlocks
 
     public static int UnitBytes => 8 * Size;
     public static bool IsSigned => true;
-    public static int Bias => 0;
-    public static Shared Scale => Shared.Block;
 
     [MethodImpl(Jit.Inline)]
     public static Vector256<byte> Weights(byte* unit, int group) => Bytes.NonLinear(Bytes.Nibbles(unit + group * Size + 2));
