@@ -6,16 +6,10 @@ namespace Llama2.Fast.Kernels;
 /// </summary>
 internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8>
 {
-    // A tile of packed rows has 12 accumulators, which with 2 registers of weights and 1 of activations fit in 16; so does one of
-    // four rows as they lie for three tokens.
-    private const int TileRegisters = 2, MaxTokens = 6, MaxTokensAsTheyLie = 3;
-
-    // From so many on packing rows pays where they are not transposed in registers.
-    private const int MinTokensToPack = 5;
+    // A tile of packed rows has 12 accumulators, which with 2 registers of weights and 1 of activations fit in 16.
+    private const int TileRegisters = 2, MaxTokens = 6;
 
     // by their tokens, from one on
-    private static readonly delegate*<Matrix, int, int, QuantizedActivations, int, float*, nint, bool, void>[] Passes =
-        [&Pass<One>, &Pass<Two>, &Pass<Three>];
     private static readonly delegate*<sbyte*, float*, Matrix, QuantizedActivations, int, float*, float*, nint, bool, void>[] Tiles =
         [&Tile<One>, &Tile<Two>, &Tile<Three>, &Tile<Four>, &Tile<Five>, &Tile<Six>];
 
@@ -35,16 +29,10 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
         {
             if (x.Count > 1 && w.GroupSize <= Int8Starts.MaxGroupSize)
                 i = MultiplySeveral(w, first, rows, x, o, oStride, add, scratch.EnsureCount(ScratchCount(w)));
-            int block = x.Count <= MaxTokensAsTheyLie ? rows : Math.Max(4, Tokens.BlockBytes / w.Columns & ~3);
-            for (int count; rows - i >= 4; i += count)
-            {
-                count = Math.Min(block, rows - i & ~3);
-                for (int t = 0, together; t < x.Count; t += together)
-                {
-                    together = Tokens.Next(x.Count - t, MaxTokensAsTheyLie);
-                    Passes[together - 1](w, first + i, count / 4, int8, x.First + t, o + t * oStride + i, oStride, add);
-                }
-            }
+            int apart = (rows - i) / 4; // as in float32
+            for (int t = 0; t < x.Count; t++)
+                FourTimes(w, first + i, apart, int8, x.First + t, o + t * oStride + i, add);
+            i += 4 * apart;
         }
         for (; i < rows; i++)
         {
@@ -69,7 +57,7 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
                 return TransposedRows<Int8Avx2>.Multiply(w, first, rows, int8, x.First, x.Count, o, oStride, add, memory);
         }
         int i = 0;
-        for (; x.Count >= MinTokensToPack && i + TileRows <= rows; i += TileRows)
+        for (; i + TileRows <= rows; i += TileRows)
             Block(w, first + i, int8, x.First, x.Count, o + i, oStride, add, memory);
         return i;
     }
@@ -89,13 +77,12 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
             Int8Starts.Fill(values, n, x.GroupSize, TInt8.Bias, x.Starts(row));
     }
 
-    // Four rows at a time, far apart as in float32.
+    // Decode: four rows at a time, which lie far apart.
     [MethodImpl(Jit.Optimize)]
-    private static void Pass<TTokens>(Matrix w, int row, int apart, QuantizedActivations x, int token, float* o, nint oStride, bool add)
-        where TTokens : struct, ITokens
+    private static void FourTimes(Matrix w, int row, int apart, QuantizedActivations x, int token, float* o, bool add)
     {
         for (int i = 0; i < apart; i++)
-            FourRows<TTokens>(w, row + i, apart, x, token, o + i, oStride, add);
+            FourRows(w, row + i, apart, x, token, o + i, add);
     }
 
     /// <summary>The sums of one token and four rows.</summary>
@@ -104,66 +91,44 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
         public TInt8 A, B, C, D;
     }
 
-    // Decode: four rows as they lie in memory, a register along each.
+    // As they lie in memory, a register along each.
     [MethodImpl(Jit.Optimize)]
-    private static void FourRows<TTokens>(
-        Matrix w, int row, nint apart, QuantizedActivations x, int token, float* o, nint oStride, bool add)
-        where TTokens : struct, ITokens
+    private static void FourRows(Matrix w, int row, nint apart, QuantizedActivations x, int token, float* o, bool add)
     {
         int n = w.Columns, groupSize = w.GroupSize, groups = n / groupSize, step = TInt8.Lanes * TInt8.Depth;
         sbyte* values = w.Values + (nint)row * n, xValues = x.Values(token);
         float* scales = w.Scales + (nint)row * groups, xScales = x.Scales(token);
         int* starts = x.Starts(token);
         nint scalesApart = apart * groups;
-        Vector128<float> sum0 = default, sum1 = default, sum2 = default;
+        Vector128<float> sum = default;
         for (int g = 0; g < groups; g++, values += groupSize, xValues += groupSize, scales++, xScales++, starts++)
         {
-            Column t0 = default, t1 = default, t2 = default;
+            Column sums = default;
             int j = 0;
             for (; j + step <= groupSize; j += step)
-                Step<TTokens>(values + j, apart * n, xValues + j, n, whole: true, ref t0, ref t1, ref t2);
+                Step(values + j, apart * n, xValues + j, whole: true, ref sums);
             if (j < groupSize)
-                Step<TTokens>(values + j, apart * n, xValues + j, n, whole: false, ref t0, ref t1, ref t2);
+                Step(values + j, apart * n, xValues + j, whole: false, ref sums);
             Vector128<float> scale = Vector128.Create(scales[0], scales[scalesApart], scales[2 * scalesApart], scales[3 * scalesApart]);
-            sum0 += Scaled(t0, starts, scale, xScales);
-            if (TTokens.Count > 1)
-                sum1 += Scaled(t1, starts + groups, scale, xScales + groups);
-            if (TTokens.Count > 2)
-                sum2 += Scaled(t2, starts + 2 * groups, scale, xScales + 2 * groups);
+            sum += Scaled(sums, starts, scale, xScales);
         }
-        Write(o, apart, sum0, add);
-        if (TTokens.Count > 1)
-            Write(o + oStride, apart, sum1, add);
-        if (TTokens.Count > 2)
-            Write(o + 2 * oStride, apart, sum2, add);
+        for (int i = 0; i < 4; i++, o += apart)
+            *o = add ? *o + sum[i] : sum[i];
     }
 
     // A register of each row, or the last sixteen elements of a group.
     [MethodImpl(Jit.Inline)]
-    private static void Step<TTokens>(
-        sbyte* w, nint wApart, sbyte* x, nint xApart, bool whole, ref Column t0, ref Column t1, ref Column t2)
-        where TTokens : struct, ITokens
+    private static void Step(sbyte* w, nint wApart, sbyte* x, bool whole, ref Column sums)
     {
         Prefetch.Rows(w, wApart);
-        TInt8 a = TInt8.AddBias(Load(w, whole)), b = TInt8.AddBias(Load(w + wApart, whole));
-        TInt8 c = TInt8.AddBias(Load(w + 2 * wApart, whole)), d = TInt8.AddBias(Load(w + 3 * wApart, whole));
-        Add(ref t0, a, b, c, d, Load(x, whole));
-        if (TTokens.Count > 1)
-            Add(ref t1, a, b, c, d, Load(x + xApart, whole));
-        if (TTokens.Count > 2)
-            Add(ref t2, a, b, c, d, Load(x + 2 * xApart, whole));
+        TInt8 lanes = Load(x, whole);
+        sums.A = TInt8.Dot(sums.A, TInt8.AddBias(Load(w, whole)), lanes);
+        sums.B = TInt8.Dot(sums.B, TInt8.AddBias(Load(w + wApart, whole)), lanes);
+        sums.C = TInt8.Dot(sums.C, TInt8.AddBias(Load(w + 2 * wApart, whole)), lanes);
+        sums.D = TInt8.Dot(sums.D, TInt8.AddBias(Load(w + 3 * wApart, whole)), lanes);
     }
 
     [MethodImpl(Jit.Inline)] private static TInt8 Load(sbyte* p, bool whole) => whole ? TInt8.Load(p) : TInt8.LoadSixteen(p);
-
-    [MethodImpl(Jit.Inline)]
-    private static void Add(ref Column sums, TInt8 a, TInt8 b, TInt8 c, TInt8 d, TInt8 x)
-    {
-        sums.A = TInt8.Dot(sums.A, a, x);
-        sums.B = TInt8.Dot(sums.B, b, x);
-        sums.C = TInt8.Dot(sums.C, c, x);
-        sums.D = TInt8.Dot(sums.D, d, x);
-    }
 
     [MethodImpl(Jit.Inline)]
     private static Vector128<float> Scaled(Column sums, int* start, Vector128<float> scale, float* xScale)
@@ -172,13 +137,6 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
         if (TInt8.Bias != 0)
             dots += Vector128.Create(*start) - Vector128.Create(Int8Starts.Zero);
         return Vector128.ConvertToSingle(dots) * scale * Vector128.Create(*xScale);
-    }
-
-    [MethodImpl(Jit.Inline)]
-    private static void Write(float* o, nint apart, Vector128<float> dots, bool add)
-    {
-        for (int i = 0; i < 4; i++, o += apart)
-            *o = add ? *o + dots[i] : dots[i];
     }
 
     // Prefill: a lane a row, so that a group's sum is complete where it is scaled. The rows are packed once for all tokens.
