@@ -12,12 +12,8 @@ internal sealed class EmbeddingJob : Job
     public EmbeddingJob(Config config, IReadOnlyList<int> tokens, CancellationToken cancellation)
         : base(cancellation)
     {
-        (_config, _tokens, _cache, _sum) = (config, [.. tokens], new KvCache(config), new double[config.Dim]);
-        ArgumentOutOfRangeException.ThrowIfZero(_tokens.Length, nameof(tokens));
-        if (_tokens.Length > config.SeqLen)
-            throw new ContextFullException(config.SeqLen);
-        foreach (int token in _tokens)
-            ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)token, (uint)config.VocabSize, nameof(tokens));
+        (_config, _tokens) = (config, Checked(config, tokens));
+        (_cache, _sum) = (new KvCache(config), new double[config.Dim]);
     }
 
     public Task<float[]> Result => _result.Task;

@@ -185,9 +185,9 @@ public sealed class GenerationEngine : IDisposable
     /// <summary>Ends all requests and the thread.</summary>
     public void Dispose()
     {
+        Close();
         lock (_gate)
         {
-            _refusal ??= new EngineClosedException("the engine is closing");
             _isStopping = true;
             Monitor.Pulse(_gate);
         }
@@ -264,7 +264,7 @@ public sealed class GenerationEngine : IDisposable
         long sampled = -jobs.Sum(job => (long)job.SampledTokens);
         foreach (EmbeddingJob job in jobs.OfType<EmbeddingJob>().ToArray())
         {
-            if (!TryFeed(job))
+            if (!Try(job, () => job.Feed(_transformer, _transformer.PreferredRows)))
                 jobs.Remove(job);
         }
         try
@@ -310,7 +310,7 @@ public sealed class GenerationEngine : IDisposable
         int room = _transformer.PreferredRows;
         foreach (Job job in _running.ToArray())
         {
-            if (!job.IsBegun && (room == 0 || !TryBegin(job)))
+            if (!job.IsBegun && (room == 0 || !Try(job, () => Begin(job))))
                 continue;
             int rows = job.IsPrefill ? Math.Min(job.Waiting, _transformer.PreferredRows) : 0;
             bool fits = rows <= room;
@@ -324,39 +324,31 @@ public sealed class GenerationEngine : IDisposable
     }
 
     // Begins with the longest beginning that any cache of the same key has, also of requests that run.
-    private bool TryBegin(Job job)
+    private void Begin(Job job)
     {
-        try
+        KvCache? cache = null;
+        int common = 0;
+        if (_options.CacheBytes > 0 && job is TextJob { NeedsWholePrompt: false, CacheKey: { } key } text)
         {
-            KvCache? cache = null;
-            int common = 0;
-            if (_options.CacheBytes > 0 && job is TextJob { NeedsWholePrompt: false, CacheKey: { } key } text)
+            (cache, common) = _kept.Find(key, text.Prompt);
+            foreach (TextJob other in _running.OfType<TextJob>().Where(other => other.IsBegun && other.CacheKey == key))
             {
-                (cache, common) = _kept.Find(key, text.Prompt);
-                foreach (TextJob other in _running.OfType<TextJob>().Where(other => other.IsBegun && other.CacheKey == key))
-                {
-                    int shared = text.Prompt.CommonPrefixLength(other.Sequence.Tokens[..other.Sequence.Fed]);
-                    if (shared > common)
-                        (cache, common) = (other.Sequence.Cache, shared);
-                }
+                int shared = text.Prompt.CommonPrefixLength(other.Sequence.Tokens[..other.Sequence.Fed]);
+                if (shared > common)
+                    (cache, common) = (other.Sequence.Cache, shared);
             }
-            job.Begin(cache, common);
-            lock (_gate)
-                _statistics = _statistics with { CachedTokens = _statistics.CachedTokens + job.CachedTokens };
-            return true;
         }
-        catch (Exception e) // there is no memory, say
-        {
-            Fail([job], e);
-            return false;
-        }
+        job.Begin(cache, common);
+        lock (_gate)
+            _statistics = _statistics with { CachedTokens = _statistics.CachedTokens + job.CachedTokens };
     }
 
-    private bool TryFeed(EmbeddingJob job)
+    // Whether something succeeds that is a request's alone; there may be no memory for it, say.
+    private bool Try(Job job, Action action)
     {
         try
         {
-            job.Feed(_transformer, _transformer.PreferredRows);
+            action();
             return true;
         }
         catch (Exception e)

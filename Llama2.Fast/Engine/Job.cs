@@ -25,6 +25,18 @@ internal abstract class Job(CancellationToken cancellation)
 
     private long Now => _ended != 0 ? _ended : Stopwatch.GetTimestamp();
 
+    /// <summary>A copy of tokens that a model of this shape can be fed.</summary>
+    protected static int[] Checked(Config config, IReadOnlyList<int> tokens)
+    {
+        int[] own = [.. tokens];
+        ArgumentOutOfRangeException.ThrowIfZero(own.Length, nameof(tokens));
+        if (own.Length > config.SeqLen)
+            throw new ContextFullException(config.SeqLen);
+        foreach (int token in own)
+            ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)token, (uint)config.VocabSize, nameof(tokens));
+        return own;
+    }
+
     /// <summary>Begins with the first positions of another cache, which are not fed again.</summary>
     public void Begin(KvCache? cache, int common)
     {

@@ -21,14 +21,9 @@ internal sealed class TextJob : Job
     public TextJob(Config config, GenerationRequest request, Func<IReadOnlyList<IDrafter>> newDrafters, CancellationToken cancellation)
         : base(cancellation)
     {
-        (_config, _request, _guard, _prompt) = (config, request, new Guard(request.Sampler), [.. request.Prompt]);
-        _newDrafters = newDrafters;
-        ArgumentOutOfRangeException.ThrowIfZero(_prompt.Length, nameof(request));
+        (_config, _request, _prompt) = (config, request, Checked(config, request.Prompt));
+        (_guard, _newDrafters) = (new Guard(request.Sampler), newDrafters);
         ArgumentOutOfRangeException.ThrowIfNegative(request.MaxNewTokens, nameof(request));
-        if (_prompt.Length > config.SeqLen)
-            throw new ContextFullException(config.SeqLen);
-        foreach (int token in _prompt)
-            ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)token, (uint)config.VocabSize, nameof(request));
     }
 
     public Channel<GeneratedToken> Output { get; } = Channel.CreateUnbounded<GeneratedToken>(new() { SingleWriter = true });
