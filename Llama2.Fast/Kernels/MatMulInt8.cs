@@ -178,12 +178,7 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
                 StoreFourRows(d, to + 12 * rows, rows);
                 to += 16 * rows;
             }
-            for (int l = 0; l < 4; l++)
-            {
-                float* fromScales = w.Scales + (row + i + l) * (nint)groups;
-                for (int g = 0; g < groups; g++)
-                    scales[g * rows + i + l] = fromScales[g];
-            }
+            Horizontal.Transpose(w.Scales + (row + i) * (nint)groups, groups, scales + i, rows);
         }
     }
 

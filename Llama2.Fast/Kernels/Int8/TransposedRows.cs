@@ -47,7 +47,7 @@ internal static unsafe class TransposedRows<TInt8> where TInt8 : struct, IInt8<T
         float* sums = scratch, scales = sums + TTokens.Count * lanes;
         new Span<float>(sums, TTokens.Count * lanes).Clear();
         for (int i = 0; i < lanes; i += 4)
-            TransposeScales(w.Scales + (row + i) * groups, groups, scales + i, lanes);
+            Horizontal.Transpose(w.Scales + (row + i) * groups, groups, scales + i, lanes);
         sbyte* values = w.Values + row * n, next = values + lanes * n, x0 = x.Values(token); // next: the following tile
         int* starts = x.Starts(token);
         float* xScales = x.Scales(token);
@@ -88,28 +88,6 @@ internal static unsafe class TransposedRows<TInt8> where TInt8 : struct, IInt8<T
         }
         for (int t = 0; t < TTokens.Count; t++, sums += lanes, o += oStride)
             Store(o, sums, lanes, add);
-    }
-
-    // to[g * stride + i] is the scale of row i and group g, for four rows.
-    [MethodImpl(Jit.Optimize)]
-    private static void TransposeScales(float* from, nint groups, float* to, nint stride)
-    {
-        nint g = 0;
-        for (; g + 4 <= groups; g += 4, to += 4 * stride)
-        {
-            Vector128<float> a = Vector128.Load(from + g), b = Vector128.Load(from + groups + g);
-            Vector128<float> c = Vector128.Load(from + 2 * groups + g), d = Vector128.Load(from + 3 * groups + g);
-            Horizontal.Transpose(ref a, ref b, ref c, ref d);
-            a.Store(to);
-            b.Store(to + stride);
-            c.Store(to + 2 * stride);
-            d.Store(to + 3 * stride);
-        }
-        for (; g < groups; g++, to += stride)
-        {
-            for (int i = 0; i < 4; i++)
-                to[i] = from[i * groups + g];
-        }
     }
 
     [MethodImpl(Jit.Inline)]

@@ -37,6 +37,28 @@ internal static class Horizontal
         (a, b, c, d) = (Low(ab01, cd01), High(ab01, cd01), Low(ab23, cd23), High(ab23, cd23));
     }
 
+    /// <summary>to[j * stride + i] = from[i * columns + j], for four rows i.</summary>
+    [MethodImpl(Jit.Optimize)]
+    public static unsafe void Transpose(float* from, nint columns, float* to, nint stride)
+    {
+        nint j = 0;
+        for (; j + 4 <= columns; j += 4, to += 4 * stride)
+        {
+            Quad a = Vector128.Load(from + j), b = Vector128.Load(from + columns + j);
+            Quad c = Vector128.Load(from + 2 * columns + j), d = Vector128.Load(from + 3 * columns + j);
+            Transpose(ref a, ref b, ref c, ref d);
+            a.Store(to);
+            b.Store(to + stride);
+            c.Store(to + 2 * stride);
+            d.Store(to + 3 * stride);
+        }
+        for (; j < columns; j++, to += stride)
+        {
+            for (int i = 0; i < 4; i++)
+                to[i] = from[i * columns + j];
+        }
+    }
+
     // a0 a1 b0 b1
     [MethodImpl(Jit.Inline)]
     private static Quad Low(Quad a, Quad b) => Sse.IsSupported ? Sse.MoveLowToHigh(a, b)
