@@ -45,7 +45,6 @@ internal static class BenchCommand
             Option<string?>[] files = [tokenizer, json, svg, readme, compare];
             if (files.FirstOrDefault(file => result.GetValue(file) is { } path && !AtomicFile.HasFolder(path)) is { } wrong)
                 throw new UsageException($"{wrong.Name} '{result.GetValue(wrong)}': expected a file in a folder that exists");
-            UsageException.ThrowIf(result.GetValue(models)!.Contains(""), "model '': expected a name");
             UsageException.ThrowIf(result.GetValue(steps) is < 1, "--steps: expected a number above 0");
             double seconds = result.GetValue(timeout), percent = result.GetValue(tolerance);
             UsageException.ThrowIf(seconds is not (> 0 and < 1e6), $"--peer-timeout {seconds}: expected seconds above 0");
