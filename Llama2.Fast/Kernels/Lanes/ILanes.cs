@@ -6,10 +6,10 @@ internal static class Lanes
     /// <summary>Floats that are computed side by side; also the step of int8 dot products.</summary>
     public const int Count = 16;
 
-    /// <summary>The next multiple of <see cref="Count"/>.</summary>
     /// <summary>Whether groups of int8 end where rows end, and are made of whole lanes.</summary>
     public static bool HasWholeGroups(int columns, int groupSize) => groupSize % Count == 0 && columns % groupSize == 0;
 
+    /// <summary>The next multiple of <see cref="Count"/>.</summary>
     public static int RoundUp(int length) => checked(length + (Count - 1)) & -Count;
 }
 
