@@ -6,6 +6,8 @@ namespace Llama2.Fast.Threads;
 /// <summary>The number of threads that is worth having.</summary>
 internal static class Cores
 {
+    private const int MaxBytes = 1 << 14; // of a file of /proc or /sys that is read
+
     /// <summary>
     /// Physical cores that this process may use. Its affinity and its cgroup's quota count (<see cref="Environment.ProcessorCount"/> knows
     /// both); two threads of one core share its arithmetic, so they count as one where the system says which they are (Linux).
@@ -20,15 +22,7 @@ internal static class Cores
         {
             string status = Read("/proc/self/status");
             int start = status.IndexOf(Name, StringComparison.Ordinal) + Name.Length;
-            HashSet<string> cores = [];
-            foreach (string range in status[start..status.IndexOf('\n', start)].Split(',')) // "0-3,8" is 0, 1, 2, 3, 8
-            {
-                string[] ends = range.Split('-');
-                int last = int.Parse(ends[^1], CultureInfo.InvariantCulture);
-                for (int cpu = int.Parse(ends[0], CultureInfo.InvariantCulture); cpu <= last; cpu++)
-                    cores.Add(Read($"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"));
-            }
-            return cores.Count;
+            return Count(status[start..status.IndexOf('\n', start)], cpu => Read(Siblings(cpu)));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or FormatException)
         {
@@ -36,5 +30,32 @@ internal static class Cores
         }
     }
 
-    private static string Read(string file) => Encoding.ASCII.GetString(File.ReadAllBytes(file));
+    /// <summary>The cores of some CPUs.</summary>
+    /// <param name="cpus">As Linux lists them: "0-3,8" is 0, 1, 2, 3, 8.</param>
+    /// <param name="siblings">Names the CPUs of one's core.</param>
+    public static int Count(string cpus, Func<int, string> siblings)
+    {
+        HashSet<string> cores = [];
+        foreach (string range in cpus.Split(','))
+        {
+            string[] ends = range.Split('-');
+            int last = int.Parse(ends[^1], CultureInfo.InvariantCulture);
+            for (int cpu = int.Parse(ends[0], CultureInfo.InvariantCulture); cpu <= last; cpu++)
+                cores.Add(siblings(cpu));
+        }
+        return cores.Count;
+    }
+
+    /// <summary>The file that names the CPUs of a CPU's core.</summary>
+    public static string Siblings(int cpu) => $"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list";
+
+    /// <summary>
+    /// A small file of /proc or /sys. <see cref="File.ReadAllBytes"/> throws where a file is shorter than its size, as those of /sys are.
+    /// </summary>
+    public static string Read(string file)
+    {
+        using FileStream stream = new(file, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
+        byte[] bytes = new byte[MaxBytes];
+        return Encoding.ASCII.GetString(bytes, 0, stream.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false));
+    }
 }

@@ -117,4 +117,17 @@ public sealed class TeamTests
 
     [Fact]
     public void There_is_a_core_and_no_more_than_the_system_says() => Assert.InRange(Cores.Available, 1, Environment.ProcessorCount);
+
+    [Fact]
+    public void Threads_of_one_core_count_as_one() =>
+        Assert.Equal(3, Cores.Count("0-3,8", cpu => cpu < 4 ? $"{cpu & ~1}-{cpu | 1}" : $"{cpu}"));
+
+    [Fact]
+    public void A_file_of_sys_which_is_shorter_than_its_size_is_read()
+    {
+        string file = Cores.Siblings(0);
+        Assert.SkipUnless(File.Exists(file), "this system has no " + file);
+        Assert.Equal(File.ReadAllText(file), Cores.Read(file));
+        Assert.NotEmpty(Cores.Read(file));
+    }
 }
