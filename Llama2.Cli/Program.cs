@@ -11,23 +11,25 @@ namespace Llama2.Cli;
 /// <summary>Parses the command line, runs the command, and turns errors into exit codes.</summary>
 internal static class Program
 {
-    private static readonly (string Name, string Description, Action<Command> AddTo)[] Commands =
+    private sealed record Entry(string Name, string Description, Action<Command> AddTo);
+
+    private static readonly Entry[] Commands =
     [
-        ("generate", "Generates text from a prompt; the same as no command", GenerateCommand.AddTo),
-        ("chat", "A conversation with a model; /help in it lists its commands", ChatCommand.AddTo),
-        ("serve", "A server with OpenAI's and Ollama's API; many ask at once, and none changes another's answer", ServeCommand.AddTo),
-        ("tokenize", "Prints the token ids of a text", TokenizeCommand.AddTo),
-        ("detokenize", "Prints the text of token ids", DetokenizeCommand.AddTo),
-        ("pull", "Downloads a model and its tokenizer, goes on where a download broke off, and verifies it", PullCommand.AddTo),
-        ("list", "Lists the models that have names, and where they are", ListCommand.AddTo),
-        ("rm", "Removes models from your folder", RmCommand.AddTo),
-        ("bench", "Measures tok/s of models and implementations on this machine", BenchCommand.AddTo),
-        (ConvertCommand.QuantizeName, "Makes a model four times smaller (int8); the same as convert", ConvertCommand.AddTo),
-        (ConvertCommand.Name, "Writes a model as GGUF or in llama2.c's format, in types of 32 to 4 bits", ConvertCommand.AddTo),
-        ("perplexity", "Measures how well a model predicts a text", PerplexityCommand.AddTo),
-        ("verify", "Checks that every kernel, number of threads and batch gives the same bits on this machine", VerifyCommand.AddTo),
-        ("inspect", "Shows what is in a checkpoint, and the memory it needs", InspectCommand.AddTo),
-        ("completion", "Prints a script that makes the Tab key complete commands and options", CompletionCommand.AddTo),
+        new("generate", "Generates text from a prompt; the same as no command", GenerateCommand.AddTo),
+        new("chat", "A conversation with a model; /help in it lists its commands", ChatCommand.AddTo),
+        new("serve", "A server with OpenAI's and Ollama's API; many ask at once, and none changes another's answer", ServeCommand.AddTo),
+        new("tokenize", "Prints the token ids of a text", TokenizeCommand.AddTo),
+        new("detokenize", "Prints the text of token ids", DetokenizeCommand.AddTo),
+        new("pull", "Downloads a model and its tokenizer, goes on where a download broke off, and verifies it", PullCommand.AddTo),
+        new("list", "Lists the models that have names, and where they are", ListCommand.AddTo),
+        new("rm", "Removes models from your folder", RmCommand.AddTo),
+        new("bench", "Measures tok/s of models and implementations on this machine", BenchCommand.AddTo),
+        new(ConvertCommand.QuantizeName, "Makes a model four times smaller (int8); the same as convert", ConvertCommand.AddTo),
+        new(ConvertCommand.Name, "Writes a model as GGUF or in llama2.c's format, in types of 32 to 4 bits", ConvertCommand.AddTo),
+        new("perplexity", "Measures how well a model predicts a text", PerplexityCommand.AddTo),
+        new("verify", "Checks that every kernel, number of threads and batch gives the same bits on this machine", VerifyCommand.AddTo),
+        new("inspect", "Shows what is in a checkpoint, and the memory it needs", InspectCommand.AddTo),
+        new("completion", "Prints a script that makes the Tab key complete commands and options", CompletionCommand.AddTo),
     ];
 
     /// <summary>The names of all commands.</summary>

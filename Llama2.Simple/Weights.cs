@@ -115,10 +115,26 @@ public sealed class Weights
     public bool AreFloats => Matrices.All(matrix => matrix is Float32Tensor or GgmlTensor { Type.Unpack: null });
 
     /// <summary>The types of the matrices in words, those with the most bytes first.</summary>
-    public string DescribeTypes() => string.Join(", ",
-        from matrix in Matrices group matrix.Bytes by matrix.Describe() into type orderby type.Sum() descending select type.Key);
+    public string DescribeTypes()
+    {
+        string[] types = [.. Matrices.Select(matrix => matrix.Describe()).Distinct()];
+        return types.Length == 1 ? types[0] : string.Join(", ", types.OrderByDescending(Bytes));
 
-    private IEnumerable<Tensor> Matrices => from named in Named() where !IsVector(named.Name) select named.Tensor;
+        long Bytes(string type) => Matrices.Sum(matrix => matrix.Describe() == type ? matrix.Bytes : 0);
+    }
+
+    // Loops here, since .NET compiles LINQ over tuples and numbers anew at each start.
+    private IEnumerable<Tensor> Matrices
+    {
+        get
+        {
+            foreach ((string name, _, Tensor tensor) in Named())
+            {
+                if (!IsVector(name))
+                    yield return tensor;
+            }
+        }
+    }
 
     /// <summary>The same model with other matrices; vectors stay as they are.</summary>
     /// <param name="matrix">Gives the matrix to take in place of one.</param>

@@ -87,7 +87,7 @@ internal sealed class LoadedModel : IDisposable
 
     /// <summary>The model in one line.</summary>
     public string Describe() =>
-        $"{Path.GetFileName(Source.Path).ReplaceLineEndings(" ")}: dim {Config.Dim}, hidden {Config.HiddenDim}, "
+        $"{Path.GetFileName(Source.Path).Replace('\n', ' ')}: dim {Config.Dim}, hidden {Config.HiddenDim}, "
         + $"layers {Config.LayerCount}, heads {Config.HeadCount}, kv heads {Config.KvHeadCount}, "
         + $"vocab {Config.VocabSize}, context {Config.SeqLen}{(File is GgufModel { SlidingWindow: not null } ? " (its window)" : "")}, "
         + $"{File.Format} {File.Weights.DescribeTypes()}, {Implementation}";

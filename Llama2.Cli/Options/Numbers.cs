@@ -10,21 +10,23 @@ internal static class Numbers
     public static Func<ArgumentResult, T?>? Parser<T>()
     {
         Type type = Nullable.GetUnderlyingType(typeof(T)) ?? typeof(T);
-        Func<string, (object? Value, string Problem)>? read =
-            type == typeof(int) ? text => Whole(text, int.MinValue, int.MaxValue, number => (int)number)
-            : type == typeof(long) ? text => Whole(text, long.MinValue, long.MaxValue, number => number)
-            : type == typeof(float) ? text => ((float?)Number(text), "is not a number")
-            : type == typeof(double) ? text => (Number(text), "is not a number")
-            : null;
-        return read is null ? null : result =>
-        {
-            string text = result.Tokens[^1].Value;
-            (object? value, string problem) = read(text);
-            if (value is not null)
-                return (T)value;
+        return Reader(type) is { } read ? result => Read(result, read) is { } value ? (T)value : default : null;
+    }
+
+    private static Func<string, (object? Value, string Problem)>? Reader(Type type) =>
+        type == typeof(int) ? text => Whole(text, int.MinValue, int.MaxValue, number => (int)number)
+        : type == typeof(long) ? text => Whole(text, long.MinValue, long.MaxValue, number => number)
+        : type == typeof(float) ? text => ((float?)Number(text), "is not a number")
+        : type == typeof(double) ? text => (Number(text), "is not a number")
+        : null;
+
+    private static object? Read(ArgumentResult result, Func<string, (object? Value, string Problem)> read)
+    {
+        string text = result.Tokens[^1].Value;
+        (object? value, string problem) = read(text);
+        if (value is null)
             result.AddError($"{((OptionResult)result.Parent!).IdentifierToken?.Value}: {text} {problem}");
-            return default;
-        };
+        return value;
     }
 
     private static (object? Value, string Problem) Whole(string text, long min, long max, Func<long, object> convert)

@@ -4,7 +4,7 @@ namespace Llama2.Fast.Kernels;
 /// One way to compute on this kind of machine; all of them give the same bits. The types of registers end here: all above is plain code. A
 /// call does a chunk of work, thousands of operations, so that its being virtual costs nothing.
 /// </summary>
-internal abstract unsafe class Kernel(string name, bool isSupported)
+internal abstract unsafe class Kernel(string name)
 {
     /// <summary>The environment variable that forces a kernel, by its name.</summary>
     public const string Variable = "LLAMA2_KERNEL";
@@ -27,9 +27,9 @@ internal abstract unsafe class Kernel(string name, bool isSupported)
     ];
 
     /// <summary>Those this machine can run.</summary>
-    public static IReadOnlyList<Kernel> Available { get; } = [.. All.Where(kernel => kernel.IsSupported)];
+    public static IReadOnlyList<Kernel> Available => [.. All.Where(kernel => kernel.IsSupported)];
 
-    private bool IsSupported => isSupported;
+    protected abstract bool IsSupported { get; }
     private static string? Chosen => Environment.GetEnvironmentVariable(Variable);
 
     /// <summary>The kernel of that name, or of the environment's choice, or the fastest.</summary>
@@ -41,7 +41,7 @@ internal abstract unsafe class Kernel(string name, bool isSupported)
     public static Kernel? TryFind(string? kernel)
     {
         kernel ??= Chosen;
-        return string.IsNullOrEmpty(kernel) ? Available[0] : Available.FirstOrDefault(available => available.Name == kernel);
+        return All.FirstOrDefault(one => (string.IsNullOrEmpty(kernel) || one.Name == kernel) && one.IsSupported);
     }
 
     // o[t * oStride + i] (+)= the dot product of row first + i of w, for i below rows, and of row t of x
@@ -59,12 +59,13 @@ internal abstract unsafe class Kernel(string name, bool isSupported)
 }
 
 /// <summary>A kernel made of lanes, int8 products, and products of blocks.</summary>
-internal sealed unsafe class Kernel<TLanes, TInt8, TBlocks>(string name)
-    : Kernel(name, TLanes.IsSupported && TInt8.IsSupported && TBlocks.IsSupported)
+internal sealed unsafe class Kernel<TLanes, TInt8, TBlocks>(string name) : Kernel(name)
     where TLanes : struct, ILanes<TLanes>
     where TInt8 : struct, IInt8<TInt8>
     where TBlocks : struct, IBlockKernel
 {
+    protected override bool IsSupported => TLanes.IsSupported && TInt8.IsSupported && TBlocks.IsSupported;
+
     public override void Multiply(Matrix w, int first, int rows, in Inputs x, float* o, nint oStride, bool add, NativeBuffer<float> memory)
     {
         switch (w.Type)

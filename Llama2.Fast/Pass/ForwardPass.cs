@@ -31,10 +31,10 @@ internal sealed unsafe class ForwardPass : IDisposable
         _rmsFinal = Matrix.Pin(weights.RmsFinal, _pins);
         _classifier = new Matrix(weights.Classifier, _pins);
         Matrix[] matrices = [_classifier, .. _layers.SelectMany(layer => layer.Matrices)];
-        int[] groupSizes = [.. matrices.Where(w => w.Type == MatrixType.Int8).Select(w => w.GroupSize).Distinct()];
-        if (groupSizes.Length > 1)
+        Matrix? int8 = Array.Find(matrices, w => w.Type == MatrixType.Int8);
+        if (Array.Exists(matrices, w => w.Type == MatrixType.Int8 && w.GroupSize != int8!.GroupSize))
             throw new ArgumentException("the int8 matrices must all be of one group size", nameof(weights));
-        RunState state = _state = new(config, weights.RopeFactors, groupSizes is [int groupSize] ? groupSize : null,
+        RunState state = _state = new(config, weights.RopeFactors, int8?.GroupSize,
             matrices.Any(w => w.Type == MatrixType.Blocks), kernel, threads);
         (_prepare, _qkv, _attend, _product, _ffnUp) = (new(state), new(state), new(state), new(state), new(state));
         _logits = new(config.VocabSize);

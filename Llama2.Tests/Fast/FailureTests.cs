@@ -14,9 +14,11 @@ public sealed unsafe class FailureTests
         private readonly Kernel _scalar = All[^1];
         public int Left = int.MaxValue;
 
-        public FailingKernel() : base("failing", true)
+        public FailingKernel() : base("failing")
         {
         }
+
+        protected override bool IsSupported => true;
 
         public override void Multiply(Matrix w, int first, int rows, in Inputs x, float* o, nint oStride, bool add,
             NativeBuffer<float> scratch)

@@ -128,7 +128,13 @@ public sealed record CheckpointHeader(int Version, Config Config, bool SharedCla
     }
 
     // 28 digits hold every product of three 32-bit fields, so nothing here can overflow.
-    private decimal ExactLength(TensorSpec[] tensors) => Bytes + tensors.Sum(tensor => (decimal)tensor.Count * tensor.Bytes);
+    private decimal ExactLength(TensorSpec[] tensors)
+    {
+        decimal length = Bytes;
+        foreach (TensorSpec tensor in tensors)
+            length += (decimal)tensor.Count * tensor.Bytes;
+        return length;
+    }
 
     /// <summary>The header as it stands in a file.</summary>
     public byte[] ToBytes()
