@@ -36,7 +36,7 @@ internal static unsafe class MatMul<TLanes> where TLanes : struct, ILanes<TLanes
     // All rows for the tokens of one tile. The rows of a tile lie far apart: each is a stream of its own, long enough for the
     // processor to prefetch. Neighbouring rows would be streams of one row each, which AMD's prefetcher does not follow
     // (decode of stories110M's shape on one thread of an EPYC: 30 tokens/s with neighbours, 54 so).
-    [MethodImpl(Jit.Optimize)]
+    [MethodImpl(Jit.Optimize), SkipLocalsInit]
     private static void Pass<TTokens>(float* w, int rows, float* x, nint xStride, int n, float* o, nint oStride, bool add)
         where TTokens : struct, ITokens
     {
@@ -172,7 +172,6 @@ internal static unsafe class MatMul<TLanes> where TLanes : struct, ILanes<TLanes
     {
         Vector128<float> dots = TileRows<TTokens>() > 2
             ? TLanes.Sum(sums.A, sums.B, sums.C, sums.D) : TLanes.Sum(sums.A, sums.B, sums.A, sums.B);
-        for (int i = 0; i < TileRows<TTokens>(); i++, o += apart)
-            *o = add ? *o + dots[i] : dots[i];
+        Horizontal.Scatter(dots, o, apart, TileRows<TTokens>(), add);
     }
 }

@@ -90,9 +90,7 @@ internal static unsafe class MatMulHalves<TLanes, THalf>
             d = TLanes.FusedMultiplyAdd(THalf.Load<TLanes>(last + 3 * Lanes.Count), v, d);
         }
         Vector128<float> sums = TLanes.Sum(a, b, c, d);
-        int results = apart == 0 ? 1 : TileRows;
-        for (int i = 0; i < results; i++, o += apart)
-            *o = add ? *o + sums[i] : sums[i];
+        Horizontal.Scatter(sums, o, apart, apart == 0 ? 1 : TileRows, add);
     }
 
     // The lanes beyond get -0, so that their product leaves any sum as it is, even -0.

@@ -112,8 +112,7 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
             Vector128<float> scale = Vector128.Create(scales[0], scales[scalesApart], scales[2 * scalesApart], scales[3 * scalesApart]);
             sum += Scaled(sums, starts, scale, xScales);
         }
-        for (int i = 0; i < 4; i++, o += apart)
-            *o = add ? *o + sum[i] : sum[i];
+        Horizontal.Scatter(sum, o, apart, 4, add);
     }
 
     // A register of each row, or the last sixteen elements of a group.

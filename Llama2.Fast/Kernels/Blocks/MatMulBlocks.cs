@@ -93,8 +93,7 @@ internal static unsafe class MatMulBlocks<TDots, TRows, TBlocks>
                 lanes[i] = AddRest(lanes[i], w + at + i * wApart, rest, unit);
         }
         Vector128<float> sums = Horizontal.Sum(Fold(lanes[0]), Fold(lanes[1]), Fold(lanes[2]), Fold(lanes[3]));
-        for (int i = 0; i < rows; i++, o += apart)
-            *o = add ? *o + sums[i] : sums[i];
+        Horizontal.Scatter(sums, o, apart, rows, add);
     }
 
     // The processor's own prefetching stops at the end of a page: 2048 x 5632 of q8_0 takes 0.76 ms with this, and 1.03 without.

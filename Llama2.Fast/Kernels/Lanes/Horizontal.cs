@@ -88,6 +88,23 @@ internal static class Horizontal
         return (low.AsSingle(), high.AsSingle());
     }
 
+    /// <summary>
+    /// o[i * apart] (+)= v[i], for i below count, which is 1 to 4. No loop, since .NET would write v to memory for each element.
+    /// </summary>
+    [MethodImpl(Jit.Inline)]
+    public static unsafe void Scatter(Quad v, float* o, nint apart, int count, bool add)
+    {
+        Put(o, v[0], add);
+        if (count > 1)
+            Put(o + apart, v[1], add);
+        if (count > 2)
+            Put(o + 2 * apart, v[2], add);
+        if (count > 3)
+            Put(o + 3 * apart, v[3], add);
+    }
+
+    [MethodImpl(Jit.Inline)] private static unsafe void Put(float* o, float value, bool add) => *o = add ? *o + value : value;
+
     /// <summary>Stores elements 0 and 1, and elements 2 and 3.</summary>
     [MethodImpl(Jit.Inline)]
     public static unsafe void StoreHalves(Quad v, float* low, float* high)
