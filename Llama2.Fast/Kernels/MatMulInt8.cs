@@ -99,16 +99,16 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
         sbyte* values = w.Values + (nint)row * n, xValues = x.Values(token);
         float* scales = w.Scales + (nint)row * groups, xScales = x.Scales(token);
         int* starts = x.Starts(token);
-        nint scalesApart = apart * groups;
+        nint wApart = apart * n, scalesApart = apart * groups;
         Vector128<float> sum = default;
         for (int g = 0; g < groups; g++, values += groupSize, xValues += groupSize, scales++, xScales++, starts++)
         {
             Column sums = default;
             int j = 0;
             for (; j + step <= groupSize; j += step)
-                Step(values + j, apart * n, xValues + j, whole: true, ref sums);
+                Step(values + j, wApart, xValues + j, whole: true, ref sums);
             if (j < groupSize)
-                Step(values + j, apart * n, xValues + j, whole: false, ref sums);
+                Step(values + j, wApart, xValues + j, whole: false, ref sums);
             Vector128<float> scale = Vector128.Create(scales[0], scales[scalesApart], scales[2 * scalesApart], scales[3 * scalesApart]);
             sum += Scaled(sums, starts, scale, xScales);
         }
