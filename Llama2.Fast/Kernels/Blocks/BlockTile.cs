@@ -216,8 +216,11 @@ internal static unsafe class BlockTile<TRows, TBlocks>
     {
         float* scales = packed->Scales + group * Rows, minima = packed->Minima + group * Rows;
         int part = (TBlocks.Scale == Shared.Part ? 2 : 1) * group * Rows, ofPart = group / 4 * BlockUnit.Groups + group % 4;
-        TRows first = TRows.Load(packed->OfScales + part), second = TRows.Load(packed->OfScales + part + Rows);
-        TRows minFirst = TRows.Load(packed->OfMinima + part), minSecond = TRows.Load(packed->OfMinima + part + Rows);
+        TRows first = default, second = default, minFirst = default, minSecond = default;
+        if (TBlocks.Scale != Shared.Block)
+            (first, minFirst) = (TRows.Load(packed->OfScales + part), TRows.Load(packed->OfMinima + part));
+        if (TBlocks.Scale == Shared.Part)
+            (second, minSecond) = (TRows.Load(packed->OfScales + part + Rows), TRows.Load(packed->OfMinima + part + Rows));
         for (int t = 0; t < tokens; t++, x += apart, dots += Rows, lanes += Rows)
         {
             TRows dot = TRows.Load(dots);
