@@ -75,6 +75,7 @@ internal static unsafe class MatMulHalves<TLanes, THalf>
         TLanes a = TLanes.Create(0), b = a, c = a, d = a;
         for (int j = 0; j < whole; j += Lanes.Count)
         {
+            Prefetch.Rows(w + j, wApart * sizeof(ushort));
             TLanes v = TLanes.Load(x + j);
             a = TLanes.FusedMultiplyAdd(THalf.Load<TLanes>(w + j), v, a);
             b = TLanes.FusedMultiplyAdd(THalf.Load<TLanes>(w1 + j), v, b);
