@@ -6,15 +6,16 @@ using System.Text.Json.Nodes;
 
 namespace Llama2.Tests.Cli.Server;
 
-/// <summary>A page in Chromium, driven by its DevTools protocol.</summary>
+/// <summary>A tab of Chromium, driven by its DevTools protocol.</summary>
 internal sealed class Browser : IAsyncDisposable
 {
-    private readonly Process _process;
-    private readonly string _folder;
+    private readonly string _tools; // the address of DevTools
     private readonly ClientWebSocket _socket = new();
+    private Process? _process; // of the first tab
+    private string? _folder;
     private int _id;
 
-    private Browser(Process process, string folder) => (_process, _folder) = (process, folder);
+    private Browser(string tools) => _tools = tools;
 
     /// <summary>Where Chromium is, or null.</summary>
     public static string? Path { get; } = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(System.IO.Path.PathSeparator)
@@ -32,11 +33,26 @@ internal sealed class Browser : IAsyncDisposable
         while ((line = await process.StandardError.ReadLineAsync()) is not null && !line.StartsWith(Start, StringComparison.Ordinal))
             continue;
         _ = process.StandardError.ReadToEndAsync();
-        Browser browser = new(process, folder);
+        string tools = $"http://{new Uri(line![Start.Length..]).Authority}";
         using HttpClient client = new();
-        JsonArray pages = (await client.GetFromJsonAsync<JsonArray>($"http://{new Uri(line![Start.Length..]).Authority}/json/list"))!;
-        string page = (string)pages.First(page => (string)page!["type"]! == "page")!["webSocketDebuggerUrl"]!;
-        await browser._socket.ConnectAsync(new Uri(page), default);
+        JsonArray pages = (await client.GetFromJsonAsync<JsonArray>($"{tools}/json/list"))!;
+        Browser browser = await ConnectAsync(tools, pages.First(page => (string)page!["type"]! == "page")!);
+        (browser._process, browser._folder) = (process, folder);
+        return browser;
+    }
+
+    /// <summary>Another tab, which ends with the first.</summary>
+    public async Task<Browser> NewTabAsync()
+    {
+        using HttpClient client = new();
+        using HttpResponseMessage response = await client.PutAsync($"{_tools}/json/new?about:blank", null);
+        return await ConnectAsync(_tools, (await response.Content.ReadFromJsonAsync<JsonNode>())!);
+    }
+
+    private static async Task<Browser> ConnectAsync(string tools, JsonNode page)
+    {
+        Browser browser = new(tools);
+        await browser._socket.ConnectAsync(new Uri((string)page["webSocketDebuggerUrl"]!), default);
         return browser;
     }
 
@@ -91,9 +107,11 @@ internal sealed class Browser : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _socket.Dispose();
+        if (_process is null)
+            return;
         _process.Kill(entireProcessTree: true);
         await _process.WaitForExitAsync();
         _process.Dispose();
-        Directory.Delete(_folder, recursive: true);
+        Directory.Delete(_folder!, recursive: true);
     }
 }

@@ -107,6 +107,78 @@ public sealed partial class PageTests(StoryServer story) : IClassFixture<StorySe
         }
     }
 
+    [Fact]
+    public async Task Two_tabs_keep_each_others_conversations()
+    {
+        Assert.SkipWhen(Browser.Path is null, "there is no Chromium");
+        await using Browser first = await Browser.StartAsync();
+        await using Browser second = await first.NewTabAsync();
+        await first.OpenAsync(story.Server.Url);
+        await first.EvaluateAsync("localStorage.setItem('llama2.chats', '[' + ['New', 'Old'].map(title => `"
+            + "{\"id\":\"${title}\",\"title\":\"${title}\",\"system\":\"\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}`) + ']')");
+        await first.OpenAsync(story.Server.Url + "/?again"); // with what an earlier page kept
+        await second.OpenAsync(story.Server.Url);
+        Assert.Equal("New Old", await Titles(first));
+        Assert.Equal("New Old", await Titles(second));
+
+        // each begins one; both are kept, and each tab lists the other's
+        await Ask(first, "One", 5);
+        await Ask(second, "Two", 5);
+        foreach (Browser tab in (Browser[])[first, second])
+            await tab.UntilAsync("document.querySelector('#chats').options.length === 4");
+        Assert.Equal("Two One New Old", await Titles(first));
+        Assert.Equal("One", await Shown(first));
+        await first.OpenAsync(story.Server.Url + "/?reload");
+        Assert.Equal("Two One New Old", await Titles(first));
+
+        // the same one in both: what is said in one tab is shown in the other, unless it is in the middle of an answer
+        Assert.Equal("Two", await Shown(first));
+        await Ask(first, "More", 5);
+        await second.UntilAsync("document.querySelectorAll('#log li').length === 4");
+        await first.EvaluateAsync("""
+            window.fetch = async (_, options) => new Response(new ReadableStream({ start(answer) {
+              answer.enqueue(new TextEncoder().encode('data: {"choices":[{"delta":{"content":"Well"}}]}\n\n'));
+              options.signal.onabort = () => answer.error(options.signal.reason);
+            }}));
+            document.querySelector('#prompt').value = 'On';
+            document.querySelector('#send').click()
+            """);
+        await first.UntilAsync($"{Answer} === 'Well'");
+        await Ask(second, "Other", 5);
+        await first.UntilAsync("document.querySelector('#chats').options.length === 5");
+        await first.EvaluateAsync("document.querySelector('#stop').click()");
+        await second.UntilAsync("document.querySelector('#chats').options.length === 5");
+        Assert.Equal("Two Two One New Old", await Titles(second));
+        Assert.Equal("On", await Said(first));
+        Assert.Equal("Other", await Said(second));
+
+        // deleted in one: gone from both
+        await second.EvaluateAsync("window.confirm = () => true; document.querySelector('#delete').click()");
+        await first.UntilAsync("document.querySelector('#chats').options.length === 4");
+        Assert.Equal("On", await Said(first));
+        await second.OpenAsync(story.Server.Url + "/?last");
+        Assert.Equal("Two One New Old", await Titles(second));
+        Assert.Equal("On", await Said(second));
+
+        static async Task<string> Titles(Browser tab) =>
+            (string)(await tab.EvaluateAsync("[...document.querySelector('#chats').options].map(one => one.textContent).join(' ')"))!;
+
+        static async Task<string> Shown(Browser tab) =>
+            (string)(await tab.EvaluateAsync("document.querySelector('#chats').selectedOptions[0].textContent"))!;
+
+        static async Task<string> Said(Browser tab) =>
+            (string)(await tab.EvaluateAsync("[...document.querySelectorAll('#log .user .text')].at(-1).textContent"))!;
+
+        static async Task Ask(Browser tab, string text, int tokens)
+        {
+            if (text is "One" or "Two")
+                await tab.EvaluateAsync("document.querySelector('#new').click()");
+            await tab.EvaluateAsync($"max_tokens.value = {tokens}; document.querySelector('#prompt').value = '{text}';"
+                + "document.querySelector('#send').click()");
+            await tab.UntilAsync("!document.querySelector('#send').hidden");
+        }
+    }
+
     [GeneratedRegex("<(input|select|textarea) [^>]*id=\"(?<id>[a-z_]+)\"|<(input|select|textarea) id=\"(?<id>[a-z_]+)\"")]
     private static partial Regex Control();
 }
