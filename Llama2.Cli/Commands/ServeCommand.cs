@@ -27,8 +27,11 @@ internal sealed class ServeCommand(Command command)
     private readonly Option<string[]> _corsOrigin = command.AddOption<string[]>(
         "--cors-origin", "URL", "web pages of this origin may ask, as https://example.com; * for all; may be repeated");
 
+    private readonly Option<int> _maxBody = command.AddOption("--max-body", "N", "bytes of a request; more are refused", () => 8 << 20);
     private readonly Option<int> _timeout = command.AddOption("--timeout", "seconds", "that a request may take", () => 600);
     private readonly Option<int> _grace = command.AddOption("--grace", "seconds", "for requests that run when the server ends", () => 10);
+
+    private readonly Option<int> _jobAge = command.AddOption("--job-age", "seconds", "that a job is kept once it has ended", () => 3600);
 
     private readonly Option<string?> _slotSavePath = command.AddOption<string?>(
         "--slot-save-path", "folder", "where /slots/ID?action=save puts files; without it slots are not saved");
@@ -51,6 +54,8 @@ internal sealed class ServeCommand(Command command)
             ApiKeys = Given(result, _apiKey),
             CorsOrigins = [.. Given(result, _corsOrigin).Select(origin => origin.TrimEnd('/'))],
             Timeout = TimeSpan.FromSeconds(Between(result, _timeout, 1, 1_000_000)),
+            MaxBody = Between(result, _maxBody, 1, 1 << 30),
+            JobAge = TimeSpan.FromSeconds(Between(result, _jobAge, 0, 1_000_000)),
             Grace = TimeSpan.FromSeconds(Between(result, _grace, 0, 1_000_000)),
         });
         long cacheBytes = result.GetValue(_cacheBytes);

@@ -1,13 +1,12 @@
 namespace Llama2.Cli.Server;
 
 /// <summary>
-/// All jobs, each known only to the user whose key it came with. Those that have ended are forgotten after an hour, the oldest sooner where
+/// All jobs, each known only to the user whose key it came with. Those that have ended are forgotten after a time, the oldest sooner where
 /// their texts are more than 16 M characters; the others are as many as the engine takes.
 /// </summary>
-internal sealed class JobStore(TimeProvider time)
+internal sealed class JobStore(TimeProvider time, TimeSpan maxAge)
 {
     public const int MaxCharacters = 16 << 20;
-    public static readonly TimeSpan MaxAge = TimeSpan.FromHours(1);
 
     private readonly Lock _gate = new(); // guards what follows
     private readonly Dictionary<(string User, Guid Id), Job> _all = [];
@@ -51,7 +50,7 @@ internal sealed class JobStore(TimeProvider time)
     private void Forget()
     {
         while (_ended.TryPeek(out (string User, Guid Id, int Size, DateTimeOffset Ended) oldest)
-            && (_characters > MaxCharacters || time.GetUtcNow() - oldest.Ended > MaxAge))
+            && (_characters > MaxCharacters || time.GetUtcNow() - oldest.Ended > maxAge))
         {
             _ended.Dequeue();
             _all.Remove((oldest.User, oldest.Id));

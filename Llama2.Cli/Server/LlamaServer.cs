@@ -18,8 +18,6 @@ namespace Llama2.Cli.Server;
 /// </summary>
 internal sealed class LlamaServer : IDisposable
 {
-    public const long MaxBody = 8 << 20; // bytes
-
     private readonly KestrelServer _kestrel;
     private readonly Application _application;
     private readonly (string Host, int Port) _address;
@@ -30,7 +28,7 @@ internal sealed class LlamaServer : IDisposable
     {
         KestrelServerOptions options = new() { AddServerHeader = false };
         _address = (service.Options.Host, service.Options.Port);
-        options.Limits.MaxRequestBodySize = MaxBody;
+        options.Limits.MaxRequestBodySize = service.Options.MaxBody;
         options.Listen(Address(service.Options.Host), service.Options.Port, listen => listen.Protocols = HttpProtocols.Http1);
         NullLoggerFactory log = NullLoggerFactory.Instance; // RequestLog says what there is to say
         SocketTransportFactory transport = new(MsOptions.Create(new SocketTransportOptions()), log);

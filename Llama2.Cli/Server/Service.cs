@@ -14,6 +14,8 @@ internal sealed record ServerOptions
     public IReadOnlyList<string> ApiKeys { get; init; } = [];   // none: anybody may ask
     public IReadOnlyList<string> CorsOrigins { get; init; } = []; // web pages that may ask; *: all
     public TimeSpan Timeout { get; init; }                      // of a request
+    public long MaxBody { get; init; }                          // bytes of a request
+    public TimeSpan JobAge { get; init; }                       // that a job is kept for once it has ended
     public TimeSpan Grace { get; init; }                        // for requests that run when the server ends
     public TimeSpan PingAfter { get; init; } = TimeSpan.FromSeconds(15); // that an event stream is silent; proxies often give up after 60
 }
@@ -25,7 +27,7 @@ internal sealed class Service(ServerOptions options)
 
     public ServerOptions Options => options;
     public Metrics Metrics { get; } = new();
-    public JobStore Jobs { get; } = new(TimeProvider.System);
+    public JobStore Jobs { get; } = new(TimeProvider.System, options.JobAge);
     public ServedModel? Model { get; private set; }     // null until it is loaded
     public GenerationEngine? Engine => _engine;         // null until then
     public SlotFiles? SlotFiles { get; set; }           // null where slots are not saved
@@ -58,7 +60,7 @@ internal sealed class Service(ServerOptions options)
                 return error;
             case BadHttpRequestException { StatusCode: var status }:
                 string problem = status == 413
-                    ? string.Create(CultureInfo.InvariantCulture, $"the body is larger than {LlamaServer.MaxBody} bytes") : e.Message;
+                    ? string.Create(CultureInfo.InvariantCulture, $"the body is larger than {options.MaxBody} bytes") : e.Message;
                 return new(status, "invalid_request_error", problem);
             case QueueFullException:
                 return ApiException.Unavailable(e.Message, "queue_full");

@@ -159,17 +159,18 @@ public sealed class JobTests
     }
 
     [Fact]
-    public void Jobs_that_have_ended_are_forgotten_after_an_hour_or_where_their_texts_are_too_many()
+    public void Jobs_that_have_ended_are_forgotten_after_a_time_or_where_their_texts_are_too_many()
     {
         Clock clock = new();
-        JobStore jobs = new(clock);
+        TimeSpan maxAge = TimeSpan.FromHours(1);
+        JobStore jobs = new(clock, maxAge);
         Guid[] ids = [.. Enumerable.Range(0, 4).Select(_ => Guid.NewGuid())];
         foreach (Guid id in ids)
             Assert.NotNull(jobs.Add("me", id, () => new Job(id, "", "")));
         Assert.Null(jobs.Add("me", ids[0], () => throw new InvalidOperationException("made twice")));
 
         jobs.End("me", ids[0], 10);
-        clock.Now += JobStore.MaxAge;
+        clock.Now += maxAge;
         jobs.End("me", ids[1], 10);
         Assert.Equal([true, true, true, true], Known());
         clock.Now += TimeSpan.FromSeconds(1);
@@ -179,10 +180,22 @@ public sealed class JobTests
         jobs.End("me", ids[3], 5);
         Assert.Equal([false, false, true, true], Known());
         Assert.NotNull(jobs.Add("me", ids[0], () => new Job(ids[0], "", ""))); // its id is free
-        clock.Now += 2 * JobStore.MaxAge;
+        clock.Now += 2 * maxAge;
         Assert.Equal([true, false, false, false], Known()); // it has not ended
 
         bool[] Known() => [.. ids.Select(id => jobs.Find("me", id) is not null)];
+    }
+
+    [Fact]
+    public async Task Whoever_runs_the_server_says_how_long_jobs_are_kept()
+    {
+        await using RunningServer server = await RunningServer.StartAsync("--job-age", "0");
+        Guid id = await AddAsync(server);
+        await RunningServer.UntilAsync(async () =>
+        {
+            using HttpResponseMessage response = await server.Client.GetAsync($"/jobs/{id}");
+            return await response.Content.ReadAsStringAsync() == "Request ID was not found!";
+        });
     }
 
     [Fact]

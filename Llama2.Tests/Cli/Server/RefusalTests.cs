@@ -171,6 +171,18 @@ public sealed class RefusalTests(StoryServer story) : IClassFixture<StoryServer>
     }
 
     [Fact]
+    public async Task Whoever_runs_the_server_says_how_large_a_body_may_be()
+    {
+        await using RunningServer server = await RunningServer.StartAsync("--max-body", "100");
+        byte[] body = Encoding.UTF8.GetBytes($$"""{"content":"{{new string('a', 86)}}"}""");
+        Assert.Equal(100, body.Length);
+        Assert.Equal(200, (await server.PostBytesAsync("/tokenize", body)).Status);
+        (int status, string answer) = await server.PostBytesAsync("/tokenize", [.. body, (byte)' ']);
+        Assert.Equal(413, status);
+        Assert.Contains("the body is larger than 100 bytes", answer, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_prompt_longer_than_the_context_is_never_cut()
     {
         object[] bodies = [new { prompt = Enumerable.Repeat(300, 513) }, new { prompt = new string('x', 2_000_000) },
@@ -284,6 +296,7 @@ public sealed class RefusalTests(StoryServer story) : IClassFixture<StoryServer>
     [InlineData("--host 192.0.2.1, --port 0: Cannot assign requested address", "--host", "192.0.2.1", "--port", "0")] // for documents
     [InlineData("--host fe80::1, --port 0: Invalid argument", "--host", "fe80::1", "--port", "0")] // of a link that is not said
     [InlineData("--pods: expected 1 to 4096, found 0", "--pods", "0")]
+    [InlineData("--max-body: expected 1 to 1073741824, found 0", "--max-body", "0")]
     [InlineData("--cache-bytes: expected 0 or more, found -1", "--cache-bytes", "-1")]
     [InlineData("--api-key: expected a value, found an empty one", "--api-key", "")]
     public void Options_out_of_their_range_are_bad_usage(string message, params string[] args)

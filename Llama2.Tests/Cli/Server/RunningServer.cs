@@ -30,7 +30,12 @@ public sealed class RunningServer : IAsyncDisposable
     public static async Task<RunningServer> StartAsAsync(params string[] args)
     {
         RunningServer server = new(args);
-        server.Client = new HttpClient { BaseAddress = new Uri(await server._url.Task), Timeout = TimeSpan.FromMinutes(2) };
+        TimeSpan timeout = TimeSpan.FromMinutes(2);
+        server.Client = new HttpClient(new SocketsHttpHandler { Expect100ContinueTimeout = timeout }) // it would send after a second
+        {
+            BaseAddress = new Uri(await server._url.Task),
+            Timeout = timeout,
+        };
         await server._ready.Task;
         return server;
     }
