@@ -80,6 +80,6 @@ internal sealed record BuiltProgram(int ExitCode, string Out, string Err)
         public Dictionary<string, string?> Environment { get; init; } = [];
 
         /// <summary>Ends a program that hangs; no test asserts how long one takes.</summary>
-        public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(60);
+        public TimeSpan Timeout { get; init; } = TimeSpan.FromMinutes(3);
     }
 }

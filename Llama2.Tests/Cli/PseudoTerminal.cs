@@ -38,7 +38,7 @@ internal sealed class PseudoTerminal : IDisposable
         while (!_screen.ToString(start, _screen.Length - start).Contains(text, StringComparison.Ordinal))
         {
             Task<int> next = Task.Run(_script.StandardOutput.Read);
-            Assert.True(next.Wait(TimeSpan.FromSeconds(60)) && next.Result >= 0, $"no \"{text}\" in: {Screen[start..]}");
+            Assert.True(next.Wait(TimeSpan.FromMinutes(3)) && next.Result >= 0, $"no \"{text}\" in: {Screen[start..]}");
             _screen.Append((char)next.Result);
         }
         _script.StandardInput.Write(keys);

@@ -128,7 +128,7 @@ public sealed class RunningServer : IAsyncDisposable
     /// <summary>Waits until a condition holds; fails if it never does.</summary>
     public static async Task UntilAsync(Func<Task<bool>> holds)
     {
-        using CancellationTokenSource never = new(TimeSpan.FromMinutes(1));
+        using CancellationTokenSource never = new(TimeSpan.FromMinutes(3));
         while (!await holds())
             await Task.Delay(10, never.Token);
     }
@@ -144,7 +144,7 @@ public sealed class RunningServer : IAsyncDisposable
     /// <summary>Waits for the end of the program and of its log.</summary>
     public async Task<int> ExitCodeAsync()
     {
-        using CancellationTokenSource never = new(TimeSpan.FromMinutes(1));
+        using CancellationTokenSource never = new(TimeSpan.FromMinutes(3));
         await _process.WaitForExitAsync(never.Token);
         await _reading;
         return _process.ExitCode;
