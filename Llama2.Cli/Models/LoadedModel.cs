@@ -35,7 +35,8 @@ internal sealed class LoadedModel : IDisposable
                 : FiniteWeights.Of(File, TypeMix.Find(quantize), threads);
             CopyForDrafts = new Lazy<ITransformer>(() => new FastTransformer(Config,
                 WeightQuantizer.CopyForDrafts(Weights, WeightQuantizer.GroupSizeFor(Config), threads), threads));
-            Transformer = implementation == Simple ? new Transformer(Config, Weights) : new FastTransformer(Config, Weights, threads);
+            Transformer = new GuardedTransformer(
+                implementation == Simple ? new Transformer(Config, Weights) : new FastTransformer(Config, Weights, threads), File);
         }
         catch
         {

@@ -8,7 +8,8 @@ namespace Llama2.Simple.Formats;
 /// <summary>
 /// A file mapped read-only into memory. The only unsafe code of this assembly: callers get a <see cref="ReadOnlyMemory{T}"/>, whose use
 /// after <see cref="Dispose"/> throws instead of crashing. A small file is copied, and so is a pipe, which cannot be mapped. If another
-/// program shortens a larger file in place while it is mapped, the operating system ends this one: .NET cannot catch that.
+/// program shortens a larger file in place, reading what is gone ends this process: .NET cannot catch that, so look first with
+/// <see cref="ThrowIfCut"/>.
 /// </summary>
 public sealed unsafe class MappedFile : IDisposable
 {
@@ -28,6 +29,7 @@ public sealed unsafe class MappedFile : IDisposable
     }
 
     public long Length { get; } // bytes in the file when it was opened
+    private FileStream? Mapped { get; init; } // null for a copy
 
     /// <summary>Maps a file.</summary>
     /// <exception cref="ModelFileException">There is no such file, or it is empty or no plain file.</exception>
@@ -37,12 +39,14 @@ public sealed unsafe class MappedFile : IDisposable
             throw Error("a file", "a folder");
         try
         {
-            using FileStream stream = new(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, bufferSize: 0);
-            using Stream source = stream.CanSeek ? stream : ReadPipe(stream);
-            long length = source.Length;
-            if (length == 0)
-                throw Error("a file with contents", "an empty file");
-            return source == stream && length > MaxCopied ? Map(stream, length) : Copy(source, length);
+            FileStream stream = new(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, bufferSize: 0);
+            if (stream.CanSeek && stream.Length > MaxCopied)
+                return Map(stream); // which stays open
+            using (stream)
+            {
+                using Stream source = stream.CanSeek ? stream : ReadPipe(stream);
+                return source.Length > 0 ? Copy(source, source.Length) : throw Error("a file with contents", "an empty file");
+            }
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException or ArgumentException)
         {
@@ -113,12 +117,30 @@ public sealed unsafe class MappedFile : IDisposable
         return file;
     }
 
-    private static MappedFile Map(FileStream stream, long length)
+    private static MappedFile Map(FileStream stream)
     {
-        MemoryMappedFile file = MemoryMappedFile.CreateFromFile(
-            stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
-        MemoryMappedViewAccessor view = file.CreateViewAccessor(0, length, MemoryMappedFileAccess.Read);
-        return new MappedFile(view.SafeMemoryMappedViewHandle, view.PointerOffset, length, view, file);
+        try
+        {
+            long length = stream.Length;
+            MemoryMappedFile file = MemoryMappedFile.CreateFromFile(
+                stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
+            MemoryMappedViewAccessor view = file.CreateViewAccessor(0, length, MemoryMappedFileAccess.Read);
+            return new MappedFile(view.SafeMemoryMappedViewHandle, view.PointerOffset, length, view, file, stream) { Mapped = stream };
+        }
+        catch
+        {
+            stream.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Refuses a mapped file that another program has shortened since.</summary>
+    /// <param name="path">Its name in the message.</param>
+    /// <exception cref="ModelFileException">It is shorter than it was when it was opened.</exception>
+    public void ThrowIfCut(string path)
+    {
+        if (Mapped is not null && RandomAccess.GetLength(Mapped.SafeFileHandle) is var found && found < Length)
+            throw new ModelFileException(path, "length", $"{Length} bytes, as when it was opened", $"{found}: it was cut meanwhile");
     }
 
     /// <summary>The first bytes, which tell what the file is.</summary>

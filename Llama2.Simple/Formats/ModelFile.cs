@@ -43,6 +43,10 @@ public abstract class ModelFile(string path) : IDisposable
     public virtual ITokenizer? Tokenizer => null;    // the one in the file, if it holds one
     public virtual string? ChatTemplate => null;     // the text in the file, if it holds one
 
+    /// <summary>Refuses a file that another program has shortened since.</summary>
+    /// <exception cref="ModelFileException">It is shorter than it was when it was opened.</exception>
+    public abstract void ThrowIfCut();
+
     /// <summary>Closes the file; weights that nobody has pinned throw from now on.</summary>
     public abstract void Dispose();
 }

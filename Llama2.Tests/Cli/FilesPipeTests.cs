@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Llama2.Cli.Bench;
 
 namespace Llama2.Tests.Cli;
 
@@ -72,5 +73,37 @@ public sealed class FilesPipeTests : IDisposable
         BuiltProgram unchanged = BuiltProgram.Run(new BuiltProgram.Setup { Input = "Hello\nAnd then?\n" },
             ["chat", Model, .. args[2..]]);
         Assert.EndsWith(changed, unchanged.Out, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("checkpoint", "chat", "--template", "plain")]
+    [InlineData("checkpoint", "-m", "chat", "-y", "")]
+    [InlineData("gguf", "chat", "--template", "plain")]
+    [InlineData("gguf", "chat", "--template", "plain", "--impl", "simple")]
+    public void A_larger_model_that_is_cut_while_a_chat_waits_is_one_line(string format, params string[] args)
+    {
+        string model = Path.Combine(_folder, "model");
+        Config config = new(256, 512, 2, 4, 4, 512, 256);
+        if (format == "gguf")
+            File.WriteAllBytes(model, SmallGguf.Create(config, values => values.Remove("tokenizer.ggml.tokens")));
+        else
+            using (FileStream stream = File.Create(model))
+                Shape.Parse("256,512,2,4,4,512,256").Write(stream, CancellationToken.None);
+        long length = new FileInfo(model).Length;
+        Assert.InRange(length, (3 << 20) + 1, 32 << 20); // it is mapped
+        BuiltProgram.Setup setup = new();
+        // EOS ends an answer at once
+        using Process process = BuiltProgram.Start(setup,
+            [.. args, model, "-z", Tokenizer, "-t", "0", "-n", "100", "--logit-bias", "2=1000", "--silent"]);
+        process.StandardInput.WriteLine("Hello");
+        process.StandardInput.Flush();
+        Assert.NotNull(process.StandardOutput.ReadLine()); // the answer
+        using (FileStream stream = new(model, FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
+            stream.SetLength(5000);
+        process.StandardInput.WriteLine("And then?");
+        process.StandardInput.Close();
+        Assert.Equal(2, BuiltProgram.ExitCodeOf(process, setup));
+        Assert.Equal($"llama2: {model}: length: expected {length} bytes, as when it was opened, found 5000: it was cut meanwhile\n",
+            process.StandardError.ReadToEnd());
     }
 }

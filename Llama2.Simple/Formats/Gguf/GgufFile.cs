@@ -69,6 +69,9 @@ public sealed class GgufFile : IDisposable
     /// <exception cref="ModelFileException">The file is wrong; it is still the caller's.</exception>
     public static GgufFile Open(MappedFile file, string path) => new(file, path);
 
+    /// <exception cref="ModelFileException">Another program has shortened the file since it was opened.</exception>
+    public void ThrowIfCut() => _file.ThrowIfCut(Path);
+
     /// <summary>Closes the file; tensors that nobody has pinned throw from now on.</summary>
     public void Dispose() => _file.Dispose();
 

@@ -72,6 +72,7 @@ public sealed partial class GgufModel : ModelFile
 
     internal static new GgufModel Open(MappedFile file, string path) => new(GgufFile.Open(file, path), path);
 
+    public override void ThrowIfCut() => _parts.ForEach(part => part.ThrowIfCut());
     public override void Dispose() => _parts.ForEach(part => part.Dispose());
 
     [GeneratedRegex(@"-(\d{5})-of-(\d{5})(\.gguf)$", RegexOptions.CultureInvariant)]

@@ -67,5 +67,6 @@ public sealed class Checkpoint : ModelFile
         _tensors.TryGetValue("rope_tables", out Place? place) && place.Spec.Count * place.Spec.Elements <= Array.MaxLength
             ? _file.Slice<float>(place.Offset, (int)(place.Spec.Count * place.Spec.Elements)) : default;
 
+    public override void ThrowIfCut() => _file.ThrowIfCut(Path);
     public override void Dispose() => _file.Dispose();
 }
