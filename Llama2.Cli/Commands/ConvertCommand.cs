@@ -83,16 +83,16 @@ internal static class ConvertCommand
 
         using ModelFile written = ModelFile.Open(path);
         string? tokenizer = copy?.WriteTokenizer(path);
-        Output.WriteLine(Describe(model));
-        Output.WriteLine(Describe(written));
+        Output.WriteLines(Describe(model));
+        Output.WriteLines(Describe(written));
         if (tokenizer is not null)
-            Output.WriteLine(Visible.Of($"{tokenizer}: its tokenizer"));
+            Output.WriteLines(Visible.Of($"{tokenizer}: its tokenizer"));
         (float error, string tensor) = CopyError.Largest(model.Weights, written.Weights, interrupt.Token);
-        Output.WriteLine($"largest error: {error:G3}{(error == 0 ? "" : $" in {tensor}")}");
+        Output.WriteLines($"largest error: {error:G3}{(error == 0 ? "" : $" in {tensor}")}");
         if (copy is not null)
         {
             (int agreeing, int steps) = CopyError.GreedyAgreement(model, written, interrupt.Token);
-            Output.WriteLine($"greedy agreement: {agreeing} of {steps} tokens of the story the original tells without a prompt");
+            Output.WriteLines($"greedy agreement: {agreeing} of {steps} tokens of the story the original tells without a prompt");
             if (model.ChatTemplate is not null)
                 Notes.Write("its chat template is left out, as llama2.c's format holds none: chat and serve will need --template");
         }

@@ -34,8 +34,10 @@ internal static class PerplexityCommand
             int step = result.GetValue(stride) ?? window / 2;
             UsageException.ThrowIf(step < 1 || step >= window, $"--stride: expected 1 to {window - 1}, less than a window, found {step}");
             Perplexity found = Measure(loaded, result.GetRequiredValue(file), window, step, isSilent: model.IsSilent(result));
-            Output.WriteLine(result.GetValue(json) ? Report(loaded, found, window, step).ToJsonString(Json)
-                : $"perplexity {found.Value:F4}, {found.NatsPerToken:F6} nats a token over {Notes.Count(found.Tokens, "token")}\n"
+            if (result.GetValue(json))
+                Output.WriteLine(Report(loaded, found, window, step).ToJsonString(Json));
+            else
+                Output.WriteLines($"perplexity {found.Value:F4}, {found.NatsPerToken:F6} nats a token over {Notes.Count(found.Tokens, "token")}\n"
                     + $"{Notes.Count(found.Windows, "window")} of {window} tokens, each {step} after the one before");
             return ExitCode.Success;
         });
@@ -50,16 +52,22 @@ internal static class PerplexityCommand
         if (predicted < 1)
             throw new ModelFileException(file, "text", bos is null ? "at least 2 tokens" : "at least 1 token", $"{tokens.Length}");
         bool shows = !isSilent && !Console.IsErrorRedirected;
-        FiniteWeights.Check(model.File, null, interrupt.Token); // a sum over many tokens would not show that some mean nothing
+        if (!model.File.Weights.AreFloats) // a NaN among them becomes some whole number of an activation, and the sum would not show it
+            FiniteWeights.Check(model.File, null, interrupt.Token);
         Perplexity found = Perplexity.Of(model.Transformer, tokens, bos, window, stride, shows ? Show : null, interrupt.Token);
         if (shows)
             Notes.Writer.Write("\r\e[K");
+        if (!double.IsFinite(found.Value))
+            FiniteWeights.Check(model.File, null, interrupt.Token);
         return found;
 
         void Show(Perplexity sum)
         {
             if (sum.Tokens > 0)
-                Notes.Writer.Write($"\r{sum.Tokens} of {predicted} tokens, perplexity so far {sum.Value:F4}\e[K");
+            {
+                string line = $"perplexity so far {sum.Value:F4}, {sum.Tokens} of {predicted} tokens";
+                Notes.Writer.Write($"\r{line[..Math.Min(line.Length, Tty.Size.Columns - 1)]}\e[K"); // in one row, which the next replaces
+            }
         }
     }
 

@@ -40,7 +40,7 @@ internal static class VerifyCommand
         bool agree = Verify(model.Config, model.Weights, file, isDefault ? DefaultModel : null);
         if (int8 is not null)
             agree &= Verify(model.Config, int8, file + " as q8_0", isDefault ? DefaultModelInt8 : null);
-        Output.WriteLine(agree ? "all the same" : "DIFFERENT: please report this table and the processor");
+        Output.WriteLines(agree ? "all the same" : "DIFFERENT: please report this table and the processor");
         return agree ? ExitCode.Success : ExitCode.Differs;
     }
 
@@ -48,7 +48,7 @@ internal static class VerifyCommand
     private static bool Verify(Config config, Weights weights, string name, string? expected)
     {
         using Interrupt interrupt = new();
-        Output.WriteLine(name);
+        Output.WriteLines(name);
         bool agree = true;
         int[]? tokens = null;
         foreach ((string kernel, int threads, int batch) in
@@ -61,7 +61,7 @@ internal static class VerifyCommand
             expected ??= hash;
             agree &= hash == expected;
             string verdict = hash == expected ? "" : $"  DIFFERENT from {expected}";
-            Output.WriteLine($"  {kernel,-11} {threads} thread{(threads == 1 ? " " : "s")}  calls of {batch,2}  {hash}{verdict}");
+            Output.WriteLines($"  {kernel,-11} {threads} thread{(threads == 1 ? " " : "s")}  calls of {batch,2}  {hash}{verdict}");
         }
         return agree;
     }

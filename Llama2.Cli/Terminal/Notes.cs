@@ -13,13 +13,14 @@ internal static class Notes
         ? new FileInfo("/proc/self/fd/1").LinkTarget is { } target && target == new FileInfo("/proc/self/fd/2").LinkTarget
         : IsTerminal && Output.IsTerminal);
 
-    /// <summary>Writes a line of its own, even if the text on stdout has not ended its line.</summary>
+    /// <summary>Writes a line of its own, even if the text on stdout has not ended its line; a narrow terminal gets several.</summary>
     public static void Write(string line)
     {
         bool sticks = Output.IsMidLine && GoWhereOutputGoes.Value;
         try
         {
-            Writer.WriteLine((sticks ? Environment.NewLine : "") + Visible.Of(line));
+            Writer.WriteLine((sticks ? Environment.NewLine : "")
+                + (IsTerminal ? TextWidth.Wrap(Visible.Of(line), Tty.Size.Columns) : Visible.Of(line)));
         }
         catch (Exception e) when (OutputException.IsOfDisk(e))
         {

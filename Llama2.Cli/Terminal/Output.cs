@@ -20,6 +20,9 @@ internal static class Output
 
     public static void WriteLine(string text = "") => Write(text + "\n");
 
+    /// <summary>Writes lines for a person, broken at blanks on a narrow terminal.</summary>
+    public static void WriteLines(string text) => WriteLine(IsTerminal ? TextWidth.Wrap(Visible.Of(text), Tty.Size.Columns) : text);
+
     /// <summary>Writes bytes, which need not be UTF-8 of their own, likewise.</summary>
     public static void Write(ReadOnlySpan<byte> utf8)
     {

@@ -39,6 +39,26 @@ internal static class TextWidth
         return width;
     }
 
+    /// <summary>Lines broken at blanks to fit so many columns, each indented as the line it was. A longer word stays whole.</summary>
+    public static string Wrap(string text, int columns) =>
+        string.Join('\n', text.Split('\n').Select(line => Of(line) <= columns ? line : WrapLine(line, columns)));
+
+    private static string WrapLine(string line, int columns)
+    {
+        string indent = line[..^line.TrimStart(' ').Length], wrapped = "";
+        while (Of(line) > columns)
+        {
+            int at = indent.Length;
+            for (int blank = at; (blank = line.IndexOf(' ', blank + 1)) >= 0 && (at == indent.Length || Of(line[..blank]) <= columns);)
+                at = blank;
+            if (at == indent.Length)
+                break;
+            wrapped += line[..at].TrimEnd() + "\n";
+            line = indent + line[at..].TrimStart();
+        }
+        return wrapped + line;
+    }
+
     public static int Of(Rune rune) =>
         Rune.GetUnicodeCategory(rune) is UnicodeCategory.NonSpacingMark or UnicodeCategory.EnclosingMark or UnicodeCategory.Format ? 0
         : Array.Exists(Wide, range => rune.Value >= range.First && rune.Value <= range.Last) ? 2 : 1;

@@ -74,6 +74,24 @@ public sealed class FiniteWeightsTests : IDisposable
     }
 
     [Theory]
+    [InlineData(0)]
+    [InlineData(5)]
+    [InlineData(12)]
+    public void Perplexity_refuses_a_scale_that_is_no_number(int tensor)
+    {
+        byte[] bytes = File.ReadAllBytes(Repository.Golden("tales659K_q80.bin"));
+        const int Norms = 4 * 13 * 96, Table = 512 * 96, Wq = 96 * 96;
+        int scale = 256 + Norms + (tensor == 0 ? Table : Table + Table / 32 * 4 + (tensor - 1) % 6 * (Wq + Wq / 32 * 4) + Wq);
+        BinaryPrimitives.WriteSingleLittleEndian(bytes.AsSpan(scale), float.NaN);
+        string model = Path.Combine(_folder, "q.bin");
+        File.WriteAllBytes(model, bytes);
+        BuiltProgram run = BuiltProgram.Run(new BuiltProgram.Setup { Input = "Tom" }, "perplexity", model, "-", "-z",
+            Repository.Weights("tok512-tales.bin"));
+        Assert.Equal((2, ""), (run.ExitCode, run.Out));
+        Assert.Contains("expected finite numbers, found NaN in row 0, column 0", run.Err, StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData("-n", "40", "-t", "0")]
     [InlineData("-n", "40", "-s", "1", "-p", "1")]
     [InlineData("--batch", "BATCH", "-n", "20")]

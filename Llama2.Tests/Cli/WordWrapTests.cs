@@ -29,6 +29,17 @@ public sealed class WordWrapTests
         Assert.Equal("90 12345", wrap.Add("90 12345", atStart: true));
     }
 
+    [Theory]
+    [InlineData("one two three", "one two\nthree")]
+    [InlineData("one two  th", "one two\nth")]
+    [InlineData("  one two three", "  one two\n  three")]
+    [InlineData("123456789012 34", "123456789012\n34")]
+    [InlineData("  123456789012", "  123456789012")]
+    [InlineData("日本語 日本語", "日本語\n日本語")]
+    [InlineData("one\n\ntwo three four", "one\n\ntwo three\nfour")]
+    public void Lines_that_are_whole_break_at_blanks(string text, string lines) =>
+        Assert.Equal(lines, Llama2.Cli.Terminal.TextWidth.Wrap(text, 10));
+
     // Carries out the one sequence that takes a word back.
     private static string Shown(string text)
     {
