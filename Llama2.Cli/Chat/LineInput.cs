@@ -1,4 +1,5 @@
 using System.Text;
+using System.Text.Unicode;
 using Llama2.Cli.Terminal;
 
 namespace Llama2.Cli.Chat;
@@ -30,8 +31,15 @@ internal sealed class LineInput : IDisposable
     /// <summary>The next line, or null where the input ends.</summary>
     /// <exception cref="OperationCanceledException">It was cancelled before the line ended.</exception>
     public string? Read(CancellationToken cancellation) => _editor is not null ? Edit(_editor, cancellation)
-        : ReadBytes(cancellation) is { } line ? Encoding.UTF8.GetString(line).TrimStart('\uFEFF') // a byte order mark
+        : ReadBytes(cancellation) is { } line ? Text(line)
         : null;
+
+    private static string Text(byte[] line)
+    {
+        if (!Utf8.IsValid(line))
+            Notes.Write("that line is no UTF-8: what is none of it is taken as U+FFFD");
+        return Encoding.UTF8.GetString(line).TrimStart('\uFEFF'); // a byte order mark
+    }
 
     /// <summary>The next line where lines are not edited, as the bytes that came.</summary>
     /// <exception cref="OperationCanceledException">It was cancelled before the line ended.</exception>

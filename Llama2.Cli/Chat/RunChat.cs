@@ -1,5 +1,5 @@
-using System.Text;
 using Llama2.Cli.Generate;
+using Llama2.Cli.Options;
 using Llama2.Cli.Terminal;
 using Llama2.Simple;
 using Llama2.Simple.Generation;
@@ -60,7 +60,7 @@ internal sealed class RunChat(Batch batch, Sequence sequence, ITokenizer tokeniz
         }
     }
 
-    private static byte[]? Bytes(string? text) => text is null ? null : Encoding.UTF8.GetBytes(text);
+    private static byte[]? Bytes(string? text) => text is null ? null : ArgumentBytes.Of(text);
 
     private void Answer(int[] turn, AnswerText answer)
     {

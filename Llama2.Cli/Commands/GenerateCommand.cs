@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Runtime.InteropServices;
-using System.Text;
 using Llama2.Cli.Chat;
 using Llama2.Cli.Generate;
 using Llama2.Cli.Models;
@@ -169,7 +168,7 @@ internal sealed class GenerateCommand(Command command)
 
     private byte[]? Prompt(ParseResult result, CancellationToken cancellation) =>
         result.GetValue(_promptFile) is { } path ? Input.ReadText(path, cancellation)
-        : result.GetValue(_prompt) is { } prompt ? Encoding.UTF8.GetBytes(prompt)
+        : result.GetValue(_prompt) is { } prompt ? ArgumentBytes.Of(prompt)
         : null;
 
     /// <summary>Refuses options that contradict each other, so that none is silently ignored.</summary>

@@ -24,11 +24,11 @@ internal static class TokenizeCommand
             if (result.GetValue(pieces))
                 Output.Write(string.Concat(ids.Select(id => $"{id} {Encoding.UTF8.GetString(t.Piece(id)).ReplaceLineEndings("\\n")}\n")));
             else
-                Output.WriteLine(string.Join(' ', ids));
+                Output.WriteLines(string.Join(' ', ids));
             return ExitCode.Success;
         });
     }
 
     private static byte[] Bytes(string text) =>
-        text == "-" ? Input.ReadText("-", CancellationToken.None) : Encoding.UTF8.GetBytes(text);
+        text == "-" ? Input.ReadText("-", CancellationToken.None) : ArgumentBytes.Of(text);
 }

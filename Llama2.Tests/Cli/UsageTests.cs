@@ -427,6 +427,25 @@ public sealed class UsageTests : IDisposable
         Assert.Equal(alone[..(4 * 512 * 20)], chat[..(4 * 512 * 20)]);
     }
 
+    [Theory]
+    [InlineData("-i ", @"caf\351 \377\303")]
+    [InlineData("-i=", @"\303")]
+    [InlineData("-topp 0.9 --prompt=", @"a\355\240\200b=c")]
+    [InlineData("-n 5 --prompt ", @"\ufffd and \342\202")]
+    public void An_argument_s_bytes_are_tokens_as_those_of_a_file(string option, string bytes)
+    {
+        const string Same = "-t 0 -n 60 --json --silent";
+        string ids = Shell($"printf '{bytes}' | \"$@\" tokenize -");
+        Assert.Equal(ids, Shell($"\"$@\" tokenize $'{bytes}'"));
+        Assert.Equal(Shell($"printf '{bytes}' | \"$@\" --prompt-file - {Same}"), Shell($"\"$@\" {option}$'{bytes}' {Same}"));
+        string chat = Shell($"\"$@\" -m chat -y $'{bytes}' -i $'{bytes}' -t 0 -n 100 --logits '{At("given")}' 2>&1");
+        Shell($"printf '[INST] <<SYS>>\\n{bytes}\\n<</SYS>>\\n\\n{bytes} [/INST]' | \"$@\" --prompt-file - -t 0 -n 100 --logits '{At("file")}' "
+            + "2>&1");
+        int turn = 4 * 512 * (ids.Split(' ').Length + 20);
+        Assert.Equal(File.ReadAllBytes(At("file"))[..turn], File.ReadAllBytes(At("given"))[..turn]);
+        Assert.StartsWith("tales659K", chat, StringComparison.Ordinal);
+    }
+
     private static string Shell(string script)
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "needs bash");

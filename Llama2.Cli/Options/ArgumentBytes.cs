@@ -1,0 +1,32 @@
+using System.Text;
+
+namespace Llama2.Cli.Options;
+
+/// <summary>
+/// The bytes of an argument as the shell gave them. .NET makes U+FFFD of those that are no UTF-8, which would be other tokens than run.c's.
+/// </summary>
+internal static class ArgumentBytes
+{
+    private const string File = "/proc/self/cmdline"; // of Linux; elsewhere U+FFFD remains
+
+    /// <param name="text">The value of an argument, or of an option, which may have come behind an equals sign.</param>
+    public static byte[] Of(string text)
+    {
+        byte[] utf8 = Encoding.UTF8.GetBytes(text);
+        if (!text.Contains('\ufffd') || !System.IO.File.Exists(File))
+            return utf8;
+        string[] words = Environment.GetCommandLineArgs(); // the program, then its arguments, which also end the file
+        byte[][] raw = [.. Split(System.IO.File.ReadAllBytes(File))];
+        int at = Array.FindLastIndex(words, word => word == text || word.EndsWith('=' + text, StringComparison.Ordinal));
+        if (at < 1 || raw.Length < words.Length)
+            return utf8;
+        byte[] bytes = raw[raw.Length - words.Length + at];
+        return bytes[Encoding.UTF8.GetByteCount(words[at][..^text.Length])..];
+    }
+
+    private static IEnumerable<byte[]> Split(byte[] bytes) // each word is followed by a zero
+    {
+        for (int start = 0, end; (end = Array.IndexOf(bytes, (byte)0, start)) >= 0; start = end + 1)
+            yield return bytes[start..end];
+    }
+}
