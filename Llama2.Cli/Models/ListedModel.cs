@@ -25,7 +25,7 @@ internal sealed record ListedModel(ModelSource Source, string Where, long Bytes,
         from path in Directory.Exists(folder) ? Directory.GetFiles(folder).Order(StringComparer.Ordinal) : Enumerable.Empty<string>()
         let isUnfinished = path.EndsWith(Download.PartEnding, StringComparison.Ordinal)
         where (isUnfinished || ModelFiles.NameOf(path) != Path.GetFileName(path)) && !SplitModel.IsLaterPart(path)
-        where !AtomicFile.IsDevice(path) // opening a pipe would wait for who writes it
+        where !IsDevice(path) // opening a pipe would wait for who writes it
         let source = new ModelSource(path)
         select isUnfinished ? new(source, folder, LengthOf(path), "unfinished download") : Read(source, folder);
 
@@ -43,6 +43,18 @@ internal sealed record ListedModel(ModelSource Source, string Where, long Bytes,
         catch (ModelFileException)
         {
             return new(source, where, LengthOf(source.Path), "no model"); // inspect says why
+        }
+    }
+
+    private static bool IsDevice(string path)
+    {
+        try
+        {
+            return AtomicFile.IsDevice(path);
+        }
+        catch (Exception e) when (OutputException.IsOfDisk(e))
+        {
+            return false; // a loop of links, say: it has a name, and no model
         }
     }
 

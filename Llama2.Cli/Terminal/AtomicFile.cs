@@ -125,13 +125,19 @@ internal static class AtomicFile
 internal sealed class OutputException(string path, Exception inner, string what = "written", string advice = "")
     : IOException($"{path}: cannot be {what}: {Reason(inner)}{advice}", inner)
 {
+    private const int WouldBlock = 11, WouldBlockOnMac = 35, SharingViolation = unchecked((int)0x80070020); // of a file that is locked
+
     /// <summary>Whether the runtime throws this when a disk, a folder or a device refuses to be written.</summary>
     public static bool IsOfDisk(Exception e) => e is IOException or UnauthorizedAccessException
         or ArgumentOutOfRangeException { ParamName: "value" } // EFBIG: a file larger than its limit
         or ArgumentException { ParamName: "path" }; // no name of a file, such as one with a NUL
 
     /// <summary>Why, without the file that the runtime's messages also name, which may be a temporary one.</summary>
-    public static string Reason(Exception inner) => inner is DirectoryNotFoundException
-        ? "there is no such folder"
-        : (inner.InnerException?.Message ?? inner.Message).Split(" : '")[0].Split(" (Parameter")[0].ReplaceLineEndings(" ");
+    public static string Reason(Exception inner) => inner switch
+    {
+        DirectoryNotFoundException => "there is no such folder",
+        PathTooLongException => "its name is too long",
+        IOException { HResult: WouldBlock or WouldBlockOnMac or SharingViolation } => "another program writes it now",
+        _ => (inner.InnerException?.Message ?? inner.Message).Split(" : '")[0].Split(" (Parameter")[0].ReplaceLineEndings(" "),
+    };
 }

@@ -149,6 +149,30 @@ public sealed class FilesPullTests : IDisposable
         Assert.StartsWith("llama2: ", run.Err, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("/model.bin", "/model.bin")]
+    [InlineData("/model.bin", "/elsewhere/model.bin")]
+    [InlineData("/model.bin", "/model.bin", "--force")]
+    public async Task Two_programs_that_pull_one_name_do_not_mix(string first, string second, params string[] options)
+    {
+        using SemaphoreSlim asked = new(0), answered = new(0);
+        using FaultyServer server = new(_ =>
+        {
+            asked.Release();
+            answered.Wait();
+            return new Reply(Model);
+        });
+        Task<BuiltProgram> one = Task.Run(() => Pull(server.Address + first));
+        await asked.WaitAsync(TestContext.Current.CancellationToken);
+        BuiltProgram two = Pull([server.Address + second, .. options]);
+        answered.Release();
+        Assert.Equal((2, "llama2: weights/model.bin: cannot be written: another program writes it now\n"), (two.ExitCode, two.Err));
+        Assert.Equal(0, (await one).ExitCode);
+        Assert.Equal(Model, File.ReadAllBytes(Weights("model.bin")));
+        Assert.Single(Directory.GetFiles(Weights()));
+        Assert.Single(server.Requests);
+    }
+
     [Fact]
     public void A_name_with_control_characters_is_shown_and_not_obeyed()
     {

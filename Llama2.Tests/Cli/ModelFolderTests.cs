@@ -90,6 +90,23 @@ public sealed class ModelFolderTests : IDisposable
     }
 
     [Fact]
+    public void List_and_rm_bear_what_leads_nowhere()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "links need rights there");
+        File.Copy(Repository.Weights("tales659K.bin"), Mine("m.bin"));
+        File.CreateSymbolicLink(Mine("loop.bin"), Mine("pool.bin"));
+        File.CreateSymbolicLink(Mine("pool.bin"), Mine("loop.bin"));
+        File.CreateSymbolicLink(Mine("self.gguf"), Mine("self.gguf"));
+        File.CreateSymbolicLink(Mine("nowhere.bin"), Mine("no/such"));
+        Directory.CreateSymbolicLink(Mine("up.bin"), "..");
+        string[] names = [.. Run(0, "list").Out.TrimEnd().Split('\n').Skip(1).Select(row => row.Split(' ')[0])];
+        Assert.Equal(["loop", "m", "nowhere", "pool", "self", "tales659K"], names);
+        Assert.Equal(2, Run(2, "loop", "-n", "5").ExitCode);
+        Run(0, "rm", "pool", "self", "nowhere", "m");
+        Assert.True(new FileInfo(Mine("loop.bin")).LinkTarget is not null);
+    }
+
+    [Fact]
     public void Rm_takes_a_tokenizer_with_the_last_model_that_finds_it()
     {
         foreach (string model in (string[])["a.bin", "b.bin", "tales659K.bin"])
