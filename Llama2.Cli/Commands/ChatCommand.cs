@@ -65,7 +65,16 @@ internal sealed class ChatCommand(Command command)
             Notes.Write("/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves");
         string[] parameters = [$"temperature {sampler.Temperature}", $"top-p {sampler.TopP}", .. _sampling.Given(result)];
         Repl repl = new(input, interrupt, conversation, files, string.Join(", ", parameters), speculation);
-        int exitCode = repl.Run(result.GetValue(_prompt));
+        int exitCode;
+        try
+        {
+            exitCode = repl.Run(result.GetValue(_prompt));
+        }
+        catch (Exception e) when (save is not null && e is OutputException or ReaderGoneException)
+        {
+            files.Save(save!, repl.Conversation, interrupt.Next()); // though nobody sees it any more
+            throw;
+        }
         FiniteWeights.NoteOn(repl.Conversation.Sequence, model);
         if (save is not null)
             files.Save(save, repl.Conversation, interrupt.Next());

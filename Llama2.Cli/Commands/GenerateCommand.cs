@@ -105,6 +105,7 @@ internal sealed class GenerateCommand(Command command)
         int logProbs = result.GetValue(_logProbs) ?? 0, sampled = 0;
         Story story = new(sequence, model.Tokenizer, added with { Ids = tokens }, steps, _sampling.Stops(result), shown);
         Speed speed = new(sequence);
+        OutputException? failure = null;
         if (story.LeftOut is { } note && !_model.IsSilent(result))
             Notes.Write(note);
         try
@@ -130,9 +131,14 @@ internal sealed class GenerateCommand(Command command)
         {
             // as after Ctrl-C, what there is is saved
         }
+        catch (OutputException e) when (save is not null)
+        {
+            failure = e; // likewise
+        }
         if (save is not null && sequence.Fed > 0)
             store.Save(save, sequence, cancellation, sequence.End == TextEnd.Model ? sequence.LastSampled : null);
-        return cancellation.IsCancellationRequested ? Interrupt.ExitCode : ExitCode.Success;
+        return failure is not null ? throw failure
+            : cancellation.IsCancellationRequested ? Interrupt.ExitCode : ExitCode.Success;
     }
 
     // opening a named pipe blocks until a reader opens it

@@ -1,3 +1,4 @@
+using Llama2.Cli.Terminal;
 using Llama2.Simple.Formats;
 
 namespace Llama2.Cli.Models;
@@ -23,8 +24,13 @@ internal sealed record ModelSource(string Path, string? Resource = null)
     public ModelFile Open() => Map().GiveTo(file => ModelFile.Open(file, Path));
 
     /// <exception cref="ModelFileException">There is no such file, or it is empty or no plain file.</exception>
-    public MappedFile Map() => Resource is null ? MappedFile.Open(Path)
-        : MappedFile.Of((UnmanagedMemoryStream)typeof(ModelSource).Assembly.GetManifestResourceStream(Resource)!);
+    public MappedFile Map()
+    {
+        if (Resource is not null)
+            return MappedFile.Of((UnmanagedMemoryStream)typeof(ModelSource).Assembly.GetManifestResourceStream(Resource)!);
+        Input.ThrowIfClosed(Path);
+        return MappedFile.Open(Path);
+    }
 
     private static ModelSource Inside(string resource) =>
         new($"{System.IO.Path.GetFileNameWithoutExtension(resource)} (inside the program)", resource);

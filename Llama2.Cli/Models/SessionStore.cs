@@ -15,6 +15,7 @@ internal sealed class SessionStore(LoadedModel model)
     /// <exception cref="OperationCanceledException">It was cancelled, perhaps as it waited for who writes a pipe.</exception>
     public SavedSession Load(string path, CancellationToken cancellation)
     {
+        Input.ThrowIfClosed(path);
         byte[] fingerprint = Fingerprint;
         return Input.Wait(
             Task.Run(() => SessionFile.Read(path, model.Config, fingerprint, model.Implementation), CancellationToken.None), cancellation);

@@ -11,9 +11,19 @@ internal static class Input
     /// <summary>Opens a file. A named pipe waits for its writer, until it is cancelled.</summary>
     /// <exception cref="ModelFileException">There is no file that can be read.</exception>
     public static Stream Open(string path, CancellationToken cancellation) =>
-        path is "-" or "/dev/stdin" or "/dev/fd/0" or "/proc/self/fd/0"
+        path == "-" || IsStdin(path)
         ? Tty.OpenInput() // also under its other names, as the runtime has a file of its own there if the shell closed it
         : Wait(Task.Run(() => OpenFile(path), CancellationToken.None), cancellation);
+
+    private static bool IsStdin(string path) => path is "/dev/stdin" or "/dev/fd/0" or "/proc/self/fd/0";
+
+    /// <summary>Refuses another name of a stdin that the shell closed, where the runtime has a file of its own that never ends.</summary>
+    /// <exception cref="ModelFileException">The path is one.</exception>
+    public static void ThrowIfClosed(string path)
+    {
+        if (IsStdin(path) && !Tty.HasInput)
+            throw new ModelFileException(path, "file", "a file", "a closed stdin");
+    }
 
     private static FileStream OpenFile(string path)
     {

@@ -4,7 +4,7 @@ namespace Llama2.Cli.Terminal;
 
 /// <summary>
 /// Ctrl-C cancels what is going on. A command ends at the first press, a conversation at the second in a row; one press
-/// more ends the process at once. SIGTERM counts as all presses that a clean end takes.
+/// more ends the process at once. SIGTERM, and SIGHUP where a terminal goes, count as all presses that a clean end takes.
 /// </summary>
 internal sealed class Interrupt : IDisposable
 {
@@ -19,7 +19,8 @@ internal sealed class Interrupt : IDisposable
         _registrations = [
             PosixSignalRegistration.Create(PosixSignal.SIGINT, context => Press(context, 1, Terminal.ExitCode.Interrupted)),
             PosixSignalRegistration.Create(
-                PosixSignal.SIGTERM, context => Press(context, pressesToLeave, Terminal.ExitCode.Terminated))];
+                PosixSignal.SIGTERM, context => Press(context, pressesToLeave, Terminal.ExitCode.Terminated)),
+            PosixSignalRegistration.Create(PosixSignal.SIGHUP, context => Press(context, pressesToLeave, Terminal.ExitCode.HungUp))];
     }
 
     /// <summary>The exit code of a program that a signal ended.</summary>

@@ -29,8 +29,10 @@ internal static class Tty
     public static (int Columns, int Rows) Size =>
         Console.WindowWidth > 0 && Console.WindowHeight > 0 ? (Console.WindowWidth, Console.WindowHeight) : (80, 24);
 
+    public static bool HasInput => IsOpen(Stdin); // if not, the shell closed it
+
     /// <summary>stdin; empty where the shell closed it.</summary>
-    public static Stream OpenInput() => !IsOpen(Stdin) ? Stream.Null
+    public static Stream OpenInput() => !HasInput ? Stream.Null
         : Console.IsInputRedirected || OperatingSystem.IsWindows() ? Console.OpenStandardInput()
         : new FileStream(new SafeFileHandle(Stdin, ownsHandle: false), FileAccess.Read, bufferSize: 0); // not .NET's line editor
 
@@ -66,6 +68,7 @@ internal static class Tty
     {
         private const int Drain = 1; // TCSADRAIN
         private readonly byte[] _before = new byte[256]; // a termios, which is smaller on every system
+        private readonly PosixSignalRegistration _continued;
 
         public RawMode()
         {
@@ -73,9 +76,19 @@ internal static class Tty
             byte[] raw = [.. _before];
             cfmakeraw(raw);
             _ = tcsetattr(Stdin, Drain, raw);
+            // where a process goes on after SIGSTOP, the runtime sets the terminal to what it was at the start, unless it is cancelled
+            _continued = PosixSignalRegistration.Create(PosixSignal.SIGCONT, context =>
+            {
+                context.Cancel = true;
+                _ = tcsetattr(Stdin, Drain, raw);
+            });
         }
 
-        public void Dispose() => _ = tcsetattr(Stdin, Drain, _before);
+        public void Dispose()
+        {
+            _continued.Dispose();
+            _ = tcsetattr(Stdin, Drain, _before);
+        }
     }
 
 #pragma warning disable SYSLIB1054, CA5392, IDE1006 // LibraryImport would need unsafe code; names are libc's

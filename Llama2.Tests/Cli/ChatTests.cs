@@ -255,6 +255,36 @@ public sealed class ChatTests : IDisposable
         Assert.Contains("taken back: " + string.Join("\r\n", lines), terminal.Screen, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void A_line_that_is_no_UTF_8_is_said()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "needs bash");
+        BuiltProgram.Setup typed = new() { Under = ["bash", "-c", @"printf 'caf\351\nTom \303\251\n\377\n\355\240\200\n/stats\n' | ""$@""", "bash"] };
+        BuiltProgram run = BuiltProgram.Run(typed, Plain);
+        Assert.Equal(0, run.ExitCode);
+        Assert.Equal(Say(Plain, "caf\ufffd", "Tom \u00e9", "\ufffd", "\ufffd\ufffd\ufffd").Out, run.Out);
+        string[] said = run.Err.TrimEnd().Split('\n');
+        Assert.All(said[..^1], line => Assert.StartsWith("that line is no UTF-8", line, StringComparison.Ordinal));
+        Assert.Equal((4, true), (said.Length, said[^1].StartsWith("4 turns, ", StringComparison.Ordinal)));
+    }
+
+    [Theory]
+    [InlineData("HUP", 129)]
+    [InlineData("TERM", 143)]
+    [InlineData("INT", 130)]
+    public void A_signal_saves_the_conversation(string signal, int exitCode)
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "sends signals");
+        BuiltProgram.Setup setup = new();
+        using Process process = BuiltProgram.Start(setup, [.. Plain, "--persist-session", At("s")]);
+        process.StandardInput.Write("Tom had a dog.\n/stats\n");
+        process.StandardInput.Flush();
+        Assert.StartsWith("1 turn, ", process.StandardError.ReadLine(), StringComparison.Ordinal);
+        Process.Start("kill", [$"-{signal}", $"{process.Id}"]).WaitForExit();
+        Assert.Equal(exitCode, BuiltProgram.ExitCodeOf(process, setup));
+        Assert.Contains("1 turn, ", Say(["chat", "--load-session", At("s"), "--silent"]).Err, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData(1, "--template", "gpt")]
     [InlineData(1, "--keep", "maybe", "x")]

@@ -73,6 +73,40 @@ public sealed class StreamTests : IDisposable
     }
 
     [Theory]
+    [InlineData(2, ">/dev/full", "-s", "7", "-n", "50")]
+    [InlineData(2, ">/dev/full", "chat", "--template", "plain", "-i", "Tom had a dog.", "-s", "7", "-n", "50")]
+    [InlineData(2, ">&-", "chat", "--template", "plain", "-i", "Tom had a dog.", "-s", "7", "-n", "50")]
+    [InlineData(0, "| head -c 9", "chat", "--template", "plain", "-i", "Tom had a dog.", "-s", "7", "-n", "400", "--ignore-eos")]
+    public void A_stdout_that_fails_leaves_what_there_is_in_the_session(int exitCode, string redirection, params string[] args)
+    {
+        string session = Path.Combine(_folder, "session");
+        BuiltProgram.Setup fails = new() { Under = ["bash", "-c", $"set -o pipefail; \"$@\" {redirection}", "bash"] };
+        Assert.Equal(exitCode, BuiltProgram.Run(fails, [.. args, "--save-session", session]).ExitCode);
+        string[] again = args[0] == "chat" ? ["chat"] : ["-n", "5"];
+        BuiltProgram run = BuiltProgram.Run([.. again, "--load-session", session]);
+        Assert.Equal(0, run.ExitCode);
+        Assert.Contains(args[0] == "chat" ? "loaded 1 turn, " : "session: ", run.Err, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("/dev/stdin", "-n", "5")]
+    [InlineData("/dev/stdin", "chat")]
+    [InlineData("/dev/fd/0", "inspect")]
+    [InlineData("/proc/self/fd/0", "verify")]
+    [InlineData("/dev/stdin", "bench")]
+    [InlineData("/dev/stdin", "serve", "--port", "0")]
+    [InlineData("/dev/stdin", "-n", "5", "-z")]
+    [InlineData("/dev/fd/0", "tokenize", "Tom", "-z")]
+    [InlineData("/dev/stdin", "-n", "5", "--load-session")]
+    [InlineData("/dev/fd/0", "chat", "--load-session")]
+    public void A_stdin_that_is_closed_is_no_model_tokenizer_or_session(string name, params string[] args)
+    {
+        BuiltProgram run = BuiltProgram.Run(Redirected("<&-"), [.. args, name]);
+        Assert.Equal((2, ""), (run.ExitCode, run.Out));
+        Assert.EndsWith($"llama2: {name}: file: expected a file, found a closed stdin\n", run.Err, StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData("Once", "--prompt-file", "-")]
     [InlineData("1\n", "tokenize", "-")]
     [InlineData("Once", "--prompt-file", "/dev/stdin")]

@@ -43,6 +43,7 @@ public sealed class TerminalTests : IDisposable
     [Theory]
     [InlineData("TERM")]
     [InlineData("INT")]
+    [InlineData("HUP")]
     public void Chat_restores_the_terminal_after_signals(string signal)
     {
         using PseudoTerminal terminal = new("before=$(stty -g); echo shell $$.; llama2 chat --silent; code=$?; "
@@ -51,8 +52,22 @@ public sealed class TerminalTests : IDisposable
         string shell = Regex.Match(terminal.Screen, @"shell (\d+)\.").Groups[1].Value;
         string send = $"kill -{signal} $(pgrep -P {shell})";
         System.Diagnostics.Process.Start("bash", ["-c", signal == "INT" ? $"{send}; sleep 1; {send}" : send]).WaitForExit();
-        Assert.Equal(signal == "TERM" ? 143 : 130, terminal.End());
+        Assert.Equal(signal switch { "TERM" => 143, "HUP" => 129, _ => 130 }, terminal.End());
         AssertPasteIsOff(terminal);
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("some words")]
+    [InlineData("one\u0001")]
+    public void Chat_has_its_keys_after_SIGSTOP_and_SIGCONT_too(string typed)
+    {
+        using PseudoTerminal terminal = new("before=$(stty -g); echo shell $$.; llama2 chat --template plain -t 0 -n 5 --silent; code=$?; "
+            + "test \"$(stty -g)\" = \"$before\" && exit $code");
+        terminal.At("> ", typed + "x").At("x", "");
+        string shell = Regex.Match(terminal.Screen, @"shell (\d+)\.").Groups[1].Value;
+        System.Diagnostics.Process.Start("bash", ["-c", $"p=$(pgrep -P {shell}); kill -STOP $p; sleep 1; kill -CONT $p; sleep 1"]).WaitForExit();
+        Assert.Equal(0, terminal.At("", "\u0005\u0015Tom\r").At("Tom", "").At("> ", "/undo\r").At("taken back: Tom\r", "").At("> ", "\u0004").End());
     }
 
     [Fact]
@@ -191,6 +206,13 @@ public sealed class TerminalTests : IDisposable
     [InlineData(40, "bench --quick --threads 1 -n 4 2>/dev/null", "| implementation | threads |", "fast int8")]
     [InlineData(40, "chat --silent -t 0 -n 60 --template plain -i 'Once upon a time' </dev/null", "\n", "there", "was")]
     [InlineData(40, "quantize weights/tales659K.bin OUT >/dev/null", "100%", "x.bin", "\r")]
+    [InlineData(40, "quantize weights/tales659K.bin OUT 2>/dev/null", "greedy agreement: ", "largest error: ")]
+    [InlineData(40, "verify", "  34f1847dd6ab05ac\r", "calls of 64\r")]
+    [InlineData(30, "perplexity tales659K LICENSE", "perplexity so far ", " windows of 512 tokens, each\r\n256 after the one")]
+    [InlineData(40, "-t 0 -n 5 >/dev/null", "dim 96,\r\nhidden 256", "achieved tok/s: ")]
+    [InlineData(20, "tokenize 'Once upon a time, there was a little girl'", "1 335 351 386 283\r")]
+    [InlineData(30, "nosuchmodel || true", "llama2: nosuchmodel: there is\r\nno such command")]
+    [InlineData(30, "chat --silent -i /help </dev/null", "/help          this\r", "/reset         begin a new\r\nconversation")]
     public void A_narrow_terminal_gets_whole_words_and_fewer_columns(int columns, string command, params string[] shown)
     {
         using PseudoTerminal terminal = new("llama2 " + command.Replace("OUT", At("x.bin"), StringComparison.Ordinal), columns);
