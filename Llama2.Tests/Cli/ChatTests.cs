@@ -150,6 +150,20 @@ public sealed class ChatTests : IDisposable
         Assert.StartsWith("1 turn, ", said[2], StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("--keep")]
+    [InlineData("--keep", "-i", "LONG")]
+    [InlineData("--keep", "--system", "LONG", "-i", "Tom")]
+    public void A_conversation_goes_on_behind_what_never_fits(params string[] args)
+    {
+        string tooLong = string.Concat(Enumerable.Repeat("word ", 600));
+        BuiltProgram run = Say([.. Plain, .. args.Select(arg => arg == "LONG" ? tooLong : arg)], tooLong, "/system", "Tom had a dog.", "/stats");
+        Assert.Equal(0, run.ExitCode);
+        Assert.EndsWith(Say(Plain, "Tom had a dog.").Out, run.Out, StringComparison.Ordinal);
+        Assert.Contains("not said\n", run.Err, StringComparison.Ordinal);
+        Assert.StartsWith("1 turn, ", run.Err.TrimEnd().Split('\n')[^1], StringComparison.Ordinal);
+    }
+
     [Fact]
     public void A_note_has_a_line_of_its_own_even_in_the_middle_of_an_answer()
     {
@@ -161,6 +175,20 @@ public sealed class ChatTests : IDisposable
         string separate = Say(longer, "One", "Two").Out;
         string joined = Regex.Replace(run.Out, @"\n?(context: |only |the context is full)[^\n]*\n", "");
         Assert.Equal(separate.ReplaceLineEndings(""), joined.ReplaceLineEndings(""));
+    }
+
+    [Theory]
+    [InlineData("achieved tok/s: ", "-n", "20", "-t", "0")]
+    [InlineData("prompt: 1 token, ", "-n", "5", "-t", "0", "--json")]
+    [InlineData("the conversation ends here: 40 tokens used up", "-m", "chat", "-y", "", "-i", "Tom", "-n", "40", "-t", "0")]
+    [InlineData("the context is full, ", "chat", "--template", "plain", "-i", "Tom", "--ignore-eos", "-t", "0", "--silent")]
+    public void A_note_begins_a_line(string note, params string[] args)
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "a shell joins stdout and stderr, which /proc shows");
+        BuiltProgram.Setup joined = new() { Under = ["bash", "-c", "exec \"$@\" 2>&1", "bash"] };
+        BuiltProgram run = BuiltProgram.Run(joined, args);
+        Assert.Equal(0, run.ExitCode);
+        Assert.Contains("\n" + note, run.Out, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -247,6 +275,10 @@ public sealed class ChatTests : IDisposable
     [InlineData("Tom had 🙂\u007fa dog.\r", "Tom had a dog.")]
     [InlineData("\u001b[200~Tom had\ra dog.\r\u001b[201~\r", "Tom had", "a dog.")]
     [InlineData("Tom had a 日本\u007f\u007fdog.\r", "Tom had a dog.")]
+    [InlineData("Tom had dog.\u001bba \r", "Tom had a dog.")]
+    [InlineData("Tom had a dog. And\u001bb\u0002\u000b\r", "Tom had a dog.")]
+    [InlineData("Tom had a dog.\u001b[A\u001b[B\r", "Tom had a dog.")]
+    [InlineData("Ann\u0015Tom had a dog.\u0012x\a\r", "Tom had a dog.")]
     public void Keys_in_a_terminal_edit_one_message(string keys, params string[] lines)
     {
         using PseudoTerminal terminal = new("llama2 chat -n 5 -t 0 --silent");

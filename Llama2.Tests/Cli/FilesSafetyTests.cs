@@ -49,6 +49,37 @@ public sealed class FilesSafetyTests : IDisposable
     }
 
     [Theory]
+    [InlineData("-n", "3", "-s", "1", "--save-session", "OUT")]
+    [InlineData("quantize", "tales659K", "OUT")]
+    [InlineData("bench", "--quick", "--threads", "1", "-n", "2", "--json", "OUT")]
+    public void Nothing_is_written_through_a_planted_link_nor_in_place_under_dev(params string[] args)
+    {
+        Assert.SkipUnless(Directory.Exists("/dev/shm"), "needs /dev/shm");
+        string[] ending = args[0] == "quantize" ? [".tokenizer.bin", ""] : [""];
+        string place = Path.Combine("/dev/shm", Path.GetRandomFileName());
+        try
+        {
+            // exec keeps the shell's process id, which the temporary name once had in it
+            BuiltProgram.Setup planted = new()
+            {
+                Under = ["bash", "-c", $"for name in {place}.$$.tmp {place}.tmp; do ln -s {At("victim")} $name; done; exec \"$@\"", "bash"],
+            };
+            File.WriteAllText(At("victim"), "mine");
+            File.WriteAllText(place, args[0] == "-n" ? "" : new string(' ', 4 << 20)); // longer than what replaces it
+            BuiltProgram run = BuiltProgram.Run(planted, [.. args.Select(arg => arg == "OUT" ? place : arg)]);
+            Assert.True(run.ExitCode == 0, run.Err);
+            Assert.Equal("mine", File.ReadAllText(At("victim")));
+            Assert.InRange(new FileInfo(place).Length, 100, 1 << 20);
+            Assert.Equal(2 + ending.Length, Directory.GetFiles("/dev/shm", Path.GetFileName(place) + "*").Length);
+        }
+        finally
+        {
+            foreach (string file in Directory.GetFiles("/dev/shm", Path.GetFileName(place) + "*"))
+                File.Delete(file);
+        }
+    }
+
+    [Theory]
     [InlineData("/dev/stdout")]
     [InlineData("/dev/fd/1")]
     [InlineData("/proc/self/fd/1")]

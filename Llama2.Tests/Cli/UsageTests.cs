@@ -345,6 +345,17 @@ public sealed class UsageTests : IDisposable
         Assert.Contains("generation: 1 token, ", BuiltProgram.Run("-n", "1", "-t", "0").Err, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("\"$@\" --prompt-file <(sleep 2; echo Tom)")]
+    [InlineData("\"$@\" --prompt-file - < <(sleep 2; echo Tom)")]
+    [InlineData("\"$@\" <(sleep 2; cat weights/tales659K.bin) -z weights/tok512-tales.bin -i Tom")]
+    [InlineData("\"$@\" -z <(sleep 2; cat weights/tok512-tales.bin) -i Tom")]
+    public void The_time_to_the_first_token_has_all_the_waiting_in_it(string command)
+    {
+        string err = Shell(command + " -t 0 -n 5 2>&1 >/dev/null");
+        Assert.InRange(int.Parse(err.Split("first token: ")[1].Split(' ')[0], System.Globalization.CultureInfo.InvariantCulture), 2000, 60000);
+    }
+
     [Fact]
     public void A_persisted_session_grows_by_a_prompt()
     {
@@ -383,7 +394,8 @@ public sealed class UsageTests : IDisposable
     {
         string help = string.Join(' ', Text("generate", "--help").Split([' ', '\n'], StringSplitOptions.RemoveEmptyEntries));
         Assert.Contains("random seed of 64 bits (run.c keeps the lower 32)", help, StringComparison.Ordinal);
-        Assert.NotEqual(Text("-s", "7", "-n", "40"), Text("-s", $"{(1L << 32) + 7}", "-n", "40"));
+        foreach (long other in (long[])[(1L << 32) + 7, (5L << 40) + 7, (1L << 63) + 7])
+            Assert.NotEqual(Text("-s", "7", "-n", "40"), Text("-s", $"{other}", "-n", "40"));
         Assert.Contains("0 is the whole context", help, StringComparison.Ordinal);
         Assert.Equal(Text("-s", "7", "-n", "512", "--ignore-eos"), Text("-s", "7", "-n", "0", "--ignore-eos"));
 
