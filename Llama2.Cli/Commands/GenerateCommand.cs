@@ -62,7 +62,7 @@ internal sealed class GenerateCommand(Command command)
         }
 
         using FileStream? logits = result.GetValue(_logits) is { } file ? OpenLogits(file, interrupt.Token) : null;
-        LogitsVisitor? onLogits = logits is null ? null : values => logits.Write(MemoryMarshal.AsBytes(values));
+        LogitsVisitor? onLogits = logits is null ? null : values => WriteLogits(result.GetValue(_logits)!, logits, values);
         if (result.GetValue(_mode) == "chat")
         {
             Sequence sequence = NewSequence(result, model, speculation, onLogits: onLogits);
@@ -141,10 +141,34 @@ internal sealed class GenerateCommand(Command command)
             : cancellation.IsCancellationRequested ? Interrupt.ExitCode : ExitCode.Success;
     }
 
-    // opening a named pipe blocks until a reader opens it
-    private static FileStream OpenLogits(string path, CancellationToken cancellation) => Input.KindOf(path) is { } kind
-        ? throw new UsageException($"--logits {path}: expected a new file or one of logits, found {kind}")
-        : Input.Wait(Task.Run(() => new FileStream(path, FileMode.Append), CancellationToken.None), cancellation);
+    private static FileStream OpenLogits(string path, CancellationToken cancellation)
+    {
+        if (Input.KindOf(path) is { } kind)
+            throw new UsageException($"--logits {path}: expected a new file or one of logits, found {kind}");
+        try
+        {
+            // opening a named pipe blocks until a reader opens it; without a buffer nothing is left to write as the file is closed
+            return Directory.Exists(path) ? throw new IOException("it is a folder")
+                : Input.Wait(Task.Run(() => new FileStream(path, FileMode.Append, FileAccess.Write, FileShare.Read, bufferSize: 0),
+                    CancellationToken.None), cancellation);
+        }
+        catch (Exception e) when (OutputException.IsOfDisk(e))
+        {
+            throw new OutputException(path, e);
+        }
+    }
+
+    private static void WriteLogits(string path, FileStream file, ReadOnlySpan<float> logits)
+    {
+        try
+        {
+            file.Write(MemoryMarshal.AsBytes(logits));
+        }
+        catch (Exception e) when (OutputException.IsOfDisk(e))
+        {
+            throw new OutputException(path, e);
+        }
+    }
 
     /// <summary>The number of steps, 1 to the context length.</summary>
     private int Steps(ParseResult result, LoadedModel model)

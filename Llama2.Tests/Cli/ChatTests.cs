@@ -182,12 +182,16 @@ public sealed class ChatTests : IDisposable
     [InlineData("prompt: 1 token, ", "-n", "5", "-t", "0", "--json")]
     [InlineData("the conversation ends here: 40 tokens used up", "-m", "chat", "-y", "", "-i", "Tom", "-n", "40", "-t", "0")]
     [InlineData("the context is full, ", "chat", "--template", "plain", "-i", "Tom", "--ignore-eos", "-t", "0", "--silent")]
+    [InlineData("llama2: /dev/full: cannot be written: No space left on device\n", "-n", "100", "-t", "0", "--logits", "/dev/full")]
+    [InlineData("llama2: LOGITS: cannot be written: ", "-n", "100", "-t", "0", "--logits", "LOGITS")]
     public void A_note_begins_a_line(string note, params string[] args)
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "a shell joins stdout and stderr, which /proc shows");
-        BuiltProgram.Setup joined = new() { Under = ["bash", "-c", "exec \"$@\" 2>&1", "bash"] };
-        BuiltProgram run = BuiltProgram.Run(joined, args);
-        Assert.Equal(0, run.ExitCode);
+        string[] full = BuiltProgram.FullDisk(64); // for the row of logits, in the middle of its text
+        BuiltProgram.Setup joined = new() { Under = [full[0], full[1], full[2] + " 2>&1", full[3]] };
+        BuiltProgram run = BuiltProgram.Run(joined, [.. args.Select(arg => arg == "LOGITS" ? At("logits") : arg)]);
+        Assert.Equal(args.Contains("--logits") ? 2 : 0, run.ExitCode);
+        note = note.Replace("LOGITS", At("logits"), StringComparison.Ordinal);
         Assert.Contains("\n" + note, run.Out, StringComparison.Ordinal);
     }
 

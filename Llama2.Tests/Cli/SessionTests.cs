@@ -100,6 +100,19 @@ public sealed class SessionTests : IDisposable
         Assert.Equal(contents, File.ReadAllText(file));
     }
 
+    [Theory]
+    [InlineData("FOLDER", "it is a folder")]
+    [InlineData("FOLDER/none/x", "there is no such folder")]
+    [InlineData("/dev/full", "No space left on device")]
+    [InlineData("LONG", "its name is too long")]
+    public void Logits_that_cannot_be_written_are_2_in_one_line(string file, string why)
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "needs /dev/full and Linux's messages");
+        file = file.Replace("FOLDER", _folder, StringComparison.Ordinal).Replace("LONG", At(new string('x', 300)), StringComparison.Ordinal);
+        BuiltProgram run = BuiltProgram.Run("-n", "5", "-t", "0", "--silent", "--logits", file);
+        Assert.Equal((2, $"llama2: {file}: cannot be written: {why}\n"), (run.ExitCode, run.Err));
+    }
+
     [Fact]
     public void A_full_disk_is_2_and_leaves_what_was_there()
     {
