@@ -143,6 +143,20 @@ public sealed class BenchProgramTests : IDisposable
         AssertNothingLeft();
     }
 
+    [Theory]
+    [InlineData("--peer", "p=true {gguf}")]
+    [InlineData("--peer", "p=true {model}")]
+    [InlineData("--shape", "64,64,4,8,8,512,64")]
+    public void A_full_disk_is_one_line_and_leaves_nothing_behind(params string[] options)
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "needs ulimit");
+        BuiltProgram.Setup full = Setup with { Under = BuiltProgram.FullDisk(64) };
+        BuiltProgram program = BuiltProgram.Run(full, ["bench", "--quick", "--threads", "1", "-n", "4", .. options]);
+        Assert.Equal((2, ""), (program.ExitCode, program.Out));
+        Assert.Contains(": cannot be written: ", program.Err.TrimEnd('\n').Split('\n')[^1]);
+        AssertNothingLeft();
+    }
+
     private void AssertNothingLeft() =>
         Assert.Empty(Directory.EnumerateFileSystemEntries(_temporary.Path, "llama2*"));
 
