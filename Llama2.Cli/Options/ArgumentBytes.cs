@@ -1,4 +1,5 @@
 using System.Text;
+using System.Text.Unicode;
 
 namespace Llama2.Cli.Options;
 
@@ -23,6 +24,9 @@ internal static class ArgumentBytes
         byte[] bytes = raw[raw.Length - words.Length + at];
         return bytes[Encoding.UTF8.GetByteCount(words[at][..^text.Length])..];
     }
+
+    /// <summary>Whether the shell gave it as UTF-8.</summary>
+    public static bool IsUtf8(string text) => !text.Contains('\ufffd') || Utf8.IsValid(Of(text));
 
     private static IEnumerable<byte[]> Split(byte[] bytes) // each word is followed by a zero
     {

@@ -6,14 +6,14 @@ namespace Llama2.Cli.Options;
 /// <summary>Adds arguments and options to a command, in one line each; --help lists them in this order.</summary>
 internal static class Define
 {
-    private static readonly string[] Names = ["file", "folder", "address"]; // values that must not be empty
+    private static readonly string[] Names = ["file", "folder", "address"]; // values that must be names
 
     public static Argument<T> AddArgument<T>(this Command command, string name, string description, ArgumentArity? arity = null)
     {
         Argument<T> argument = new(name) { Description = description };
         argument.Arity = arity ?? argument.Arity;
         if (name != "text")
-            argument.Validators.Add(result => RefuseEmpty(result, name, result.Tokens));
+            argument.Validators.Add(result => RefuseNoName(result, name, result.Tokens));
         command.Add(argument);
         return argument;
     }
@@ -29,7 +29,7 @@ internal static class Define
         option.AllowMultipleArgumentsPerToken = option.Arity.MaximumNumberOfValues == 1; // given twice, the last one wins, as in run.c
         option.CustomParser = Numbers.Parser<T>();
         if (Array.Exists(Names, name => helpName?.StartsWith(name, StringComparison.Ordinal) == true))
-            option.Validators.Add(result => RefuseEmpty(result, $"{result.IdentifierToken?.Value}", result.Tokens));
+            option.Validators.Add(result => RefuseNoName(result, $"{result.IdentifierToken?.Value}", result.Tokens));
         if (defaultValue is not null)
             option.DefaultValueFactory = _ => defaultValue();
         command.Add(option);
@@ -67,10 +67,12 @@ internal static class Define
             result.AddError($"{name}: {value} is not {string.Join(" or ", values.Where(value => value != ""))}");
     }
 
-    private static void RefuseEmpty(SymbolResult result, string name, IReadOnlyList<Token> tokens)
+    private static void RefuseNoName(SymbolResult result, string name, IReadOnlyList<Token> tokens)
     {
         if (tokens.Any(token => token.Value == ""))
             result.AddError($"{name}: expected a name, found an empty one");
+        else if (tokens.FirstOrDefault(token => !ArgumentBytes.IsUtf8(token.Value)) is { } token)
+            result.AddError($"{name}: expected a name in UTF-8, found {token.Value}"); // .NET opens no other
     }
 
     /// <summary>Whether an option was written, rather than left at its default.</summary>

@@ -100,6 +100,24 @@ public sealed class UsageTests : IDisposable
     public void An_empty_path_is_bad_usage(string name, params string[] args) =>
         Assert.StartsWith(name + ": expected a name, found an empty one", Error(1, args), StringComparison.Ordinal);
 
+    [Theory]
+    [InlineData("checkpoint", "$'m\\351.bin' -n 5")]
+    [InlineData("-z", "-z $'\\377' -n 5")]
+    [InlineData("--save-session", "--save-session=$'s\\351' -n 5")]
+    [InlineData("file", "inspect $'\\303'")]
+    [InlineData("out", "convert tales659K $'x\\351.gguf'")]
+    public void A_name_that_is_no_UTF_8_is_bad_usage_since_it_would_be_another_file(string name, string args)
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "an argument's bytes are in Linux's /proc");
+        BuiltProgram.Setup setup = new() { Under = ["bash", "-c", $"\"$@\" {args}", "bash"], WorkingDirectory = _folder };
+        BuiltProgram run = BuiltProgram.Run(setup);
+        Assert.Equal((1, ""), (run.ExitCode, run.Out));
+        Assert.StartsWith($"llama2: {name}: expected a name in UTF-8, found ", run.Err, StringComparison.Ordinal);
+        Assert.Empty(Directory.GetFiles(_folder));
+        File.Copy(Repository.Weights("tales659K.bin"), At("\ufffd"));
+        Assert.Equal(0, BuiltProgram.Run(At("\ufffd"), "-z", Repository.Weights("tok512-tales.bin"), "-n", "5").ExitCode);
+    }
+
     [Fact]
     public void Two_names_of_one_thing_are_refused_and_none_loses() => Assert.Equal(
         "a.bin and --checkpoint b.bin: only one of them", Error(1, "a.bin", "--checkpoint", "b.bin"));
