@@ -37,7 +37,8 @@ internal static class PerplexityCommand
             if (result.GetValue(json))
                 Output.WriteLine(Report(loaded, found, window, step).ToJsonString(Json));
             else
-                Output.WriteLines($"perplexity {found.Value:F4}, {found.NatsPerToken:F6} nats a token over {Notes.Count(found.Tokens, "token")}\n"
+                Output.WriteLines($"perplexity {found.Value:F4}, {found.NatsPerToken:F6} nats a token over "
+                    + $"{Notes.Count(found.Tokens, "token")}\n"
                     + $"{Notes.Count(found.Windows, "window")} of {window} tokens, each {step} after the one before");
             return ExitCode.Success;
         });

@@ -3,7 +3,9 @@ using Llama2.Simple.Formats;
 
 namespace Llama2.Cli.Models;
 
-/// <summary>Looks, before each call, whether another program has cut the model's file: reading what is gone would end this process.</summary>
+/// <summary>
+/// Looks, before each call, whether another program has cut the model's file: reading what is gone would end this process.
+/// </summary>
 internal sealed class GuardedTransformer(ITransformer transformer, ModelFile file) : ITransformer
 {
     public Config Config => transformer.Config;

@@ -69,6 +69,8 @@ internal static class Tty
         private const int Drain = 1; // TCSADRAIN
         private readonly byte[] _before = new byte[256]; // a termios, which is smaller on every system
         private readonly PosixSignalRegistration _continued;
+        private readonly Lock _lock = new();
+        private bool _isOver;
 
         public RawMode()
         {
@@ -80,14 +82,22 @@ internal static class Tty
             _continued = PosixSignalRegistration.Create(PosixSignal.SIGCONT, context =>
             {
                 context.Cancel = true;
-                _ = tcsetattr(Stdin, Drain, raw);
+                lock (_lock)
+                {
+                    if (!_isOver) // this may come late
+                        _ = tcsetattr(Stdin, Drain, raw);
+                }
             });
         }
 
         public void Dispose()
         {
             _continued.Dispose();
-            _ = tcsetattr(Stdin, Drain, _before);
+            lock (_lock)
+            {
+                _isOver = true;
+                _ = tcsetattr(Stdin, Drain, _before);
+            }
         }
     }
 

@@ -157,7 +157,8 @@ public sealed class ChatTests : IDisposable
     public void A_conversation_goes_on_behind_what_never_fits(params string[] args)
     {
         string tooLong = string.Concat(Enumerable.Repeat("word ", 600));
-        BuiltProgram run = Say([.. Plain, .. args.Select(arg => arg == "LONG" ? tooLong : arg)], tooLong, "/system", "Tom had a dog.", "/stats");
+        string[] all = [.. Plain, .. args.Select(arg => arg == "LONG" ? tooLong : arg)];
+        BuiltProgram run = Say(all, tooLong, "/system", "Tom had a dog.", "/stats");
         Assert.Equal(0, run.ExitCode);
         Assert.EndsWith(Say(Plain, "Tom had a dog.").Out, run.Out, StringComparison.Ordinal);
         Assert.Contains("not said\n", run.Err, StringComparison.Ordinal);
@@ -295,8 +296,8 @@ public sealed class ChatTests : IDisposable
     public void A_line_that_is_no_UTF_8_is_said()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "needs bash");
-        BuiltProgram.Setup typed = new() { Under = ["bash", "-c", @"printf 'caf\351\nTom \303\251\n\377\n\355\240\200\n/stats\n' | ""$@""", "bash"] };
-        BuiltProgram run = BuiltProgram.Run(typed, Plain);
+        const string Typed = @"printf 'caf\351\nTom \303\251\n\377\n\355\240\200\n/stats\n' | ""$@""";
+        BuiltProgram run = BuiltProgram.Run(new BuiltProgram.Setup { Under = ["bash", "-c", Typed, "bash"] }, Plain);
         Assert.Equal(0, run.ExitCode);
         Assert.Equal(Say(Plain, "caf\ufffd", "Tom \u00e9", "\ufffd", "\ufffd\ufffd\ufffd").Out, run.Out);
         string[] said = run.Err.TrimEnd().Split('\n');

@@ -108,7 +108,8 @@ public sealed class SessionTests : IDisposable
     public void Logits_that_cannot_be_written_are_2_in_one_line(string file, string why)
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "needs /dev/full and Linux's messages");
-        file = file.Replace("FOLDER", _folder, StringComparison.Ordinal).Replace("LONG", At(new string('x', 300)), StringComparison.Ordinal);
+        file = file.Replace("FOLDER", _folder, StringComparison.Ordinal)
+            .Replace("LONG", At(new string('x', 300)), StringComparison.Ordinal);
         BuiltProgram run = BuiltProgram.Run("-n", "5", "-t", "0", "--silent", "--logits", file);
         Assert.Equal((2, $"llama2: {file}: cannot be written: {why}\n"), (run.ExitCode, run.Err));
     }

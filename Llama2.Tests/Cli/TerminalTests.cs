@@ -66,8 +66,10 @@ public sealed class TerminalTests : IDisposable
             + "test \"$(stty -g)\" = \"$before\" && exit $code");
         terminal.At("> ", typed + "x").At("x", "");
         string shell = Regex.Match(terminal.Screen, @"shell (\d+)\.").Groups[1].Value;
-        System.Diagnostics.Process.Start("bash", ["-c", $"p=$(pgrep -P {shell}); kill -STOP $p; sleep 1; kill -CONT $p; sleep 1"]).WaitForExit();
-        Assert.Equal(0, terminal.At("", "\u0005\u0015Tom\r").At("Tom", "").At("> ", "/undo\r").At("taken back: Tom\r", "").At("> ", "\u0004").End());
+        string stop = $"p=$(pgrep -P {shell}); kill -STOP $p; sleep 1; kill -CONT $p; sleep 1";
+        System.Diagnostics.Process.Start("bash", ["-c", stop]).WaitForExit();
+        terminal.At("", "\u0005\u0015Tom\r").At("Tom", "").At("> ", "/undo\r").At("taken back: Tom\r", "").At("> ", "\u0004");
+        Assert.Equal(0, terminal.End());
     }
 
     [Fact]

@@ -371,7 +371,8 @@ public sealed class UsageTests : IDisposable
     public void The_time_to_the_first_token_has_all_the_waiting_in_it(string command)
     {
         string err = Shell(command + " -t 0 -n 5 2>&1 >/dev/null");
-        Assert.InRange(int.Parse(err.Split("first token: ")[1].Split(' ')[0], System.Globalization.CultureInfo.InvariantCulture), 2000, 60000);
+        string time = err.Split("first token: ")[1].Split(' ')[0];
+        Assert.InRange(int.Parse(time, System.Globalization.CultureInfo.InvariantCulture), 2000, 100_000);
     }
 
     [Fact]
@@ -469,10 +470,10 @@ public sealed class UsageTests : IDisposable
         Assert.Equal(ids, Shell($"\"$@\" tokenize $'{bytes}'"));
         Assert.Equal(Shell($"printf '{bytes}' | \"$@\" --prompt-file - {Same}"), Shell($"\"$@\" {option}$'{bytes}' {Same}"));
         string chat = Shell($"\"$@\" -m chat -y $'{bytes}' -i $'{bytes}' -t 0 -n 100 --logits '{At("given")}' 2>&1");
-        Shell($"printf '[INST] <<SYS>>\\n{bytes}\\n<</SYS>>\\n\\n{bytes} [/INST]' | \"$@\" --prompt-file - -t 0 -n 100 --logits '{At("file")}' "
-            + "2>&1");
-        int turn = 4 * 512 * (ids.Split(' ').Length + 20);
-        Assert.Equal(File.ReadAllBytes(At("file"))[..turn], File.ReadAllBytes(At("given"))[..turn]);
+        string turn = $"[INST] <<SYS>>\\n{bytes}\\n<</SYS>>\\n\\n{bytes} [/INST]";
+        Shell($"printf '{turn}' | \"$@\" --prompt-file - -t 0 -n 100 --logits '{At("file")}' 2>&1");
+        int compared = 4 * 512 * (ids.Split(' ').Length + 20);
+        Assert.Equal(File.ReadAllBytes(At("file"))[..compared], File.ReadAllBytes(At("given"))[..compared]);
         Assert.StartsWith("tales659K", chat, StringComparison.Ordinal);
     }
 
