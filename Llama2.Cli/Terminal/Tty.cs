@@ -68,7 +68,7 @@ internal static class Tty
     {
         private const int Drain = 1; // TCSADRAIN
         private readonly byte[] _before = new byte[256]; // a termios, which is smaller on every system
-        private readonly PosixSignalRegistration _continued;
+        private readonly PosixSignalRegistration? _continued;
         private readonly Lock _lock = new();
         private bool _isOver;
 
@@ -79,7 +79,7 @@ internal static class Tty
             cfmakeraw(raw);
             _ = tcsetattr(Stdin, Drain, raw);
             // where a process goes on after SIGSTOP, the runtime sets the terminal to what it was at the start, unless it is cancelled
-            _continued = PosixSignalRegistration.Create(PosixSignal.SIGCONT, context =>
+            _continued = OperatingSystem.IsWindows() ? null : PosixSignalRegistration.Create(PosixSignal.SIGCONT, context =>
             {
                 context.Cancel = true;
                 lock (_lock)
@@ -92,7 +92,7 @@ internal static class Tty
 
         public void Dispose()
         {
-            _continued.Dispose();
+            _continued?.Dispose();
             lock (_lock)
             {
                 _isOver = true;
