@@ -45,18 +45,27 @@ internal static class TextWidth
 
     private static string WrapLine(string line, int columns)
     {
-        string indent = line[..^line.TrimStart(' ').Length], wrapped = "";
-        while (Of(line) > columns)
+        int indent = line.Length - line.TrimStart(' ').Length, used = indent;
+        StringBuilder wrapped = new(line, 0, indent, line.Length * 2);
+        foreach (string word in line[indent..].Split(' '))
         {
-            int at = indent.Length;
-            for (int blank = at; (blank = line.IndexOf(' ', blank + 1)) >= 0 && (at == indent.Length || Of(line[..blank]) <= columns);)
-                at = blank;
-            if (at == indent.Length)
-                break;
-            wrapped += line[..at].TrimEnd() + "\n";
-            line = indent + line[at..].TrimStart();
+            int width = Of(word);
+            if (used > indent && used + 1 + width > columns)
+            {
+                while (wrapped[^1] == ' ')
+                    wrapped.Length--;
+                wrapped.Append('\n').Append(' ', indent);
+                used = indent;
+            }
+            else if (used > indent)
+            {
+                wrapped.Append(' ');
+                used++;
+            }
+            wrapped.Append(word);
+            used += width;
         }
-        return wrapped + line;
+        return wrapped.ToString();
     }
 
     public static int Of(Rune rune) =>
