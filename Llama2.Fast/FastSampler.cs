@@ -76,7 +76,19 @@ public sealed unsafe class FastSampler : ISampler
 
         candidates = candidates[..count];
         SortLikeliestFirst(candidates, spare[..count]);
-        return Sampler.SampleFirst(candidates, TopP, coin);
+        float cumulative = 0;
+        int last = -1;
+        while (last < count - 1 && !(cumulative > TopP)) // where rounding leaves the sum below top-p, all are taken
+            cumulative += candidates[++last].Prob;
+
+        float r = coin * cumulative, cdf = 0;
+        for (int i = 0; i < last; i++)
+        {
+            cdf += candidates[i].Prob;
+            if (r < cdf)
+                return candidates[i].Index;
+        }
+        return candidates[last].Index;
     }
 
     /// <summary>

@@ -94,22 +94,14 @@ public sealed class Sampler : ISampler
             return ArgMax(probabilities); // only NaN: run.c reads before its array here
         Span<(float Prob, int Index)> candidates = _candidates.AsSpan(0, count);
         candidates.Sort((a, b) => a.Prob != b.Prob ? b.Prob.CompareTo(a.Prob) : a.Index.CompareTo(b.Index)); // stable, as glibc's qsort
-        return SampleFirst(candidates, TopP, coin);
-    }
 
-    /// <summary>Samples from the first candidates, those whose cumulative probability exceeds top-p.</summary>
-    /// <param name="candidates">The likeliest first.</param>
-    /// <param name="topp">Top-p.</param>
-    /// <param name="coin">A random number in [0, 1).</param>
-    public static int SampleFirst(ReadOnlySpan<(float Prob, int Index)> candidates, float topp, float coin)
-    {
         // truncate the list where cumulative probability exceeds topp
         float cumulative = 0;
-        int last = candidates.Length - 1; // in case of rounding errors consider all elements
-        for (int i = 0; i < candidates.Length; i++)
+        int last = count - 1; // in case of rounding errors consider all elements
+        for (int i = 0; i < count; i++)
         {
             cumulative += candidates[i].Prob;
-            if (cumulative > topp)
+            if (cumulative > TopP)
             {
                 last = i;
                 break; // we've exceeded topp by including last
