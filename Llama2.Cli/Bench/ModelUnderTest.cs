@@ -91,16 +91,8 @@ internal sealed class ModelUnderTest : IDisposable
     private string Make(string name, Action<Stream> write)
     {
         string path = Path.Combine(_folder, name);
-        try
-        {
-            using FileStream stream = File.Create(path, bufferSize: 1 << 16);
-            write(stream);
-            return path;
-        }
-        catch (Exception e) when (OutputException.IsOfDisk(e))
-        {
-            throw new OutputException(path, e);
-        }
+        AtomicFile.Write(path, write);
+        return path;
     }
 
     public void Dispose()
