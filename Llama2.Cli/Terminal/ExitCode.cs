@@ -8,7 +8,7 @@ namespace Llama2.Cli.Terminal;
 internal static class ExitCode
 {
     public const int Success = 0, BadUsage = 1, BadFile = 2, Differs = 3;
-    public const int Interrupted = 130, Terminated = 143; // as shells have it for a program that Ctrl-C or SIGTERM ended
+    public const int HungUp = 129, Interrupted = 130, Terminated = 143; // as shells have it for a program that a signal ended
 
     /// <summary>The code of an error whose message is for the user, or null.</summary>
     public static int? Of(Exception e) => e switch

@@ -8,8 +8,6 @@ namespace Llama2.Cli.Terminal;
 /// </summary>
 internal sealed class Interrupt : IDisposable
 {
-    private const int HungUp = 129; // an exit code, as shells have it; with the terminal gone, few see it
-
     private readonly PosixSignalRegistration[] _registrations;
     private readonly int _pressesToLeave;
     private CancellationTokenSource _current = new();
@@ -22,7 +20,7 @@ internal sealed class Interrupt : IDisposable
             PosixSignalRegistration.Create(PosixSignal.SIGINT, context => Press(context, 1, Terminal.ExitCode.Interrupted)),
             PosixSignalRegistration.Create(
                 PosixSignal.SIGTERM, context => Press(context, pressesToLeave, Terminal.ExitCode.Terminated)),
-            PosixSignalRegistration.Create(PosixSignal.SIGHUP, context => Press(context, pressesToLeave, HungUp))];
+            PosixSignalRegistration.Create(PosixSignal.SIGHUP, context => Press(context, pressesToLeave, Terminal.ExitCode.HungUp))];
     }
 
     /// <summary>The exit code of a program that a signal ended.</summary>
