@@ -4,7 +4,7 @@ namespace Llama2.Simple;
 /// The byte pair encoding (BPE) tokenizer of Llama 2; run.c's <c>encode</c> and <c>decode</c>. Where run.c leaves the vocabulary, because
 /// it lacks " " or the 256 byte tokens, this one leaves out the " " before the text or takes <see cref="UnknownId"/>.
 /// </summary>
-public class Tokenizer : ITokenizer
+public sealed class Tokenizer : ITokenizer
 {
     /// <summary>Ids of &lt;unk&gt;, BOS and EOS in the vocabularies of llama2.c.</summary>
     public const int UnknownId = 0, BosId = 1, EosId = 2;
@@ -29,10 +29,6 @@ public class Tokenizer : ITokenizer
             _maxLength = Math.Max(_maxLength, piece.Length);
     }
 
-    /// <summary>The same tokenizer again, for a twin.</summary>
-    protected Tokenizer(Tokenizer other) =>
-        (_vocab, _scores, _texts, _maxLength) = (other._vocab, other._scores, other._texts, other._maxLength);
-
     public int VocabSize => _vocab.Length;
     public int Bos => BosId;
     public int Eos => EosId;
@@ -53,6 +49,9 @@ public class Tokenizer : ITokenizer
     public int[] Encode(ReadOnlySpan<byte> utf8, bool bos = true, bool eos = false, bool blank = true)
     {
         List<int> tokens = [];
+        if (bos)
+            tokens.Add(BosId);
+        int first = tokens.Count;
 
         // add_dummy_prefix is true by default
         if (blank && utf8.Length > 0 && Find(" "u8) is { } space)
@@ -70,23 +69,13 @@ public class Tokenizer : ITokenizer
                 tokens.AddRange(EncodeBytes(utf8.Slice(i, length))); // byte fallback
         }
 
-        Merge(tokens);
-        if (bos)
-            tokens.Insert(0, BosId);
-        if (eos)
-            tokens.Add(EosId);
-        return [.. tokens];
-    }
-
-    /// <summary>Merges the best consecutive pair each iteration, according to the scores.</summary>
-    protected virtual void Merge(List<int> tokens)
-    {
+        // merge the best consecutive pair each iteration, according to the scores
         byte[] pair = new byte[2 * _maxLength];
         while (true)
         {
             float bestScore = -1e10f;
             int bestId = -1, bestIndex = -1;
-            for (int i = 0; i < tokens.Count - 1; i++)
+            for (int i = first; i < tokens.Count - 1; i++)
             {
                 byte[] a = _vocab[tokens[i]], b = _vocab[tokens[i + 1]];
                 a.CopyTo(pair, 0);
@@ -100,6 +89,10 @@ public class Tokenizer : ITokenizer
             tokens[bestIndex] = bestId;
             tokens.RemoveAt(bestIndex + 1);
         }
+
+        if (eos)
+            tokens.Add(EosId);
+        return [.. tokens];
     }
 
     /// <summary>As <see cref="ITokenizer.EncodeBytes"/>; <see cref="UnknownId"/> where the vocabulary lacks a byte.</summary>
@@ -115,7 +108,7 @@ public class Tokenizer : ITokenizer
     }
 
     /// <summary>run.c's <c>str_lookup</c>, a binary search; the lowest id where a piece is repeated.</summary>
-    public virtual int? Find(ReadOnlySpan<byte> piece)
+    public int? Find(ReadOnlySpan<byte> piece)
     {
         int[] ids = _sortedIds ??= SortIds();
         int low = 0, high = ids.Length; // the first id whose piece is not less lies between

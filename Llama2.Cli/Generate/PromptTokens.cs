@@ -17,7 +17,7 @@ internal sealed record PromptTokens(int[] Ids, bool IsAll)
     /// <summary>Encodes a prompt: in parts if the tokenizer merges as run.c does, and else whole.</summary>
     /// <param name="most">The tokens that can be used.</param>
     public static PromptTokens Of(ITokenizer tokenizer, ReadOnlySpan<byte> utf8, int most, bool bos = true) =>
-        tokenizer is Tokenizer
+        tokenizer is Tokenizer or FastTokenizer
             ? InParts(tokenizer, utf8, most, bos)
             : new PromptTokens(tokenizer.Encode(utf8, bos: bos), IsAll: true);
 
