@@ -30,6 +30,32 @@ internal sealed record BuiltProgram(int ExitCode, string Out, string Err)
         return new BuiltProgram(ExitCodeOf(process, setup), output.Result, error.Result);
     }
 
+    /// <summary>What a silent run prints, which succeeds without a note.</summary>
+    public static string Text(params string[] args) => Succeeded(Run([.. args, "--silent"]));
+
+    /// <summary>What a shell's script prints, in which "$@" is the program.</summary>
+    public static string Shell(string script)
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "needs bash");
+        return Succeeded(Run(new Setup { Under = ["bash", "-c", script, "bash"] }));
+    }
+
+    /// <summary>The error of a run that prints nothing and ends with this code, without the program's name before it.</summary>
+    public static string Error(int exitCode, params string[] args)
+    {
+        BuiltProgram run = Run(args);
+        Assert.Equal((exitCode, ""), (run.ExitCode, run.Out));
+        string line = run.Err.TrimEnd('\n').Split('\n')[^1];
+        Assert.StartsWith("llama2: ", line, StringComparison.Ordinal);
+        return line["llama2: ".Length..];
+    }
+
+    private static string Succeeded(BuiltProgram run)
+    {
+        Assert.Equal((0, ""), (run.ExitCode, run.Err));
+        return run.Out;
+    }
+
     /// <summary>Waits for the end of a program, and kills it if it hangs.</summary>
     public static int ExitCodeOf(Process process, Setup setup)
     {

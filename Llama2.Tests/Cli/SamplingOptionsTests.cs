@@ -1,17 +1,11 @@
 using System.Text.Json;
+using static Llama2.Tests.Cli.BuiltProgram;
 
 namespace Llama2.Tests.Cli;
 
 /// <summary>Sampling beyond run.c, and what is printed of it, through the built program.</summary>
 public sealed class SamplingOptionsTests
 {
-    private static string Text(params string[] args)
-    {
-        BuiltProgram run = BuiltProgram.Run([.. args, "--silent"]);
-        Assert.Equal((0, ""), (run.ExitCode, run.Err));
-        return run.Out;
-    }
-
     [Fact]
     public void Top_1_and_min_p_of_1_are_greedy()
     {
@@ -146,5 +140,37 @@ public sealed class SamplingOptionsTests
             Assert.Equal(exitCode, run.ExitCode);
             return run;
         }
+    }
+
+    [Fact]
+    public void A_bias_that_leaves_no_token_is_refused()
+    {
+        string[] none = [.. Enumerable.Range(0, 512).SelectMany(id => new[] { "--logit-bias", $"{id}=-inf" })];
+        Assert.Equal("--logit-bias: rules out every token", Error(1, none));
+        Assert.Equal("--logit-bias: rules out every token", Error(1, [.. none[..2], .. none[6..], "--ignore-eos"]));
+        string only300 = Text([.. none.Where((_, i) => i / 2 != 300), "-n", "4"]);
+        Assert.Equal(BuiltProgram.Run("detokenize", "1", "300", "300", "300", "300").Out, only300);
+    }
+
+    [Theory]
+    [InlineData("--logit-bias 403=nan: expected a number or -inf, found nan", "403=nan")]
+    [InlineData("--logit-bias 403=inf: expected a number or -inf, found inf", "403=inf")]
+    [InlineData("--logit-bias 403=: expected a number or -inf, found ", "403=")]
+    [InlineData("--logit-bias 512=1: expected an id from 0 to 511, found 512", "512=1")]
+    public void A_bad_bias_is_blamed_on_what_is_bad(string message, string bias) => Assert.Equal(message, Error(1, "--logit-bias", bias));
+
+    [Fact]
+    public void Temperatures_at_the_edge_mean_what_help_says()
+    {
+        string greedy = Text("-t", "0", "-n", "40");
+        foreach (string implementation in (string[])["simple", "fast"])
+        {
+            foreach (string t in (string[])["1e-38", "1e-45", "1e-37", "-0"])
+                Assert.Equal(greedy, Text("-t", t, "-n", "40", "-s", "3", "--impl", implementation));
+            Assert.Equal(greedy, Text("-t", "inf", "--top-k", "1", "-n", "40", "--impl", implementation));
+            Assert.NotEqual(greedy, Text("-t", "inf", "-n", "40", "-s", "3", "--impl", implementation));
+        }
+        Assert.Equal("--repeat-penalty: expected more than 0 and less than inf", Error(1, "--repeat-penalty", "inf"));
+        Assert.Equal("--repeat-last-n: expected 0 or more, found -1", Error(1, "--repeat-last-n", "-1"));
     }
 }

@@ -12,12 +12,7 @@ public sealed class SessionTests : IDisposable
 
     private string At(string name) => Path.Combine(_folder, name);
 
-    private static string Text(params string[] args)
-    {
-        BuiltProgram run = BuiltProgram.Run([.. args, "--silent"]);
-        Assert.Equal((0, ""), (run.ExitCode, run.Err));
-        return run.Out[..^1];
-    }
+    private static string Text(params string[] args) => BuiltProgram.Text(args)[..^1];
 
     [Theory]
     [InlineData("simple")]
@@ -162,5 +157,38 @@ public sealed class SessionTests : IDisposable
         Assert.Equal(1, run.ExitCode);
         Assert.Contains("--persist-session", run.Err, StringComparison.Ordinal);
         Assert.Equal(1, BuiltProgram.Run("-m", "chat", "--save-session", At("s")).ExitCode);
+    }
+
+    [Fact]
+    public void A_persisted_session_grows_by_a_prompt()
+    {
+        string[] persist = ["--persist-session", At("s"), "-t", "0"];
+        string first = BuiltProgram.Text([.. persist, "-n", "30", "-i", "Tom had"]).TrimEnd('\n');
+        long length = new FileInfo(At("s")).Length;
+        string second = BuiltProgram.Text([.. persist, "-n", "30", "-i", "Then Ruby"]).TrimEnd('\n');
+        Assert.StartsWith(" Then Ruby", second, StringComparison.Ordinal);
+        Assert.True(new FileInfo(At("s")).Length > length);
+        string third = BuiltProgram.Text([.. persist, "-n", "10"]);
+        Assert.Equal(71, BitConverter.ToInt32(File.ReadAllBytes(At("s")), 84));
+        Assert.Equal(first + second + third, Decoded());
+
+        string Decoded()
+        {
+            byte[] bytes = File.ReadAllBytes(At("s"));
+            string ids = string.Join(' ', Enumerable.Range(0, 71).Select(i => BitConverter.ToInt32(bytes, 104 + 4 * i)));
+            return BuiltProgram.Run(["detokenize", .. ids.Split(' ')]).Out;
+        }
+    }
+
+    [Fact]
+    public void A_story_does_not_overwrite_a_conversation()
+    {
+        BuiltProgram.Setup hello = new() { Input = "Hello\n" };
+        BuiltProgram chat = BuiltProgram.Run(hello, "chat", "--template", "plain", "--save-session", At("c"));
+        Assert.Equal(0, chat.ExitCode);
+        byte[] before = File.ReadAllBytes(At("c"));
+        Assert.Contains("conversation", BuiltProgram.Error(1, "--persist-session", At("c"), "-i", "More"), StringComparison.Ordinal);
+        Assert.Contains("conversation", BuiltProgram.Error(1, "--persist-session", At("c")), StringComparison.Ordinal);
+        Assert.Equal(before, File.ReadAllBytes(At("c")));
     }
 }
