@@ -12,8 +12,8 @@ internal sealed class PrefixCache(Config config, long budget)
 
     private sealed record Entry(string Key, int[] Tokens, KvCache Cache);
 
-    public long Bytes { get; private set; }
-    public long Tokens { get; private set; }
+    public long Bytes => Sum(entry => Size(config, entry.Cache));
+    public long Tokens => Sum(entry => entry.Tokens.Length);
 
     /// <summary>The kept text with the longest beginning in common with a prompt, and how many tokens that is.</summary>
     public (KvCache? Cache, int Common) Find(string key, ReadOnlySpan<int> prompt)
@@ -44,15 +44,10 @@ internal sealed class PrefixCache(Config config, long budget)
             Touch(longer);
             return true;
         }
-        Remove(entry => entry.Key == key && tokens.AsSpan().StartsWith(entry.Tokens));
+        _entries.RemoveAll(entry => entry.Key == key && tokens.AsSpan().StartsWith(entry.Tokens));
         while (Bytes + Size(config, cache) > budget)
-        {
-            Entry oldest = _entries[0];
-            Remove(entry => entry == oldest);
-        }
+            _entries.RemoveAt(0);
         _entries.Add(new Entry(key, tokens, cache));
-        Bytes += Size(config, cache);
-        Tokens += tokens.Length;
         return true;
     }
 
@@ -60,13 +55,13 @@ internal sealed class PrefixCache(Config config, long budget)
     public void Remove(string key, int[] tokens)
     {
         using Lock.Scope scope = _gate.EnterScope();
-        Remove(entry => entry.Key == key && entry.Tokens.AsSpan().StartsWith(tokens));
+        _entries.RemoveAll(entry => entry.Key == key && entry.Tokens.AsSpan().StartsWith(tokens));
     }
 
     public void Clear()
     {
         using Lock.Scope scope = _gate.EnterScope();
-        Remove(_ => true);
+        _entries.Clear();
     }
 
     /// <summary>A new cache with the first positions of another one, and room for more.</summary>
@@ -93,10 +88,9 @@ internal sealed class PrefixCache(Config config, long budget)
         _entries.Add(entry);
     }
 
-    private void Remove(Predicate<Entry> isOne)
+    private long Sum(Func<Entry, long> of)
     {
-        _entries.RemoveAll(isOne);
-        Bytes = _entries.Sum(entry => Size(config, entry.Cache));
-        Tokens = _entries.Sum(entry => (long)entry.Tokens.Length);
+        using Lock.Scope scope = _gate.EnterScope();
+        return _entries.Sum(of);
     }
 }
