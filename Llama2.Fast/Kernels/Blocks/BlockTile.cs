@@ -8,14 +8,16 @@ internal static unsafe class BlockTile<TRows, TBlocks>
     where TRows : struct, IRows<TRows>
     where TBlocks : struct, IBlocks
 {
-    public const int Rows = 16, MaxTokens = RowProducts<TRows>.MaxTokens;
+    public const int Rows = 16;
     public const int MaxTiles = 4; // of tokens, which meet a group while it is in L1
+    public static int MaxTokens => TRows.MaxTokens;
 
     private const int Alignment = 64;
     private const int Width = 8;                       // floats of a vector of 256 bits
     private const int Steps = BlockUnit.GroupSize / 2; // of two weights of each row
     private const int StepWeights = 2 * Rows, GroupWeights = BlockUnit.GroupSize * Rows;
-    private const int Lanes = BlockUnit.Groups * MaxTokens * Rows;
+    private const int PackedRows = 8;                  // at once
+    private static int Lanes => BlockUnit.Groups * MaxTokens * Rows;
 
     /// <summary>A unit of the rows.</summary>
     private struct Packed
@@ -37,17 +39,17 @@ internal static unsafe class BlockTile<TRows, TBlocks>
     public static void Pack(byte* w, long rowBytes, int columns, float* memory)
     {
         Packed* packed = (Packed*)memory;
-        byte* rest = stackalloc byte[4 * TBlocks.UnitBytes];
+        byte* rest = stackalloc byte[PackedRows * TBlocks.UnitBytes];
         for (int u = 0; u < Units(columns); u++, packed++, w += TBlocks.UnitBytes)
         {
             int left = columns - u * BlockUnit.Length;
-            for (int row = 0; row < Rows; row += 4)
+            for (int row = 0; row < Rows; row += PackedRows)
             {
                 byte* from = w + row * rowBytes;
                 nint apart = (nint)rowBytes;
                 if (left < BlockUnit.Length)
                 {
-                    for (int i = 0; i < 4; i++)
+                    for (int i = 0; i < PackedRows; i++)
                         BlockRest<TBlocks>.Copy(from + i * apart, left, rest + i * TBlocks.UnitBytes);
                     from = rest;
                     apart = TBlocks.UnitBytes;
@@ -55,18 +57,32 @@ internal static unsafe class BlockTile<TRows, TBlocks>
                 for (int g = 0; g < BlockUnit.Groups; g++)
                     PackWeights(from, apart, g, packed->Weights + g * GroupWeights + row * 2);
                 PackScales(from, apart, packed, row);
+                PackScales(from + PackedRows / 2 * apart, apart, packed, row + PackedRows / 2);
             }
         }
     }
 
-    // A group of four rows.
+    // A group of eight rows.
     [MethodImpl(Jit.Inline)]
     private static void PackWeights(byte* w, nint apart, int group, sbyte* to)
     {
-        Vector256<byte> a = Weights(w, group), b = Weights(w + apart, group);
-        Vector256<byte> c = Weights(w + 2 * apart, group), d = Weights(w + 3 * apart, group);
-        StoreSteps(a.GetLower(), b.GetLower(), c.GetLower(), d.GetLower(), to);
-        StoreSteps(a.GetUpper(), b.GetUpper(), c.GetUpper(), d.GetUpper(), to + GroupWeights / 2);
+        var (low0, low2, low4, low6) = StepsOfFour(w, apart, group);
+        var (high0, high2, high4, high6) = StepsOfFour(w + 4 * apart, apart, group);
+        StoreSteps(low0, high0, to);
+        StoreSteps(low2, high2, to + 2 * StepWeights);
+        StoreSteps(low4, high4, to + 4 * StepWeights);
+        StoreSteps(low6, high6, to + 6 * StepWeights);
+    }
+
+    // Of four rows: steps 0 1 8 9, 2 3 10 11, 4 5 12 13, and 6 7 14 15.
+    [MethodImpl(Jit.Inline)]
+    private static (Vector256<float>, Vector256<float>, Vector256<float>, Vector256<float>) StepsOfFour(byte* w, nint apart, int group)
+    {
+        (Vector256<float> ab0, Vector256<float> ab4) = Horizontal.ZipPairs(Weights(w, group), Weights(w + apart, group));
+        (Vector256<float> cd0, Vector256<float> cd4) = Horizontal.ZipPairs(Weights(w + 2 * apart, group), Weights(w + 3 * apart, group));
+        (Vector256<float> step0, Vector256<float> step2) = Horizontal.Zip(ab0, cd0);
+        (Vector256<float> step4, Vector256<float> step6) = Horizontal.Zip(ab4, cd4);
+        return (step0, step2, step4, step6);
     }
 
     // Signed.
@@ -74,24 +90,19 @@ internal static unsafe class BlockTile<TRows, TBlocks>
     private static Vector256<byte> Weights(byte* w, int group) =>
         TBlocks.IsSigned ? TBlocks.Weights(w, group) : TBlocks.Weights(w, group) - Vector256.Create((byte)TBlocks.Bias);
 
-    // Eight steps.
+    // Steps 0 1 8 9 of eight rows.
     [MethodImpl(Jit.Inline)]
-    private static void StoreSteps(Vector128<byte> a, Vector128<byte> b, Vector128<byte> c, Vector128<byte> d, sbyte* to)
+    private static void StoreSteps(Vector256<float> low, Vector256<float> high, sbyte* to)
     {
-        (Vector128<float> ab0, Vector128<float> ab4) = Horizontal.ZipPairs(a, b); // of steps 0 to 3, of steps 4 to 7
-        (Vector128<float> cd0, Vector128<float> cd4) = Horizontal.ZipPairs(c, d);
-        StoreTwo(Horizontal.ZipLow(ab0, cd0), to);
-        StoreTwo(Horizontal.ZipHigh(ab0, cd0), to + 2 * StepWeights);
-        StoreTwo(Horizontal.ZipLow(ab4, cd4), to + 4 * StepWeights);
-        StoreTwo(Horizontal.ZipHigh(ab4, cd4), to + 6 * StepWeights);
+        (Vector256<float> step0, Vector256<float> step1) = Horizontal.ZipTwos(low, high);
+        step0.GetLower().AsSByte().Store(to);
+        step1.GetLower().AsSByte().Store(to + StepWeights);
+        step0.GetUpper().AsSByte().Store(to + 8 * StepWeights);
+        step1.GetUpper().AsSByte().Store(to + 9 * StepWeights);
     }
 
-    [MethodImpl(Jit.Inline)]
-    private static void StoreTwo(Vector128<float> steps, sbyte* to) =>
-        Horizontal.StoreHalves(steps, (float*)to, (float*)(to + StepWeights));
-
     // A unit of four rows.
-    [MethodImpl(Jit.Inline)]
+    [MethodImpl(Jit.Optimize)]
     private static void PackScales(byte* w, nint apart, Packed* packed, int row)
     {
         (Vector256<float> a, Vector256<float> minA) = TBlocks.Floats(w);
@@ -159,7 +170,7 @@ internal static unsafe class BlockTile<TRows, TBlocks>
     /// <summary>Some tiles, each of the same number of tokens, meet packed rows.</summary>
     /// <param name="next">Memory that will be read next: it is fetched meanwhile.</param>
     /// <param name="nextBytes">Its length.</param>
-    [MethodImpl(Jit.Optimize)]
+    [MethodImpl(Jit.Optimize), SkipLocalsInit]
     public static void Multiply(float* memory, BlockActivations x, int token, int tiles, int tokens, float* o, nint oStride, bool add,
         byte* next, long nextBytes)
     {

@@ -7,6 +7,10 @@ namespace Llama2.Fast.Kernels;
 internal unsafe interface IRows<TSelf> where TSelf : struct, IRows<TSelf>
 {
     static abstract bool IsSupported { get; }
+
+    /// <summary>The most tokens whose sums stay in registers, beside the weights and the activations; at most 8.</summary>
+    static virtual int MaxTokens => 6;
+
     static abstract TSelf Create(int value);
     static abstract TSelf Load(int* p);
     static abstract void Store(int* p, TSelf v);

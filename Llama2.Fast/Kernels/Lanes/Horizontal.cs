@@ -71,23 +71,6 @@ internal static class Horizontal
         : AdvSimd.Arm64.IsSupported ? AdvSimd.Arm64.ZipHigh(a.AsDouble(), b.AsDouble()).AsSingle()
         : Vector128.Create(a.GetUpper(), b.GetUpper());
 
-    /// <summary>a0 b0 a1 b1 a2 b2 a3 b3, and the same of 4 to 7, where each is of 16 bits.</summary>
-    [MethodImpl(Jit.Inline)]
-    public static (Quad Low, Quad High) ZipPairs(Vector128<byte> a, Vector128<byte> b)
-    {
-        if (Sse2.IsSupported)
-            return (Sse2.UnpackLow(a.AsInt16(), b.AsInt16()).AsSingle(), Sse2.UnpackHigh(a.AsInt16(), b.AsInt16()).AsSingle());
-        if (AdvSimd.Arm64.IsSupported)
-            return (AdvSimd.Arm64.ZipLow(a.AsInt16(), b.AsInt16()).AsSingle(), AdvSimd.Arm64.ZipHigh(a.AsInt16(), b.AsInt16()).AsSingle());
-        Vector128<short> low = default, high = default;
-        for (int i = 0; i < 4; i++)
-        {
-            low = low.WithElement(2 * i, a.AsInt16()[i]).WithElement(2 * i + 1, b.AsInt16()[i]);
-            high = high.WithElement(2 * i, a.AsInt16()[4 + i]).WithElement(2 * i + 1, b.AsInt16()[4 + i]);
-        }
-        return (low.AsSingle(), high.AsSingle());
-    }
-
     /// <summary>
     /// o[i * apart] (+)= v[i], for i below count, which is 1 to 4. No loop, since .NET would write v to memory for each element.
     /// </summary>
@@ -105,20 +88,6 @@ internal static class Horizontal
 
     [MethodImpl(Jit.Inline)] private static unsafe void Put(float* o, float value, bool add) => *o = add ? *o + value : value;
 
-    /// <summary>Stores elements 0 and 1, and elements 2 and 3.</summary>
-    [MethodImpl(Jit.Inline)]
-    public static unsafe void StoreHalves(Quad v, float* low, float* high)
-    {
-        if (Sse.IsSupported)
-        {
-            Sse.StoreLow(low, v);
-            Sse.StoreHigh(high, v);
-            return;
-        }
-        v.GetLower().Store(low);
-        v.GetUpper().Store(high);
-    }
-
     /// <summary>a0 b0 a1 b1.</summary>
     [MethodImpl(Jit.Inline)]
     public static Quad ZipLow(Quad a, Quad b) => Sse.IsSupported ? Sse.UnpackLow(a, b)
@@ -128,4 +97,46 @@ internal static class Horizontal
     [MethodImpl(Jit.Inline)]
     public static Quad ZipHigh(Quad a, Quad b) => Sse.IsSupported ? Sse.UnpackHigh(a, b)
         : AdvSimd.Arm64.IsSupported ? AdvSimd.Arm64.ZipHigh(a, b) : Vector128.Create(a[2], b[2], a[3], b[3]);
+
+    // What follows is of each half of the vectors: their elements in turn, of the half's lower elements and of its upper ones.
+
+    /// <summary>a0 b0 a1 b1 a2 b2 a3 b3, and the same of 4 to 7, where each is of 16 bits.</summary>
+    [MethodImpl(Jit.Inline)]
+    public static (Vector256<float> Low, Vector256<float> High) ZipPairs(Vector256<byte> a, Vector256<byte> b) => Avx2.IsSupported
+        ? (Avx2.UnpackLow(a.AsInt16(), b.AsInt16()).AsSingle(), Avx2.UnpackHigh(a.AsInt16(), b.AsInt16()).AsSingle())
+        : Halves(ZipPairs(a.GetLower(), b.GetLower()), ZipPairs(a.GetUpper(), b.GetUpper()));
+
+    /// <summary>a0 b0 a1 b1, and a2 b2 a3 b3.</summary>
+    [MethodImpl(Jit.Inline)]
+    public static (Vector256<float> Low, Vector256<float> High) Zip(Vector256<float> a, Vector256<float> b) => Avx.IsSupported
+        ? (Avx.UnpackLow(a, b), Avx.UnpackHigh(a, b))
+        : Halves((ZipLow(a.GetLower(), b.GetLower()), ZipHigh(a.GetLower(), b.GetLower())),
+            (ZipLow(a.GetUpper(), b.GetUpper()), ZipHigh(a.GetUpper(), b.GetUpper())));
+
+    /// <summary>a0 a1 b0 b1, and a2 a3 b2 b3.</summary>
+    [MethodImpl(Jit.Inline)]
+    public static (Vector256<float> Low, Vector256<float> High) ZipTwos(Vector256<float> a, Vector256<float> b) => Avx.IsSupported
+        ? (Avx.UnpackLow(a.AsDouble(), b.AsDouble()).AsSingle(), Avx.UnpackHigh(a.AsDouble(), b.AsDouble()).AsSingle())
+        : Halves((Low(a.GetLower(), b.GetLower()), High(a.GetLower(), b.GetLower())),
+            (Low(a.GetUpper(), b.GetUpper()), High(a.GetUpper(), b.GetUpper())));
+
+    [MethodImpl(Jit.Inline)]
+    private static (Vector256<float> Low, Vector256<float> High) Halves((Quad Low, Quad High) lower, (Quad Low, Quad High) upper) =>
+        (Vector256.Create(lower.Low, upper.Low), Vector256.Create(lower.High, upper.High));
+
+    [MethodImpl(Jit.Inline)]
+    private static (Quad Low, Quad High) ZipPairs(Vector128<byte> a, Vector128<byte> b)
+    {
+        if (Sse2.IsSupported)
+            return (Sse2.UnpackLow(a.AsInt16(), b.AsInt16()).AsSingle(), Sse2.UnpackHigh(a.AsInt16(), b.AsInt16()).AsSingle());
+        if (AdvSimd.Arm64.IsSupported)
+            return (AdvSimd.Arm64.ZipLow(a.AsInt16(), b.AsInt16()).AsSingle(), AdvSimd.Arm64.ZipHigh(a.AsInt16(), b.AsInt16()).AsSingle());
+        Vector128<short> low = default, high = default;
+        for (int i = 0; i < 4; i++)
+        {
+            low = low.WithElement(2 * i, a.AsInt16()[i]).WithElement(2 * i + 1, b.AsInt16()[i]);
+            high = high.WithElement(2 * i, a.AsInt16()[4 + i]).WithElement(2 * i + 1, b.AsInt16()[4 + i]);
+        }
+        return (low.AsSingle(), high.AsSingle());
+    }
 }
