@@ -10,6 +10,9 @@ namespace Llama2.Cli.Commands;
 /// <summary>A server with OpenAI's API. It listens at once, and answers when the model is loaded.</summary>
 internal sealed class ServeCommand(Command command)
 {
+    private static readonly ServerOptions Default = new();
+    private static readonly RequestLimits Limits = new();
+
     private readonly ModelOptions _model = new(command);
 
     private readonly Option<string> _host = command.AddOption("--host", "address", "the address to listen at", () => "127.0.0.1");
@@ -28,10 +31,25 @@ internal sealed class ServeCommand(Command command)
         "--cors-origin", "URL", "web pages of this origin may ask, as https://example.com; * for all; may be repeated");
 
     private readonly Option<int> _maxBody = command.AddOption("--max-body", "N", "bytes of a request; more are refused", () => 8 << 20);
+    private readonly Option<int> _maxDepth = command.AddOption("--max-depth", "N", "levels of a request's JSON", () => Default.MaxDepth);
+    private readonly Option<int> _maxStops = command.AddOption("--max-stops", "N", "strings that end a text", () => Limits.MaxStops);
+
+    private readonly Option<int> _maxStopLength = command.AddOption(
+        "--max-stop-length", "N", "characters of such a string", () => Limits.MaxStopLength);
+
+    private readonly Option<int> _maxLogProbs = command.AddOption(
+        "--max-logprobs", "N", "likeliest tokens that come with each token", () => Limits.MaxLogProbs);
+
+    private readonly Option<int> _maxLogits = command.AddOption(
+        "--max-logits", "N", "logits in a raw answer of RLLaMA's API", () => Limits.MaxLogits);
+
     private readonly Option<int> _timeout = command.AddOption("--timeout", "seconds", "that a request may take", () => 600);
     private readonly Option<int> _grace = command.AddOption("--grace", "seconds", "for requests that run when the server ends", () => 10);
 
     private readonly Option<int> _jobAge = command.AddOption("--job-age", "seconds", "that a job is kept once it has ended", () => 3600);
+
+    private readonly Option<int> _jobCharacters = command.AddOption(
+        "--job-characters", "N", "characters of all jobs that have ended; the oldest are forgotten sooner", () => Default.JobCharacters);
 
     private readonly Option<string?> _slotSavePath = command.AddOption<string?>(
         "--slot-save-path", "folder", "where /slots/ID?action=save puts files; without it slots are not saved");
@@ -55,9 +73,18 @@ internal sealed class ServeCommand(Command command)
             CorsOrigins = [.. Given(result, _corsOrigin).Select(origin => origin.TrimEnd('/'))],
             Timeout = TimeSpan.FromSeconds(Between(result, _timeout, 1, 1_000_000)),
             MaxBody = Between(result, _maxBody, 1, 1 << 30),
+            MaxDepth = Between(result, _maxDepth, 1, 1000),
+            JobCharacters = Between(result, _jobCharacters, 0, int.MaxValue),
             JobAge = TimeSpan.FromSeconds(Between(result, _jobAge, 0, 1_000_000)),
             Grace = TimeSpan.FromSeconds(Between(result, _grace, 0, 1_000_000)),
         });
+        RequestLimits limits = new()
+        {
+            MaxStops = Between(result, _maxStops, 0, int.MaxValue),
+            MaxStopLength = Between(result, _maxStopLength, 1, int.MaxValue),
+            MaxLogProbs = Between(result, _maxLogProbs, 0, int.MaxValue),
+            MaxLogits = Between(result, _maxLogits, 0, int.MaxValue),
+        };
         long cacheBytes = result.GetValue(_cacheBytes);
         UsageException.ThrowIf(cacheBytes < 0, $"--cache-bytes: expected 0 or more, found {cacheBytes}");
         string? slotFolder = result.GetValue(_slotSavePath);
@@ -91,6 +118,7 @@ internal sealed class ServeCommand(Command command)
             options.Pods + options.MaxQueue)
         {
             Facts = Facts(model),
+            Limits = limits,
         }, engine);
         Notes.Write("ready");
         await Task.WhenAny(Task.Delay(Timeout.Infinite, interrupt.Token));

@@ -50,7 +50,7 @@ internal sealed class Call(HttpContext http, Service service) : Work
     {
         using MemoryStream body = new();
         await http.Request.Body.CopyToAsync(body, http.RequestAborted);
-        return Fields.Parse(body.GetBuffer().AsMemory(0, (int)body.Length));
+        return Fields.Parse(body.GetBuffer().AsMemory(0, (int)body.Length), service.Options.MaxDepth);
     }
 
     public Task WriteJsonAsync(byte[] json, int status = 200) => WriteAsync("application/json", json, status);

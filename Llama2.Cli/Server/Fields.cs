@@ -17,10 +17,11 @@ internal readonly struct Fields
     public static Fields Nothing { get; } = new(JsonElement.Parse("{}"), "");
 
     /// <summary>The object that a request's body is.</summary>
+    /// <param name="maxDepth">Arrays and objects inside one another, itself counted.</param>
     /// <exception cref="ApiException">It is no JSON, no object, names a field twice or is nested too deeply.</exception>
-    public static Fields Parse(ReadOnlyMemory<byte> utf8)
+    public static Fields Parse(ReadOnlyMemory<byte> utf8, int maxDepth = 32)
     {
-        JsonDocumentOptions options = new() { AllowDuplicateProperties = false, MaxDepth = 32 };
+        JsonDocumentOptions options = new() { AllowDuplicateProperties = false, MaxDepth = maxDepth };
         try
         {
             using JsonDocument document = JsonDocument.Parse(utf8, options);

@@ -2,12 +2,10 @@ namespace Llama2.Cli.Server;
 
 /// <summary>
 /// All jobs, each known only to the user whose key it came with. Those that have ended are forgotten after a time, the oldest sooner where
-/// their texts are more than 16 M characters; the others are as many as the engine takes.
+/// their texts are more characters than it may keep; the others are as many as the engine takes.
 /// </summary>
-internal sealed class JobStore(TimeProvider time, TimeSpan maxAge)
+internal sealed class JobStore(TimeProvider time, TimeSpan maxAge, long maxCharacters)
 {
-    public const int MaxCharacters = 16 << 20;
-
     private readonly Lock _gate = new(); // guards what follows
     private readonly Dictionary<(string User, Guid Id), Job> _all = [];
     private readonly Queue<(string User, Guid Id, int Size, DateTimeOffset Ended)> _ended = [];
@@ -50,7 +48,7 @@ internal sealed class JobStore(TimeProvider time, TimeSpan maxAge)
     private void Forget()
     {
         while (_ended.TryPeek(out (string User, Guid Id, int Size, DateTimeOffset Ended) oldest)
-            && (_characters > MaxCharacters || time.GetUtcNow() - oldest.Ended > maxAge))
+            && (_characters > maxCharacters || time.GetUtcNow() - oldest.Ended > maxAge))
         {
             _ended.Dequeue();
             _all.Remove((oldest.User, oldest.Id));

@@ -54,7 +54,7 @@ internal static class OllamaRequest
         long wanted = options.Whole("num_predict", -2, int.MaxValue) ?? -1; // less than 0: all that the context holds
         int max = Math.Min(wanted < 0 ? int.MaxValue : (int)wanted, model.Room(options, "num_ctx", prompt));
         return TextRequest.One(
-            sampling.Text(prompt, max, TextRequest.CacheKey(fields, user), stops: stops, topLogProbs: TextRequest.TopLogProbs(fields)),
+            sampling.Text(prompt, max, TextRequest.CacheKey(fields, user), 0, stops, TextRequest.TopLogProbs(fields, model)),
             streams: fields.Flag("stream", otherwise: true));
     }
 }

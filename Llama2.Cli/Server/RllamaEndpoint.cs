@@ -11,8 +11,7 @@ namespace Llama2.Cli.Server;
 /// <summary>RLLaMA's API: a line of JSON for each token, with its probability or, raw, with the logits of all tokens.</summary>
 internal static class RllamaEndpoint
 {
-    private const int NewTokens = 20;        // as with RLLaMA where a request does not say it
-    private const long MaxLogits = 16 << 20; // of a raw request, since they wait for a slow reader
+    private const int NewTokens = 20; // as with RLLaMA where a request does not say it
 
     public static async Task AnswerAsync(Call call)
     {
@@ -30,7 +29,7 @@ internal static class RllamaEndpoint
         long wanted = fields.Whole("max_new_tokens", 0, int.MaxValue) ?? NewTokens;
         int max = (int)Math.Min(wanted, model.Room(fields, "max_seq_len", prompt));
         bool isRaw = fields.Flag("no_token_sampling");
-        long most = MaxLogits / model.Config.VocabSize;
+        long most = model.Limits.MaxLogits / model.Config.VocabSize;
         if (isRaw && Math.Min(max, model.Config.SeqLen) > most)
             throw ApiException.Invalid($"max_new_tokens: expected {most} or less with no_token_sampling, found {wanted}", "max_new_tokens");
 

@@ -18,8 +18,6 @@ internal sealed record SamplingDefaults(float Temperature, float TopP, int TopK,
 /// <summary>The fields of a request that say how tokens are chosen and what ends the text, of all APIs.</summary>
 internal sealed class SamplingFields
 {
-    private const int MaxStops = 16, MaxStopLength = 1000;
-
     // Samplers of llama.cpp and Ollama that this server does not have, and the value that turns each off.
     private static readonly (string Name, double Off)[] Absent =
         [("mirostat", 0), ("typical_p", 1), ("tfs_z", 1), ("dynatemp_range", 0), ("dry_multiplier", 0), ("xtc_probability", 0)];
@@ -61,7 +59,7 @@ internal sealed class SamplingFields
                 throw ApiException.Invalid($"logit_bias: expected token ids from 0 to {model.Config.VocabSize - 1} as names", "logit_bias");
             _bias.Add(new(id, (float)Fields.Number(value, $"logit_bias.{id}", -100, 100)));
         }
-        _stops = Stops(fields);
+        _stops = Stops(fields, model.Limits);
     }
 
     /// <summary>One of the texts that are wanted of a prompt.</summary>
@@ -113,12 +111,13 @@ internal sealed class SamplingFields
         return filters;
     }
 
-    private static string[] Stops(Fields fields)
+    private static string[] Stops(Fields fields, RequestLimits limits)
     {
         string[] stops = fields.Value("stop") is { ValueKind: JsonValueKind.String } one ? [Fields.Text(one, "stop")]
             : [.. fields.Array("stop").Select(stop => Fields.Text(stop.Value, stop.Path))];
-        if (stops.Length > MaxStops || stops.Any(stop => stop.Length is 0 or > MaxStopLength))
-            throw ApiException.Invalid($"stop: expected at most {MaxStops} strings of 1 to {MaxStopLength} characters", "stop");
+        (int most, int longest) = (limits.MaxStops, limits.MaxStopLength);
+        if (stops.Length > most || stops.Any(stop => stop.Length == 0 || stop.Length > longest))
+            throw ApiException.Invalid($"stop: expected at most {most} strings of 1 to {longest} characters", "stop");
         return stops;
     }
 }

@@ -28,6 +28,8 @@ internal sealed record ServedModel(
     /// <summary>What a list of models says of its file.</summary>
     public ModelFacts Facts { get; init; } = new(0, default, "", "", 0);
 
+    public RequestLimits Limits { get; init; } = new();
+
     public long Created { get; } = DateTimeOffset.UtcNow.ToUnixTimeSeconds();
 
     /// <summary>The tokens of a text that goes on with nothing, BOS first.</summary>

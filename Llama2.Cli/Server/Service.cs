@@ -15,7 +15,9 @@ internal sealed record ServerOptions
     public IReadOnlyList<string> CorsOrigins { get; init; } = []; // web pages that may ask; *: all
     public TimeSpan Timeout { get; init; }                      // of a request
     public long MaxBody { get; init; }                          // bytes of a request
+    public int MaxDepth { get; init; } = 32;                    // of a request's JSON
     public TimeSpan JobAge { get; init; }                       // that a job is kept for once it has ended
+    public int JobCharacters { get; init; } = 16 << 20;         // of all jobs that have ended; the oldest are forgotten sooner
     public TimeSpan Grace { get; init; }                        // for requests that run when the server ends
     public TimeSpan PingAfter { get; init; } = TimeSpan.FromSeconds(15); // that an event stream is silent; proxies often give up after 60
 }
@@ -27,7 +29,7 @@ internal sealed class Service(ServerOptions options)
 
     public ServerOptions Options => options;
     public Metrics Metrics { get; } = new();
-    public JobStore Jobs { get; } = new(TimeProvider.System, options.JobAge);
+    public JobStore Jobs { get; } = new(TimeProvider.System, options.JobAge, options.JobCharacters);
     public ServedModel? Model { get; private set; }     // null until it is loaded
     public GenerationEngine? Engine => _engine;         // null until then
     public SlotFiles? SlotFiles { get; set; }           // null where slots are not saved

@@ -14,7 +14,7 @@ internal static class SlotEndpoints
             throw new ApiException(404, "not_found_error", $"expected a slot from 0 to {call.Engine.Options.Pods - 1}", code: "not_found");
         string action = call.Http.Request.Query["action"].ToString();
         bool hasBody = action != "erase" || call.Http.Request.ContentLength > 0;
-        Fields fields = hasBody ? await call.ReadAsync() : Fields.Parse("{}"u8.ToArray());
+        Fields fields = hasBody ? await call.ReadAsync() : Fields.Nothing;
         string key = TextRequest.SharedKey(fields, call.User);
         try
         {

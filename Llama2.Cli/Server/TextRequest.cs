@@ -22,8 +22,6 @@ internal sealed record WantedText(GenerationRequest Request, StoppableText Text,
 /// <param name="StreamsUsage">Whether the counts are a part of their own.</param>
 internal sealed record TextRequest(IReadOnlyList<WantedText> Texts, int PerPrompt, int PromptTokens, bool Streams, bool StreamsUsage)
 {
-    private const int MaxLogProbs = 20;
-
     public bool HasLogProbs => Texts[0].Request.TopLogProbs is not null;
 
     /// <summary>Reads the body of POST /v1/completions.</summary>
@@ -34,7 +32,7 @@ internal sealed record TextRequest(IReadOnlyList<WantedText> Texts, int PerPromp
         fields.Refuse("suffix", "response_format");
         SamplingFields sampling = new(fields, model, SamplingDefaults.OpenAi);
         int count = Count(fields, model);
-        int? logProbs = (int?)fields.Whole("logprobs", 0, MaxLogProbs);
+        int? logProbs = (int?)fields.Whole("logprobs", 0, model.Limits.MaxLogProbs);
         bool echo = fields.Flag("echo");
         int maxTokens = MaxTokens(fields, "max_tokens", min: 0) ?? 16;
         if (fields.Whole("best_of", 1, int.MaxValue) is { } best && best != count)
@@ -57,7 +55,7 @@ internal sealed record TextRequest(IReadOnlyList<WantedText> Texts, int PerPromp
         if (isObject || fields.Text("tool_choice") is not (null or "none" or "auto"))
             throw Unsupported("tool_choice", "this server has no tools");
         SamplingFields sampling = new(fields, model, SamplingDefaults.OpenAi);
-        int? top = TopLogProbs(fields);
+        int? top = TopLogProbs(fields, model);
         int maxTokens = MaxTokens(fields, "max_completion_tokens", min: 1) ?? MaxTokens(fields, "max_tokens", min: 1) ?? int.MaxValue;
         int[] prompt = ChatPrompt.Encode(fields.Array("messages"), model);
         string? key = CacheKey(fields, user);
@@ -69,10 +67,10 @@ internal sealed record TextRequest(IReadOnlyList<WantedText> Texts, int PerPromp
     public static TextRequest One(WantedText text, bool streams) => new([text], 1, text.Request.Prompt.Count, streams, streams);
 
     /// <summary>How many likeliest tokens a chat wants with each token, or null for no logarithms.</summary>
-    public static int? TopLogProbs(Fields fields)
+    public static int? TopLogProbs(Fields fields, ServedModel model)
     {
         bool hasLogProbs = fields.Flag("logprobs");
-        int? top = (int?)fields.Whole("top_logprobs", 0, MaxLogProbs);
+        int? top = (int?)fields.Whole("top_logprobs", 0, model.Limits.MaxLogProbs);
         if (top is not null && !hasLogProbs)
             throw ApiException.Invalid("top_logprobs: expected logprobs to be true", "top_logprobs");
         return hasLogProbs ? top ?? 0 : null;

@@ -163,7 +163,7 @@ public sealed class JobTests
     {
         Clock clock = new();
         TimeSpan maxAge = TimeSpan.FromHours(1);
-        JobStore jobs = new(clock, maxAge);
+        JobStore jobs = new(clock, maxAge, maxCharacters: 1_000_000);
         Guid[] ids = [.. Enumerable.Range(0, 4).Select(_ => Guid.NewGuid())];
         foreach (Guid id in ids)
             Assert.NotNull(jobs.Add("me", id, () => new Job(id, "", "")));
@@ -175,7 +175,7 @@ public sealed class JobTests
         Assert.Equal([true, true, true, true], Known());
         clock.Now += TimeSpan.FromSeconds(1);
         Assert.Equal([false, true, true, true], Known());
-        jobs.End("me", ids[2], JobStore.MaxCharacters - 10);
+        jobs.End("me", ids[2], 1_000_000 - 10);
         Assert.Equal([false, true, true, true], Known());
         jobs.End("me", ids[3], 5);
         Assert.Equal([false, false, true, true], Known());
