@@ -24,6 +24,9 @@ internal sealed class ServeCommand(Command command)
     private readonly Option<long> _cacheBytes = command.AddOption(
         "--cache-bytes", "N", "bytes of KV caches to keep for prompts that begin alike", () => 256L << 20);
 
+    private readonly Option<int> _maxFailures = command.AddOption("--max-failures", "N",
+        "steps that fail one after another, until the server takes no more requests", () => new EngineOptions().MaxFailures);
+
     private readonly Option<string[]> _apiKey = command.AddOption<string[]>(
         "--api-key", "KEY", "only who sends it may ask; may be repeated, and who has one sees nothing of another's");
 
@@ -31,17 +34,41 @@ internal sealed class ServeCommand(Command command)
         "--cors-origin", "URL", "web pages of this origin may ask, as https://example.com; * for all; may be repeated");
 
     private readonly Option<int> _maxBody = command.AddOption("--max-body", "N", "bytes of a request; more are refused", () => 8 << 20);
+
+    private readonly Option<int> _maxRequestLine = command.AddOption(
+        "--max-request-line", "N", "bytes of a request's method and path", () => Default.MaxRequestLine);
+
+    private readonly Option<int> _maxHeaders = command.AddOption("--max-headers", "N", "headers of a request", () => Default.MaxHeaders);
+
+    private readonly Option<int> _maxHeaderBytes = command.AddOption(
+        "--max-header-bytes", "N", "bytes of a request's headers", () => Default.MaxHeaderBytes);
+
     private readonly Option<int> _maxDepth = command.AddOption("--max-depth", "N", "levels of a request's JSON", () => Default.MaxDepth);
-    private readonly Option<int> _maxStops = command.AddOption("--max-stops", "N", "strings that end a text", () => Limits.MaxStops);
+    private readonly Option<int> _maxStops = command.AddOption("--max-stops", "N", "stop strings of a request", () => Limits.MaxStops);
 
     private readonly Option<int> _maxStopLength = command.AddOption(
-        "--max-stop-length", "N", "characters of such a string", () => Limits.MaxStopLength);
+        "--max-stop-length", "N", "characters of a stop string", () => Limits.MaxStopLength);
 
     private readonly Option<int> _maxLogProbs = command.AddOption(
-        "--max-logprobs", "N", "likeliest tokens that come with each token", () => Limits.MaxLogProbs);
+        "--max-logprobs", "N", "likeliest tokens that logprobs may want of each token", () => Limits.MaxLogProbs);
 
     private readonly Option<int> _maxLogits = command.AddOption(
-        "--max-logits", "N", "logits in a raw answer of RLLaMA's API", () => Limits.MaxLogits);
+        "--max-logits", "N", "logits of a raw answer in RLLaMA's API", () => Limits.MaxLogits);
+
+    private readonly Option<int> _maxConnections = command.AddOption(
+        "--max-connections", "N", "connections at once; one more is answered with 503; 0 for any number", () => Default.MaxConnections);
+
+    private readonly Option<int> _headerTimeout = command.AddOption(
+        "--header-timeout", "seconds", "that the headers of a request may take", () => Seconds(Default.HeaderTimeout));
+
+    private readonly Option<int> _keepAlive = command.AddOption(
+        "--keep-alive", "seconds", "that a connection without a request stays open", () => Seconds(Default.KeepAlive));
+
+    private readonly Option<int> _minRate = command.AddOption(
+        "--min-rate", "N", "bytes a second that a client must send or take, after 5 s; 0 for any", () => Default.MinRate);
+
+    private readonly Option<int> _ssePingInterval = command.AddOption("--sse-ping-interval", "seconds",
+        "of silence, until an event stream begins with comments, which keep proxies waiting", () => Seconds(Default.PingAfter));
 
     private readonly Option<int> _timeout = command.AddOption("--timeout", "seconds", "that a request may take", () => 600);
     private readonly Option<int> _grace = command.AddOption("--grace", "seconds", "for requests that run when the server ends", () => 10);
@@ -73,6 +100,14 @@ internal sealed class ServeCommand(Command command)
             CorsOrigins = [.. Given(result, _corsOrigin).Select(origin => origin.TrimEnd('/'))],
             Timeout = TimeSpan.FromSeconds(Between(result, _timeout, 1, 1_000_000)),
             MaxBody = Between(result, _maxBody, 1, 1 << 30),
+            MaxRequestLine = Between(result, _maxRequestLine, 1, 1 << 20), // Kestrel's buffer
+            MaxHeaders = Between(result, _maxHeaders, 1, 1_000_000),
+            MaxHeaderBytes = Between(result, _maxHeaderBytes, 1, 1 << 20),
+            MaxConnections = Between(result, _maxConnections, 0, int.MaxValue),
+            HeaderTimeout = TimeSpan.FromSeconds(Between(result, _headerTimeout, 1, 1_000_000)),
+            KeepAlive = TimeSpan.FromSeconds(Between(result, _keepAlive, 1, 1_000_000)),
+            MinRate = Between(result, _minRate, 0, int.MaxValue),
+            PingAfter = TimeSpan.FromSeconds(Between(result, _ssePingInterval, 1, 1_000_000)),
             MaxDepth = Between(result, _maxDepth, 1, 1000),
             JobCharacters = Between(result, _jobCharacters, 0, int.MaxValue),
             JobAge = TimeSpan.FromSeconds(Between(result, _jobAge, 0, 1_000_000)),
@@ -96,6 +131,7 @@ internal sealed class ServeCommand(Command command)
             MaxQueue = Between(result, _maxQueue, 0, 1_000_000),
             PromptRows = Between(result, _chunk, 1, 1_000_000),
             CacheBytes = cacheBytes,
+            MaxFailures = Between(result, _maxFailures, 1, int.MaxValue),
         };
 
         using Interrupt interrupt = new();
@@ -143,6 +179,8 @@ internal sealed class ServeCommand(Command command)
         string[] values = result.GetValue(option) ?? [];
         return values.Contains("") ? throw new UsageException($"{option.Name}: expected a value, found an empty one") : values;
     }
+
+    private static int Seconds(TimeSpan time) => (int)time.TotalSeconds;
 
     private static int Between(ParseResult result, Option<int> option, int min, int max)
     {

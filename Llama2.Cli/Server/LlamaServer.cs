@@ -28,8 +28,13 @@ internal sealed class LlamaServer : IDisposable
     {
         KestrelServerOptions options = new() { AddServerHeader = false };
         _address = (service.Options.Host, service.Options.Port);
-        options.Limits.MaxRequestBodySize = service.Options.MaxBody;
-        options.Listen(Address(service.Options.Host), service.Options.Port, listen => listen.Protocols = HttpProtocols.Http1);
+        SetLimits(options.Limits, service.Options);
+        ConnectionLimit connections = new(service.Options.MaxConnections);
+        options.Listen(Address(service.Options.Host), service.Options.Port, listen =>
+        {
+            listen.Protocols = HttpProtocols.Http1;
+            listen.Use(connections.Count);
+        });
         NullLoggerFactory log = NullLoggerFactory.Instance; // RequestLog says what there is to say
         SocketTransportFactory transport = new(MsOptions.Create(new SocketTransportOptions()), log);
         _kestrel = new KestrelServer(MsOptions.Create(options), transport, log);
@@ -62,6 +67,19 @@ internal sealed class LlamaServer : IDisposable
     }
 
     public void Dispose() => _kestrel.Dispose();
+
+    private static void SetLimits(KestrelServerLimits limits, ServerOptions options)
+    {
+        limits.MaxConcurrentConnections = options.MaxConnections > 0 ? 2L * options.MaxConnections : null;
+        limits.MaxRequestBodySize = options.MaxBody;
+        limits.MaxRequestLineSize = options.MaxRequestLine;
+        limits.MaxRequestHeaderCount = options.MaxHeaders;
+        limits.MaxRequestHeadersTotalSize = options.MaxHeaderBytes;
+        limits.RequestHeadersTimeout = options.HeaderTimeout;
+        limits.KeepAliveTimeout = options.KeepAlive;
+        MinDataRate? rate = options.MinRate > 0 ? new(options.MinRate, limits.MinRequestBodyDataRate!.GracePeriod) : null;
+        (limits.MinRequestBodyDataRate, limits.MinResponseDataRate) = (rate, rate);
+    }
 
     private static IPAddress Address(string host)
     {

@@ -79,6 +79,11 @@ internal sealed class Routes(Service service)
     private async Task AnswerAsync(Call call, Route? route, string allowed)
     {
         HttpContext http = call.Http;
+        if (http.Features.Get<ConnectionLimit.Exceeded>() is { Max: var max })
+        {
+            http.Response.Headers.Connection = "close";
+            throw ApiException.Unavailable($"the server has {max} connections already", "too_many_connections");
+        }
         _access.CheckOrigin(http);
         if (HttpMethods.IsOptions(http.Request.Method) && http.Request.Headers.ContainsKey("Origin"))
         {

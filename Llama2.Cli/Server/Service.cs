@@ -15,6 +15,13 @@ internal sealed record ServerOptions
     public IReadOnlyList<string> CorsOrigins { get; init; } = []; // web pages that may ask; *: all
     public TimeSpan Timeout { get; init; }                      // of a request
     public long MaxBody { get; init; }                          // bytes of a request
+    public int MaxRequestLine { get; init; } = 8 << 10;         // bytes
+    public int MaxHeaders { get; init; } = 100;                 // of a request
+    public int MaxHeaderBytes { get; init; } = 32 << 10;        // of all of them
+    public int MaxConnections { get; init; }                    // 0: any number
+    public TimeSpan HeaderTimeout { get; init; } = TimeSpan.FromSeconds(30); // that a request line and headers may take
+    public TimeSpan KeepAlive { get; init; } = TimeSpan.FromSeconds(130); // that a connection without a request stays open
+    public int MinRate { get; init; } = 240;                    // bytes a second that a client must send and take; 0: any
     public int MaxDepth { get; init; } = 32;                    // of a request's JSON
     public TimeSpan JobAge { get; init; }                       // that a job is kept for once it has ended
     public int JobCharacters { get; init; } = 16 << 20;         // of all jobs that have ended; the oldest are forgotten sooner
@@ -61,8 +68,12 @@ internal sealed class Service(ServerOptions options)
             case ApiException error:
                 return error;
             case BadHttpRequestException { StatusCode: var status }:
-                string problem = status == 413
-                    ? string.Create(CultureInfo.InvariantCulture, $"the body is larger than {options.MaxBody} bytes") : e.Message;
+                string problem = status switch
+                {
+                    413 => string.Create(CultureInfo.InvariantCulture, $"the body is larger than {options.MaxBody} bytes"),
+                    408 => string.Create(CultureInfo.InvariantCulture, $"the body is slower than {options.MinRate} bytes a second"),
+                    _ => e.Message,
+                };
                 return new(status, "invalid_request_error", problem);
             case QueueFullException:
                 return ApiException.Unavailable(e.Message, "queue_full");

@@ -8,6 +8,7 @@ public sealed record EngineOptions
     public int Pods { get; init; } = 4;                // requests that run at once; each has a KV cache
     public int MaxQueue { get; init; } = 256;          // requests that wait for a pod
     public long CacheBytes { get; init; } = 256 << 20; // of KV caches kept for prompts that begin alike; 0: nothing is shared
+    public int MaxFailures { get; init; } = 3;         // steps that fail one after another, until the engine counts as broken
 
     /// <summary>Tokens of prompts that a step feeds beside the answers; default: <see cref="ITransformer.PreferredRows"/>.</summary>
     public int? PromptRows { get; init; }
@@ -20,6 +21,7 @@ public sealed record EngineOptions
         ArgumentOutOfRangeException.ThrowIfLessThan(Pods, 1);
         ArgumentOutOfRangeException.ThrowIfNegative(MaxQueue);
         ArgumentOutOfRangeException.ThrowIfNegative(CacheBytes);
+        ArgumentOutOfRangeException.ThrowIfLessThan(MaxFailures, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(PromptRows ?? 1, 1);
     }
 }

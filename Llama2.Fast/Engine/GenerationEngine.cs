@@ -10,8 +10,6 @@ namespace Llama2.Fast.Engine;
 /// <remarks>A request's tokens are those of a <see cref="Sequence"/> alone, whoever else asks, and whatever is in the caches.</remarks>
 public sealed class GenerationEngine : IDisposable
 {
-    private const int MaxFailures = 3; // steps that fail one after another, until the engine counts as broken
-
     private readonly ITransformer _transformer;
     private readonly EngineOptions _options;
     private readonly PrefixCache _kept;
@@ -379,7 +377,7 @@ public sealed class GenerationEngine : IDisposable
         }
         foreach (Job job in jobs)
             job.End(new RequestFailedException(e));
-        if (++_failures >= MaxFailures)
+        if (++_failures >= _options.MaxFailures)
             Break(e);
     }
 

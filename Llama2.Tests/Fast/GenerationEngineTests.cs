@@ -155,8 +155,10 @@ public sealed class GenerationEngineTests
         Assert.Throws<ArgumentOutOfRangeException>(() => engine.Submit(new GenerationRequest([-1], Greedy)));
     }
 
-    [Fact]
-    public async Task A_step_that_throws_ends_its_requests_and_the_engine_goes_on_until_it_happens_again_and_again()
+    [Theory]
+    [InlineData(2)]
+    [InlineData(3)]
+    public async Task A_step_that_throws_ends_its_requests_and_the_engine_goes_on_until_it_happens_again_and_again(int max)
     {
         int failing = 0;
         using CountingModel model = new(_ =>
@@ -164,14 +166,16 @@ public sealed class GenerationEngineTests
             if (failing-- > 0)
                 throw new InvalidOperationException("no memory");
         });
-        using GenerationEngine engine = new(model);
-        Volatile.Write(ref failing, 1);
+        using GenerationEngine engine = new(model, max == 3 ? new() : new EngineOptions { MaxFailures = max });
+        Volatile.Write(ref failing, max - 1);
+        for (int i = 2; i < max; i++)
+            await Assert.ThrowsAsync<RequestFailedException>(() => Read(engine.Submit(Count(10))));
         Assert.Contains("no memory", (await Assert.ThrowsAsync<RequestFailedException>(() => Read(engine.Submit(Count(10))))).Message,
             StringComparison.Ordinal);
         Assert.Equal(From(11, 5), await Read(engine.Submit(Count(10), Cancellation)));
 
-        Volatile.Write(ref failing, 3);
-        for (int i = 0; i < 3; i++)
+        Volatile.Write(ref failing, max);
+        for (int i = 0; i < max; i++)
             await Assert.ThrowsAsync<RequestFailedException>(() => Read(engine.Submit(Count(10))));
         await engine.Ended;
         string refusal = Assert.Throws<EngineClosedException>(() => engine.Submit(Count(10))).Message;

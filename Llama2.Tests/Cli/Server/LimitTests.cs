@@ -1,5 +1,7 @@
+using System.Diagnostics;
 using System.Text;
 using System.Text.Json.Nodes;
+using Llama2.Tests.Bench;
 
 namespace Llama2.Tests.Cli.Server;
 
@@ -9,7 +11,7 @@ public sealed class LimitedServer : IAsyncLifetime
     public RunningServer Server { get; private set; } = null!;
 
     public async ValueTask InitializeAsync() => Server = await RunningServer.StartAsync("--template", "plain", "--max-stops", "17",
-        "--max-stop-length", "1001", "--max-logprobs", "21", "--max-depth", "33", "--max-logits", $"{2 * 512 + 1}", "--job-characters", "0");
+        "--max-stop-length", "1001", "--max-logprobs", "21", "--max-depth", "33", "--max-logits", "1025", "--job-characters", "0");
 
     public ValueTask DisposeAsync() => Server.DisposeAsync();
 }
@@ -17,37 +19,43 @@ public sealed class LimitedServer : IAsyncLifetime
 /// <summary>Whoever runs the server says how much a request may ask for.</summary>
 public sealed class LimitTests(LimitedServer limited, StoryServer story) : IClassFixture<LimitedServer>, IClassFixture<StoryServer>
 {
+    private const string Completions = "/v1/completions", Rllama = "/rllama/v1/inference";
     private const string Chat = """{"messages":[{"role":"user","content":"Once"}],"max_tokens":1,"logprobs":true,"top_logprobs":#}""";
     private const string Ollama = """{"model":"tales659K","prompt":"Once","options":{"num_predict":1},"logprobs":true,"top_logprobs":#}""";
     private const string Raw = """{"prompt":"Once","no_token_sampling":true,"max_new_tokens":#}""";
 
+    private static string Body(string field) => "{\"prompt\":\"Once\",\"max_tokens\":1," + field + "}";
+
     public static TheoryData<string, string, int, int, string> All => new()
     {
-        // path, body, a value that only this server accepts or refuses, the first that it refuses, and what it says then
-        { "/v1/completions", """{"prompt":"Once","max_tokens":1,"stop":[#]}""", 17, 18, "stop: expected at most 17 strings of 1 to 1001 char" },
-        { "/v1/completions", """{"prompt":"Once","max_tokens":1,"stop":"#"}""", 1001, 1002, "stop: expected at most 17 strings of 1 to 1001 char" },
-        { "/v1/completions", """{"prompt":"Once","max_tokens":1,"logprobs":#}""", 21, 22, "logprobs: expected a whole number from 0 to 21" },
+        // path, body, the most that this server accepts, the first that it refuses, and what it says then
+        { Completions, Body("\"stop\":[#]"), 17, 18, "stop: expected at most 17 strings of 1 to 1001 char" },
+        { Completions, Body("\"stop\":\"#\""), 1001, 1002, "stop: expected at most 17 strings of 1 to 1001 char" },
+        { Completions, Body("\"logprobs\":#"), 21, 22, "logprobs: expected a whole number from 0 to 21" },
+        { Completions, Body("\"other\":#"), 32, 33, "the body is no JSON: The maximum configured depth of 33 " },
         { "/v1/chat/completions", Chat, 21, 22, "top_logprobs: expected a whole number from 0 to 21" },
         { "/api/generate", Ollama, 21, 22, "top_logprobs: expected a whole number from 0 to 21" },
-        { "/v1/completions", """{"prompt":"Once","max_tokens":1,"other":#}""", 32, 33, "the body is no JSON: The maximum configured depth of 33 " },
-        { "/rllama/v1/inference", Raw, 2, 3, "max_new_tokens: expected 2 or less with no_token_sampling, found 3" },
+        { Rllama, Raw, 2, 3, "max_new_tokens: expected 2 or less with no_token_sampling, found 3" },
     };
 
     [Theory]
     [MemberData(nameof(All))]
-    public async Task A_request_may_ask_for_as_much_as_the_server_s_option_says(string path, string body, int most, int tooMuch, string said)
+    public async Task A_request_may_ask_for_as_much_as_the_server_s_option_says(
+        string path, string body, int most, int tooMuch, string said)
     {
-        byte[] Body(int n) => Encoding.UTF8.GetBytes(body.Replace("[#]", $"[{string.Join(',', Enumerable.Repeat("\"x\"", n))}]")
-            .Replace("\"#\"", $"\"{new string('x', n)}\"").Replace("\"other\":#", $"\"other\":{new string('[', n)}{new string(']', n)}")
-            .Replace("#", $"{n}"));
-
-        (int status, string answer) = await limited.Server.PostBytesAsync(path, Body(most));
+        (int status, string answer) = await limited.Server.PostBytesAsync(path, Of(most));
         Assert.True(status == 200, answer);
-        (status, answer) = await limited.Server.PostBytesAsync(path, Body(tooMuch));
+        (status, answer) = await limited.Server.PostBytesAsync(path, Of(tooMuch));
         Assert.Equal(400, status);
         Assert.Contains(said, answer, StringComparison.Ordinal);
-        (int otherwise, _) = await story.Server.PostBytesAsync(path, Body(path.StartsWith("/rllama", StringComparison.Ordinal) ? tooMuch : most));
-        Assert.Equal(path.StartsWith("/rllama", StringComparison.Ordinal) ? 200 : 400, otherwise); // with the defaults
+        bool isLess = path == Rllama; // than the default, where all others are more
+        Assert.Equal(isLess ? 200 : 400, (await story.Server.PostBytesAsync(path, Of(isLess ? tooMuch : most))).Status);
+
+        byte[] Of(int n) => Encoding.UTF8.GetBytes(body
+            .Replace("[#]", $"[{string.Join(',', Enumerable.Repeat("\"x\"", n))}]", StringComparison.Ordinal)
+            .Replace("\"#\"", $"\"{new string('x', n)}\"", StringComparison.Ordinal)
+            .Replace("r\":#", $"r\":{new string('[', n)}{new string(']', n)}", StringComparison.Ordinal)
+            .Replace("#", $"{n}", StringComparison.Ordinal));
     }
 
     [Fact]
@@ -61,6 +69,24 @@ public sealed class LimitTests(LimitedServer limited, StoryServer story) : IClas
             top_logprobs = 21,
         });
         Assert.Equal(21, answer["choices"]![0]!["logprobs"]!["content"]![0]!["top_logprobs"]!.AsArray().Count);
+    }
+
+    [Fact]
+    public async Task Steps_that_fail_one_after_another_end_the_service_after_as_many_as_the_option_says()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "a file that is mapped cannot be cut on Windows");
+        using TestFolder folder = new();
+        using (FileStream file = File.Create(folder.File("model.bin")))
+            Llama2.Cli.Bench.Shape.Parse("256,256,4,8,8,512,64").Write(file, TestContext.Current.CancellationToken);
+        string[] args = [folder.File("model.bin"), "-z", Repository.Weights("tok512-tales.bin"), "--speculate", "off"];
+        await using RunningServer once = await RunningServer.StartAsync([.. args, "--max-failures", "1"]);
+        await using RunningServer otherwise = await RunningServer.StartAsync(args);
+        Process.Start("truncate", ["-s", "-4", folder.File("model.bin")]).WaitForExit(); // a forward pass fails from now on
+        Assert.Equal((500, 503, 503), (await StatusAsync(once), await StatusAsync(once), await StatusAsync(once)));
+        Assert.Equal((500, 500, 500), (await StatusAsync(otherwise), await StatusAsync(otherwise), await StatusAsync(otherwise)));
+        Assert.Equal(503, await StatusAsync(otherwise));
+
+        static async Task<int> StatusAsync(RunningServer server) => (await server.PostAsync("/v1/completions", new { prompt = "A" })).Status;
     }
 
     [Fact]

@@ -1,0 +1,154 @@
+using System.Globalization;
+using System.Net.Http.Json;
+using System.Net.Sockets;
+using System.Text;
+using Llama2.Tests.Bench;
+
+namespace Llama2.Tests.Cli.Server;
+
+/// <summary>A server that is strict with what comes before a body, and patient with the body.</summary>
+public sealed class StrictServer : IAsyncLifetime
+{
+    public RunningServer Server { get; private set; } = null!;
+
+    public async ValueTask InitializeAsync() => Server = await RunningServer.StartAsync("--max-request-line", "60", "--max-headers", "4",
+        "--max-header-bytes", "200", "--header-timeout", "1", "--keep-alive", "1", "--min-rate", "0", "--max-body", "1000000");
+
+    public ValueTask DisposeAsync() => Server.DisposeAsync();
+}
+
+/// <summary>Whoever runs the server says how many connections it has, and what they may do before there is a request.</summary>
+public sealed class ConnectionTests(StrictServer strict, StoryServer story) : IClassFixture<StrictServer>, IClassFixture<StoryServer>
+{
+    private const string Rest = """{"content":"Once"}""";
+
+    /// <summary>A connection of which every byte is the test's own.</summary>
+    private sealed class Connection : IDisposable
+    {
+        private readonly TcpClient _client;
+
+        public Connection(RunningServer server) => _client = new(new Uri(server.Url).Host, new Uri(server.Url).Port);
+
+        public void Send(string text) => _client.Client.Send(Encoding.ASCII.GetBytes(text));
+
+        /// <summary>All that comes until the server closes the connection.</summary>
+        public string ReadToEnd()
+        {
+            using StreamReader reader = new(_client.GetStream());
+            return reader.ReadToEnd();
+        }
+
+        /// <summary>Sends a request without a body, and reads the head and the body of an answer.</summary>
+        public string Get(string head)
+        {
+            Send(head + "\r\n\r\n");
+            StreamReader reader = new(_client.GetStream());
+            StringBuilder answer = new();
+            int length = 0;
+            while (reader.ReadLine() is { Length: > 0 } line)
+            {
+                answer.Append(line).Append('\n');
+                if (line.StartsWith("Content-Length: ", StringComparison.Ordinal))
+                    length = int.Parse(line["Content-Length: ".Length..], CultureInfo.InvariantCulture);
+            }
+            char[] body = new char[length];
+            reader.ReadBlock(body);
+            return answer.Append('\n').Append(body).ToString();
+        }
+
+        public void Dispose() => _client.Dispose();
+    }
+
+    private static string Health(int more = 0, string header = "X: y") =>
+        "GET /health HTTP/1.1\r\nHost: localhost" + string.Concat(Enumerable.Repeat("\r\n" + header, more));
+
+    public static TheoryData<string, string, string> Heads => new()
+    {
+        { Health(more: 3), Health(more: 4), "HTTP/1.1 431 " },
+        { Health(1, new string('x', 100) + ": 1"), Health(1, new string('x', 200) + ": 1"), "HTTP/1.1 431 " },
+        { Health().Replace("/health", "/health?" + new string('x', 30)), Health().Replace("/health", "/health?" + new string('x', 60)),
+            "HTTP/1.1 414 " },
+    };
+
+    [Theory]
+    [MemberData(nameof(Heads))]
+    public void Headers_and_paths_may_be_as_many_and_as_long_as_the_options_say(string fits, string tooMuch, string refused)
+    {
+        using Connection fitting = new(strict.Server), too = new(strict.Server), otherwise = new(story.Server);
+        Assert.StartsWith("HTTP/1.1 200 ", fitting.Get(fits), StringComparison.Ordinal);
+        Assert.StartsWith(refused, too.Get(tooMuch), StringComparison.Ordinal);
+        Assert.StartsWith("HTTP/1.1 200 ", otherwise.Get(tooMuch), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Half_a_head_is_waited_for_as_long_as_the_option_says()
+    {
+        using Connection otherwise = new(story.Server), limited = new(strict.Server);
+        otherwise.Send(Health());
+        limited.Send(Health());
+        Assert.StartsWith("HTTP/1.1 408 ", limited.ReadToEnd(), StringComparison.Ordinal);
+        Assert.StartsWith("HTTP/1.1 200 ", otherwise.Get(""), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_connection_without_a_request_stays_as_long_as_the_option_says()
+    {
+        using Connection otherwise = new(story.Server), limited = new(strict.Server);
+        otherwise.Get(Health());
+        limited.Get(Health());
+        Assert.Equal("", limited.ReadToEnd());
+        Assert.StartsWith("HTTP/1.1 200 ", otherwise.Get(Health()), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_body_may_be_as_slow_as_the_option_says()
+    {
+        string head = $"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {Rest.Length + 1}\r\n\r\n ";
+        using Connection any = new(strict.Server), otherwise = new(story.Server);
+        any.Send(head);
+        otherwise.Send(head);
+        string refused = otherwise.ReadToEnd();
+        Assert.StartsWith("HTTP/1.1 408 ", refused, StringComparison.Ordinal);
+        Assert.Contains("the body is slower than 240 bytes a second", refused, StringComparison.Ordinal);
+        any.Send(Rest);
+        Assert.StartsWith("HTTP/1.1 200 ", any.ReadToEnd(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task One_connection_too_many_is_told_so_and_lets_nobody_wait_once_another_ends()
+    {
+        await using RunningServer server = await RunningServer.StartAsync("--max-connections", "2");
+        using Connection first = new(server), second = new(server), third = new(server);
+        Assert.StartsWith("HTTP/1.1 200 ", first.Get(Health()), StringComparison.Ordinal);
+        Assert.StartsWith("HTTP/1.1 200 ", second.Get(Health()), StringComparison.Ordinal);
+        string refused = third.Get(Health());
+        Assert.Matches("^HTTP/1.1 503 (.|\n)*\nConnection: close\n(.|\n)*Retry-After: 1\n", refused);
+        Assert.Contains("\"the server has 2 connections already\"", refused, StringComparison.Ordinal);
+        Assert.Equal("", third.ReadToEnd());
+
+        using (Connection waiting = new(server), more = new(server), beyond = new(server)) // which send nothing
+            Assert.Equal("", beyond.ReadToEnd());
+        first.Dispose();
+        await RunningServer.UntilAsync(() =>
+        {
+            using Connection next = new(server);
+            return Task.FromResult(next.Get(Health()).StartsWith("HTTP/1.1 200 ", StringComparison.Ordinal));
+        });
+        Assert.StartsWith("HTTP/1.1 200 ", second.Get(Health()), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task An_event_stream_is_silent_as_long_as_the_option_says()
+    {
+        using TestFolder folder = new();
+        await using RunningServer server = await RunningServer.StartAsync(
+            EndlessModel.Write(folder.Path), "--pods", "1", "--threads", "1", "--timeout", "9", "--sse-ping-interval", "1");
+        object endless = new { prompt = "Once", max_tokens = -1, ignore_eos = true, stream = true, logprobs = 20 };
+        using HttpRequestMessage before = new(HttpMethod.Post, "/v1/completions") { Content = JsonContent.Create(endless) };
+        using HttpResponseMessage running = await server.Client.SendAsync(before, HttpCompletionOption.ResponseHeadersRead);
+        using HttpRequestMessage request = new(HttpMethod.Post, "/v1/completions") { Content = JsonContent.Create(endless) };
+        using HttpResponseMessage waits = await server.Client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
+        using StreamReader reader = new(await waits.Content.ReadAsStreamAsync());
+        Assert.Equal(": waiting", await reader.ReadLineAsync());
+    }
+}
