@@ -42,18 +42,19 @@ internal sealed class Answers
         }
     }
 
-    public Timings Timings
+    public Timings Timings => TimingsOf(Generations);
+
+    /// <summary>The same of some of the texts.</summary>
+    public static Timings TimingsOf(params IReadOnlyList<Generation> texts)
     {
-        get
-        {
-            int prompt = Generations.Sum(generation => generation.PromptTokens - generation.CachedTokens);
-            int predicted = Generations.Sum(AnswerTokens);
-            double promptMs = Generations.Max(generation => generation.Prefill.TotalMilliseconds);
-            double predictedMs = Generations.Max(generation => generation.Decode.TotalMilliseconds);
-            return new(Generations.Sum(generation => generation.CachedTokens), prompt, Round(promptMs), PerSecond(prompt, promptMs),
-                predicted, Round(predictedMs), PerSecond(predicted, predictedMs),
-                Round(Generations.Max(generation => generation.Queued.TotalMilliseconds)));
-        }
+        int prompt = texts.Sum(generation => generation.PromptTokens - generation.CachedTokens);
+        int predicted = texts.Sum(AnswerTokens);
+        double promptMs = texts.Max(generation => generation.Prefill.TotalMilliseconds);
+        double predictedMs = texts.Max(generation => generation.Decode.TotalMilliseconds);
+        return new(texts.Sum(generation => generation.CachedTokens),
+            prompt, Round(promptMs), Round(promptMs / Math.Max(1, prompt)), PerSecond(prompt, promptMs),
+            predicted, Round(predictedMs), Round(predictedMs / Math.Max(1, predicted)), PerSecond(predicted, predictedMs),
+            Round(texts.Max(generation => generation.Queued.TotalMilliseconds)));
     }
 
     private static double Round(double value) => Math.Round(value, 3);

@@ -17,8 +17,8 @@ internal sealed record PromptTokensDetails(int CachedTokens);
 
 /// <summary>Counts and times beyond OpenAI's, under llama.cpp's names.</summary>
 internal sealed record Timings(
-    int CacheN, int PromptN, double PromptMs, double PromptPerSecond, int PredictedN, double PredictedMs, double PredictedPerSecond,
-    double QueuedMs);
+    int CacheN, int PromptN, double PromptMs, double PromptPerTokenMs, double PromptPerSecond, int PredictedN, double PredictedMs,
+    double PredictedPerTokenMs, double PredictedPerSecond, double QueuedMs);
 
 internal sealed record ChatCompletion(
     string Id, string Object, long Created, string Model, string SystemFingerprint, IReadOnlyList<ChatChoice> Choices, Usage Usage,
@@ -41,9 +41,12 @@ internal sealed record ChatDelta(
 
 internal sealed record ChatLogProbs(IReadOnlyList<ChatToken> Content, object? Refusal = null);
 
-internal sealed record ChatToken(string Token, double Logprob, int[] Bytes, IReadOnlyList<ChatTopToken> TopLogprobs);
+internal sealed record ChatToken(
+    string Token, double Logprob, int[] Bytes, IReadOnlyList<ChatTopToken> TopLogprobs,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? Id = null);
 
-internal sealed record ChatTopToken(string Token, double Logprob, int[] Bytes);
+internal sealed record ChatTopToken(string Token, double Logprob, int[] Bytes,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? Id = null);
 
 /// <summary>An answer of /v1/completions, or a part of one.</summary>
 internal sealed record Completion(
@@ -124,6 +127,8 @@ internal sealed record SlotErased(int IdSlot, int NErased);
 [JsonSerializable(typeof(SlotSaved))]
 [JsonSerializable(typeof(SlotRestored))]
 [JsonSerializable(typeof(SlotErased))]
+[JsonSerializable(typeof(LlamaCppAnswer))]
+[JsonSerializable(typeof(LlamaCppAnswer[]))]
 [JsonSerializable(typeof(OllamaAnswer))]
 [JsonSerializable(typeof(OllamaModels))]
 [JsonSerializable(typeof(OllamaShow))]

@@ -12,6 +12,7 @@ internal abstract class OpenAiFormat(string prefix, ServedModel model) : TextFor
     protected long Created { get; } = DateTimeOffset.UtcNow.ToUnixTimeSeconds();
 
     public override string ContentType => Events;
+    public override byte[] End => "[DONE]"u8.ToArray();
 
     public override byte[]? Next(Piece piece) => piece.Text != "" || piece.Tokens.Count > 0 ? Part(piece) : null;
 
@@ -31,8 +32,8 @@ internal sealed class ChatFormat(ServedModel model, bool hasLogProbs) : OpenAiFo
 
     protected override byte[] Part(Piece piece) => Chunk([new(piece.Index, new(Content: piece.Text), LogProbs(piece.Tokens), null)]);
 
-    public override byte[] Last(int index, TextEnd end, Timings timings) =>
-        Chunk([new(index, new(), null, FinishReason(end))], timings: timings);
+    public override byte[] Last(int index, TextEnd end, Answers answers) =>
+        Chunk([new(index, new(), null, FinishReason(end))], timings: answers.Timings);
 
     public override byte[] Counts(Answers answers) => Chunk([], answers.Usage);
 
@@ -54,8 +55,8 @@ internal sealed class CompletionFormat(ServedModel model, bool hasLogProbs, Text
 
     protected override byte[] Part(Piece piece) => Part([new(piece.Index, piece.Text, LogProbs(piece.Index, piece.Tokens), null)]);
 
-    public override byte[] Last(int index, TextEnd end, Timings timings) =>
-        Part([new(index, "", null, FinishReason(end))], timings: timings);
+    public override byte[] Last(int index, TextEnd end, Answers answers) =>
+        Part([new(index, "", null, FinishReason(end))], timings: answers.Timings);
 
     public override byte[] Counts(Answers answers) => Part([], answers.Usage);
 

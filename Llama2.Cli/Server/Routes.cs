@@ -30,6 +30,8 @@ internal sealed class Routes(Service service)
         new("POST", "/v1/chat/completions", TextEndpoints.ChatAsync),
         new("POST", "/v1/chat/completions/input_tokens", TokenEndpoints.CountAsync),
         new("POST", "/v1/completions", TextEndpoints.CompletionAsync),
+        new("POST", "/completion", LlamaCppEndpoint.AnswerAsync),
+        new("POST", "/completions", LlamaCppEndpoint.AnswerAsync), // as in llama.cpp, where only /v1/completions is OpenAI's
         new("POST", "/v1/embeddings", TokenEndpoints.EmbeddingsAsync),
         new("POST", "/tokenize", TokenEndpoints.TokenizeAsync),
         new("POST", "/detokenize", TokenEndpoints.DetokenizeAsync),

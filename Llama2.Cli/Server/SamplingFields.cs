@@ -9,10 +9,13 @@ using Llama2.Simple.Text;
 namespace Llama2.Cli.Server;
 
 /// <summary>How tokens are chosen where a request does not say it.</summary>
-internal sealed record SamplingDefaults(float Temperature, float TopP, int TopK, float RepeatPenalty, int RepeatLastN)
+/// <param name="NoSeed">The seed that stands for a new one.</param>
+internal sealed record SamplingDefaults(
+    float Temperature, float TopP, int TopK, float RepeatPenalty, int RepeatLastN, float MinP = 0, long? NoSeed = null)
 {
     public static readonly SamplingDefaults OpenAi = new(1, 1, 0, 1, 64), Ollama = new(0.8f, 0.9f, 40, 1.1f, 64),
-        LlamaGo = new(0.5f, 0.95f, 40, 1.1f, int.MaxValue), Rllama = new(1, 1, 20, 1, int.MaxValue);
+        LlamaGo = new(0.5f, 0.95f, 40, 1.1f, int.MaxValue), Rllama = new(1, 1, 20, 1, int.MaxValue),
+        LlamaCpp = new(0.8f, 0.95f, 40, 1, 64, 0.05f, -1);
 }
 
 /// <summary>The fields of a request that say how tokens are chosen and what ends the text, of all APIs.</summary>
@@ -20,14 +23,15 @@ internal sealed class SamplingFields
 {
     // Samplers of llama.cpp and Ollama that this server does not have, and the value that turns each off.
     private static readonly (string Name, double Off)[] Absent =
-        [("mirostat", 0), ("typical_p", 1), ("tfs_z", 1), ("dynatemp_range", 0), ("dry_multiplier", 0), ("xtc_probability", 0)];
+        [("mirostat", 0), ("typical_p", 1), ("tfs_z", 1), ("dynatemp_range", 0), ("dry_multiplier", 0), ("xtc_probability", 0),
+        ("top_n_sigma", -1), ("adaptive_target", -1), ("min_keep", 0), ("n_indent", 0), ("t_max_predict_ms", 0)];
 
     private readonly ServedModel _model;
     private readonly float _temperature, _topP, _minP, _repeatPenalty, _presence, _frequency;
     private readonly int _topK, _repeatLastN;
     private readonly bool _ignoreEos;
     private readonly ulong _seed;
-    private readonly List<KeyValuePair<int, float>> _bias = [];
+    private readonly List<KeyValuePair<int, float>> _bias;
     private readonly string[] _stops;
 
     /// <summary>Reads the fields; the names beyond OpenAI's are llama.cpp's, and one that is vLLM's and RLLaMA's.</summary>
@@ -43,7 +47,7 @@ internal sealed class SamplingFields
         _temperature = (float)(fields.Number("temperature", 0, 100) ?? defaults.Temperature);
         _topP = (float)(fields.Number("top_p", 0, 1) ?? defaults.TopP);
         _topK = (int)(fields.Whole("top_k", 0, int.MaxValue) ?? defaults.TopK);
-        _minP = (float)(fields.Number("min_p", 0, 1) ?? 0);
+        _minP = (float)(fields.Number("min_p", 0, 1) ?? defaults.MinP);
         double? ofAll = fields.Number("repetition_penalty", 0.01, 100);
         _repeatPenalty = (float)(fields.Number("repeat_penalty", 0.01, 100) ?? ofAll ?? defaults.RepeatPenalty);
         _repeatLastN = ofAll is not null ? int.MaxValue
@@ -51,14 +55,10 @@ internal sealed class SamplingFields
         _presence = (float)(fields.Number("presence_penalty", -2, 2) ?? 0);
         _frequency = (float)(fields.Number("frequency_penalty", -2, 2) ?? 0);
         _ignoreEos = fields.Flag("ignore_eos");
-        _seed = unchecked((ulong)(fields.Whole("seed", long.MinValue, long.MaxValue) ?? Random.Shared.NextInt64(1, long.MaxValue)));
-        foreach ((string name, JsonElement value) in fields.Object("logit_bias")?.All ?? [])
-        {
-            bool isId = int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out int id) && id < model.Config.VocabSize;
-            if (!isId)
-                throw ApiException.Invalid($"logit_bias: expected token ids from 0 to {model.Config.VocabSize - 1} as names", "logit_bias");
-            _bias.Add(new(id, (float)Fields.Number(value, $"logit_bias.{id}", -100, 100)));
-        }
+        long? seed = fields.Whole("seed", long.MinValue, long.MaxValue);
+        _seed = unchecked((ulong)(seed is { } given && seed != defaults.NoSeed ? given : Random.Shared.NextInt64(1, long.MaxValue)));
+        _bias = fields.Value("logit_bias") is { ValueKind: JsonValueKind.Array } ? [.. fields.Array("logit_bias").SelectMany(BiasOfPair)]
+            : [.. (fields.Object("logit_bias")?.All ?? []).Select(BiasOfId)];
         _stops = Stops(fields, model.Limits);
     }
 
@@ -109,6 +109,28 @@ internal sealed class SamplingFields
         if (_minP > 0 && !isGreedy)
             filters.Add(FastLogitFilters.MinP(_minP));
         return filters;
+    }
+
+    // OpenAI's "id": number
+    private KeyValuePair<int, float> BiasOfId((string Name, JsonElement Value) bias)
+    {
+        int last = _model.Config.VocabSize - 1;
+        bool isId = int.TryParse(bias.Name, NumberStyles.None, CultureInfo.InvariantCulture, out int id) && id <= last;
+        return isId ? new(id, (float)Fields.Number(bias.Value, $"logit_bias.{id}", -100, 100))
+            : throw ApiException.Invalid($"logit_bias: expected token ids from 0 to {last} as names", "logit_bias");
+    }
+
+    // llama.cpp's [id, number], [text, number] for all its tokens, and false for never
+    private IEnumerable<KeyValuePair<int, float>> BiasOfPair((string Path, JsonElement Value) pair)
+    {
+        if (Fields.Array(pair.Value, pair.Path).ToArray() is not [var token, var bias])
+            throw ApiException.Invalid($"{pair.Path}: expected a token and a number", "logit_bias");
+        int[] ids = token.Value.ValueKind == JsonValueKind.String
+            ? _model.Tokenizer.Encode(Fields.Text(token.Value, token.Path), bos: false, blank: false)
+            : [(int)Fields.Whole(token.Value, token.Path, 0, _model.Config.VocabSize - 1)];
+        float value = bias.Value.ValueKind == JsonValueKind.False ? float.NegativeInfinity
+            : (float)Fields.Number(bias.Value, bias.Path, -100, 100);
+        return ids.Select(id => KeyValuePair.Create(id, value));
     }
 
     private static string[] Stops(Fields fields, RequestLimits limits)

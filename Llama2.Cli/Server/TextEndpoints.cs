@@ -49,6 +49,8 @@ internal static class TextEndpoints
             CollectedText text = texts[piece.Index];
             text.Text.Append(piece.Text);
             text.Tokens.AddRange(piece.Tokens);
+            if (piece is { Last: { } id, End: not TextEnd.Model })
+                text.Ids.Add(id);
             text.End = piece.End;
         }
         call.ThrowIfCutOff(texts.All(text => text.End is not null));
@@ -72,7 +74,7 @@ internal static class TextEndpoints
                 call.AddPart(format.Next(piece));
                 if (piece.End is not { } end)
                     continue;
-                call.AddPart(format.Last(piece.Index, end, answers.Timings));
+                call.AddPart(format.Last(piece.Index, end, answers));
                 ended++;
             }
             await call.SendPartsAsync();
@@ -80,8 +82,7 @@ internal static class TextEndpoints
         call.ThrowIfCutOff(ended == begun.Length);
         if (answers.Request.StreamsUsage)
             call.AddPart(format.Counts(answers));
-        if (isEvents)
-            call.AddPart("[DONE]"u8.ToArray());
+        call.AddPart(format.End);
         await call.SendPartsAsync();
     }
 

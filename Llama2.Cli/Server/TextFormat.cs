@@ -9,6 +9,7 @@ namespace Llama2.Cli.Server;
 internal sealed class CollectedText
 {
     public StringBuilder Text { get; } = new();
+    public List<int> Ids { get; } = []; // of its tokens, where each is a piece
     public List<TokenLogProbs> Tokens { get; } = [];
     public TextEnd? End { get; set; }
 }
@@ -28,10 +29,13 @@ internal abstract class PartFormat
     public abstract byte[]? Next(Piece piece);
 
     /// <summary>The part behind the last piece of a text, if there is one.</summary>
-    public virtual byte[]? Last(int index, TextEnd end, Timings timings) => null;
+    public virtual byte[]? Last(int index, TextEnd end, Answers answers) => null;
 
     /// <summary>The part behind all texts where the counts are wanted, if there is one.</summary>
     public virtual byte[]? Counts(Answers answers) => null;
+
+    /// <summary>The part behind all others, if there is one.</summary>
+    public virtual byte[]? End => null;
 }
 
 /// <summary>How the texts of a request are written, in parts or whole.</summary>
@@ -43,9 +47,11 @@ internal abstract class TextFormat(ServedModel model) : PartFormat
 
     protected static string FinishReason(TextEnd end) => end is TextEnd.Model or TextEnd.Stop ? "stop" : "length";
 
-    protected ChatToken[] ChatTokens(IReadOnlyList<TokenLogProbs> tokens) => [.. tokens.Select(token => new ChatToken(
+    protected ChatToken[] ChatTokens(IReadOnlyList<TokenLogProbs> tokens, bool withIds = false) => [.. tokens.Select(token => new ChatToken(
         Text(token.Token), Finite(token.LogProb), Numbers(token.Token),
-        [.. token.Top.Select(top => new ChatTopToken(Text(top.Token), Finite(top.LogProb), Numbers(top.Token)))]))];
+        [.. token.Top.Select(top => new ChatTopToken(
+            Text(top.Token), Finite(top.LogProb), Numbers(top.Token), withIds ? top.Token : null))],
+        withIds ? token.Token : null))];
 
     private string Text(int token) => Encoding.UTF8.GetString(Bytes(token));
 

@@ -106,7 +106,8 @@ internal sealed record TextRequest(IReadOnlyList<WantedText> Texts, int PerPromp
     private static ApiException Unsupported(string name, string problem) =>
         ApiException.Invalid($"{name}: {problem}", name, "unsupported_parameter");
 
-    private static void CheckCount(long texts, string name, ServedModel model)
+    /// <summary>Refuses more texts than one request may ask for.</summary>
+    public static void CheckCount(long texts, string name, ServedModel model)
     {
         if (texts > model.MaxTexts)
             throw ApiException.Invalid($"{name}: {texts} texts in one request, and this server takes {model.MaxTexts} at once", name);
@@ -114,7 +115,8 @@ internal sealed record TextRequest(IReadOnlyList<WantedText> Texts, int PerPromp
 
     private static int Count(Fields fields, ServedModel model) => (int)(fields.Whole("n", 1, model.MaxTexts) ?? 1);
 
-    private static TextRequest Create(Fields fields, int[][] prompts, int count, Func<int[], int, WantedText> text)
+    /// <summary>A request for a number of texts of each prompt.</summary>
+    public static TextRequest Create(Fields fields, int[][] prompts, int count, Func<int[], int, WantedText> text)
     {
         bool streams = fields.Flag("stream");
         bool usage = fields.Object("stream_options") is { } options && options.Flag("include_usage");

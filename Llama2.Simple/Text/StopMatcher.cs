@@ -19,7 +19,9 @@ public sealed class StopMatcher
             throw new ArgumentException("an empty string stops every text", nameof(stops));
     }
 
-    public bool Stopped { get; private set; } // a stop string has occurred; nothing more comes out
+    public string? Stop { get; private set; } // the stop string that has occurred; nothing more comes out
+
+    public bool Stopped => Stop is not null;
 
     /// <summary>The bytes that certainly belong to the text, now that these have come.</summary>
     public byte[] Append(ReadOnlySpan<byte> bytes)
@@ -33,7 +35,7 @@ public sealed class StopMatcher
             _held.Add(value);
             if (_stops.Where(stop => EndsWith(stop)).MaxBy(stop => stop.Length) is not { } found)
                 continue;
-            Stopped = true;
+            Stop = Encoding.UTF8.GetString(found);
             byte[] text = [.. _held.SkipLast(found.Length)];
             _held.Clear();
             return text;

@@ -10,6 +10,7 @@ public sealed class StoppableText(ITokenizer tokenizer, int previous, IEnumerabl
     private int _previous = previous, _bytes, _bytesShown;
 
     public bool Stopped => _matcher.Stopped; // whether a stop string has occurred
+    public string? Stop => _matcher.Stop;    // which
 
     /// <summary>How many of the tokens begin before the end of what came out as text.</summary>
     public int TokensShown => _begins.Count(begin => begin < _bytesShown);

@@ -9,7 +9,6 @@ namespace Llama2.Fuzz.Targets;
 internal static class Request
 {
     private const int MaxTexts = 8;
-
     private static readonly Config Config = new(2, 2, 1, 1, 1, 300, 64);
 
     private static readonly ServedModel Model = new("model", Config, new FastTokenizer(new Tokenizer(Vocabulary())), ChatTemplate.All[0],
@@ -18,7 +17,7 @@ internal static class Request
 
     public static void Run(ReadOnlySpan<byte> data)
     {
-        int endpoint = data.IsEmpty ? 0 : data[0] % 7;
+        int endpoint = data.IsEmpty ? 0 : data[0] % 8;
         try
         {
             Fields fields = Fields.Parse(data[Math.Min(1, data.Length)..].ToArray());
@@ -42,7 +41,8 @@ internal static class Request
         3 => OllamaRequest.Generate(fields, Model, ""),
         4 => OllamaRequest.Chat(fields, Model, ""),
         5 => JobEndpoints.Request(fields, fields.Text("prompt") ?? "", Model, ""),
-        _ => RllamaEndpoint.Request(fields, Model, "").Request,
+        6 => RllamaEndpoint.Request(fields, Model, "").Request,
+        _ => LlamaCppEndpoint.Request(fields, Model, ""),
     };
 
     private static void Check(TextRequest request)

@@ -11,8 +11,9 @@ public sealed class CurlTests(StoryServer story) : IClassFixture<StoryServer>
         + """ "messages":[{"role":"user","content":"Once"}],""";
     private const string Usage =
         "{prompt_tokens:number,completion_tokens:number,total_tokens:number,prompt_tokens_details:{cached_tokens:number}}";
-    private const string Timings = "{cache_n:number,prompt_n:number,prompt_ms:number,prompt_per_second:number,predicted_n:number,"
-        + "predicted_ms:number,predicted_per_second:number,queued_ms:number}";
+    private const string Timings = "{cache_n:number,prompt_n:number,prompt_ms:number,prompt_per_token_ms:number,"
+        + "prompt_per_second:number,predicted_n:number,predicted_ms:number,predicted_per_token_ms:number,predicted_per_second:number,"
+        + "queued_ms:number}";
     private const string Counts = "done_reason:text,total_duration:number,load_duration:number,prompt_eval_count:number,"
         + "prompt_eval_duration:number,eval_count:number,eval_duration:number}";
     private const string Details =

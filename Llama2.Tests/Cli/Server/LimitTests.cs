@@ -86,7 +86,7 @@ public sealed class LimitTests(LimitedServer limited, StoryServer story) : IClas
         Assert.Equal((500, 500, 500), (await StatusAsync(otherwise), await StatusAsync(otherwise), await StatusAsync(otherwise)));
         Assert.Equal(503, await StatusAsync(otherwise));
 
-        static async Task<int> StatusAsync(RunningServer server) => (await server.PostAsync("/v1/completions", new { prompt = "A" })).Status;
+        static async Task<int> StatusAsync(RunningServer server) => (await server.PostAsync(Completions, new { prompt = "A" })).Status;
     }
 
     [Fact]

@@ -47,6 +47,22 @@ public sealed class RefusalTests(StoryServer story) : IClassFixture<StoryServer>
     [InlineData("/v1/completions", """{"prompt":[512]}""")]
     [InlineData("/v1/completions", """{"prompt":[-1]}""")]
     [InlineData("/v1/completions", """{"prompt":[1,"a"]}""")]
+    [InlineData("/completion", "{")]
+    [InlineData("/completion", "{}")]
+    [InlineData("/completion", """{"prompt":{"prompt_string":"a"}}""")]
+    [InlineData("/completion", """{"prompt":[1,"a"]}""")]
+    [InlineData("/completion", """{"prompt":"a","n_predict":-2}""")]
+    [InlineData("/completion", """{"prompt":"a","n_predict":"5"}""")]
+    [InlineData("/completion", """{"prompt":"a","n_probs":21}""")]
+    [InlineData("/completion", """{"prompt":"a","n_cmpl":0}""")]
+    [InlineData("/completion", """{"prompt":["a","a"],"n_cmpl":200}""")]
+    [InlineData("/completion", """{"prompt":"a","return_tokens":1}""")]
+    [InlineData("/completion", """{"prompt":"a","logit_bias":[5]}""")]
+    [InlineData("/completion", """{"prompt":"a","logit_bias":[[5]]}""")]
+    [InlineData("/completion", """{"prompt":"a","logit_bias":[[5,1,1]]}""")]
+    [InlineData("/completion", """{"prompt":"a","logit_bias":[[512,1]]}""")]
+    [InlineData("/completion", """{"prompt":"a","logit_bias":[[5,true]]}""")]
+    [InlineData("/completion", """{"prompt":"a","logit_bias":[["\ud800",1]]}""")]
     [InlineData("/v1/chat/completions", """{"prompt":"a"}""")]
     [InlineData("/v1/chat/completions", """{"messages":"a"}""")]
     [InlineData("/v1/chat/completions", """{"messages":[]}""")]
@@ -158,8 +174,8 @@ public sealed class RefusalTests(StoryServer story) : IClassFixture<StoryServer>
     [Fact]
     public async Task Bodies_too_deep_too_large_or_not_UTF_8_are_refused_on_every_endpoint()
     {
-        string[] paths = ["/v1/completions", "/v1/chat/completions", "/v1/embeddings", "/tokenize", "/detokenize", "/apply-template",
-            "/api/generate", "/api/chat", "/api/show", "/api/embed", "/api/embeddings", "/jobs", "/rllama/v1/inference"];
+        string[] paths = ["/completion", "/v1/completions", "/v1/chat/completions", "/v1/embeddings", "/tokenize", "/detokenize",
+            "/apply-template", "/api/generate", "/api/chat", "/api/show", "/api/embed", "/api/embeddings", "/jobs", "/rllama/v1/inference"];
         foreach (string path in paths)
         {
             string deep = new('[', 100_000);

@@ -6,33 +6,33 @@ namespace Llama2.Tests.Simple.Text;
 
 public sealed class StopMatcherTests
 {
-    private static (string Text, bool Stopped) Run(string[] stops, IEnumerable<byte[]> pieces)
+    private static (string Text, string? Stop) Run(string[] stops, IEnumerable<byte[]> pieces)
     {
         StopMatcher matcher = new(stops);
         List<byte> text = [];
         foreach (byte[] piece in pieces)
             text.AddRange(matcher.Append(piece));
         text.AddRange(matcher.Flush());
-        return (Encoding.UTF8.GetString([.. text]), matcher.Stopped);
+        return (Encoding.UTF8.GetString([.. text]), matcher.Stop);
     }
 
     private static IEnumerable<byte[]> Bytes(string text) => Encoding.UTF8.GetBytes(text).Select(value => new[] { value });
 
     [Theory]
-    [InlineData("one two", "one two", false, "three")]
-    [InlineData("one two three four", "one two ", true, "three", "four")]
-    [InlineData("aab", "a", true, "ab")]
-    [InlineData("abc", "a", true, "abc", "b")]
-    [InlineData("abc", "", true, "abc", "c")]
-    [InlineData("the end of it", "the ", true, "end")]
-    [InlineData("schöne Grüße!", "schöne Gr", true, "üß")]
-    [InlineData("日本語", "日", true, "本")]
-    [InlineData("half a sto", "half a sto", false, "stop")]
-    [InlineData("no stops", "no stops", false)]
-    public void A_text_ends_before_the_first_stop_string_that_is_complete(string text, string shown, bool stopped, params string[] stops)
+    [InlineData("one two", "one two", null, "three")]
+    [InlineData("one two three four", "one two ", "three", "three", "four")]
+    [InlineData("aab", "a", "ab", "ab")]
+    [InlineData("abc", "a", "b", "abc", "b")]
+    [InlineData("abc", "", "abc", "abc", "c")]
+    [InlineData("the end of it", "the ", "end", "end")]
+    [InlineData("schöne Grüße!", "schöne Gr", "üß", "üß")]
+    [InlineData("日本語", "日", "本", "本")]
+    [InlineData("half a sto", "half a sto", null, "stop")]
+    [InlineData("no stops", "no stops", null)]
+    public void A_text_ends_before_the_first_stop_string_that_is_complete(string text, string shown, string? stop, params string[] stops)
     {
-        Assert.Equal((shown, stopped), Run(stops, Bytes(text)));
-        Assert.Equal((shown, stopped), Run(stops, [Encoding.UTF8.GetBytes(text)]));
+        Assert.Equal((shown, stop), Run(stops, Bytes(text)));
+        Assert.Equal((shown, stop), Run(stops, [Encoding.UTF8.GetBytes(text)]));
     }
 
     [Fact]
@@ -56,15 +56,15 @@ public sealed class StopMatcherTests
     }
 
     /// <summary>The shortest beginning of the text that ends with a stop string, without the longest one it ends with.</summary>
-    private static (string, bool) Naive(byte[] bytes, string[] stops)
+    private static (string, string?) Naive(byte[] bytes, string[] stops)
     {
         for (int end = 1; end <= bytes.Length; end++)
         {
             byte[][] found = [.. stops.Select(Encoding.UTF8.GetBytes).Where(stop => bytes.AsSpan(0, end).EndsWith(stop))];
-            if (found.Length > 0)
-                return (Encoding.UTF8.GetString(bytes, 0, end - found.Max(stop => stop.Length)), true);
+            if (found.MaxBy(stop => stop.Length) is { } longest)
+                return (Encoding.UTF8.GetString(bytes, 0, end - longest.Length), Encoding.UTF8.GetString(longest));
         }
-        return (Encoding.UTF8.GetString(bytes), false);
+        return (Encoding.UTF8.GetString(bytes), null);
     }
 
     [Fact]
