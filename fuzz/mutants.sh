@@ -55,7 +55,7 @@ gqa-head-off-by-one|Llama2.Fast/Kernels/Attention.cs|s/Values \+ kvHead \*/Value
 missing-bound-check|Llama2.Simple/Formats/Llama2C/CheckpointHeader.cs|s/tensor.Elements % tensor.GroupSize != 0/tensor.Elements < 0/
 unsigned-shift-made-signed|Llama2.Simple/Sampler.cs|s/state \^= state >> 12;/state ^= (ulong)((long)state >> 12);/
 causal-mask-off-by-one|Llama2.Fast/Kernels/Attention.cs|s/Position \+ token \+ 1/Position + Math.Min(token + 2, heads.Tokens)/
-cache-position-off-by-one|Llama2.Fast/Pass/Regions.cs|s/cache.Value\(_layer, position\)/cache.Value(_layer, Math.Max(0, position - 1))/
+cache-position-off-by-one|Llama2.Fast/Pass/Qkv.cs|s/cache.Value\(_layer, position\)/cache.Value(_layer, Math.Max(0, position - 1))/
 cache-loses-a-row|Llama2.Simple/KvCache.cs|s/old.AsSpan\(0, Length \* /old.AsSpan(0, Math.Max(0, Length - 1) * /
 groups-begin-at-each-row|Llama2.Simple/Tensors/Q8GroupsTensor.cs|s/\(wGroup \+ 1L\) \* GroupSize - start, /long.MaxValue, /
 scales-of-other-rows|Llama2.Simple/Formats/Llama2C/CheckpointWriter.cs|s/row \* spec.Columns \/ spec.GroupSize\);/row * spec.Columns \/ spec.GroupSize \/ 2);/

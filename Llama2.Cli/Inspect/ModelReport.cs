@@ -27,7 +27,7 @@ internal static class ModelReport
             ["bytes"] = model.Length,
             ["parameters"] = model.Weights.Named().Sum(named => named.Tensor.Elements),
             ["chat_template"] = model.ChatTemplate is not { } jinja ? null
-                : ChatTemplate.Recognise(jinja)?.Name ?? "none of those that are known; --template NAME chooses one",
+                : ChatTemplateRecognition.Recognise(jinja)?.Name ?? "none of those that are known; --template NAME chooses one",
             ["header"] = Header(model),
             ["derived"] = Derived(model),
             ["memory"] = Memory(model, context),

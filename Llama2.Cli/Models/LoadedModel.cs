@@ -78,12 +78,12 @@ internal sealed class LoadedModel : IDisposable
     public ChatTemplate Template(string? name)
     {
         // the file's own may differ from the known one of its name, in what it trims or says where there is no system prompt
-        ChatTemplate? own = File.ChatTemplate is { } jinja ? ChatTemplate.Recognise(jinja) : null;
+        ChatTemplate? own = File.ChatTemplate is { } jinja ? ChatTemplateRecognition.Recognise(jinja) : null;
         UsageException.ThrowIf(name is null && own is null && File.ChatTemplate is not null,
             $"{Source.Path}: its chat template is none of those that are known; --template NAME chooses one: "
-            + string.Join(", ", ChatTemplate.All.Select(known => known.Name)));
-        name ??= own?.Name ?? ChatTemplate.All[0].Name;
-        return own?.Name == name ? own : ChatTemplate.All.Single(template => template.Name == name);
+            + string.Join(", ", ChatTemplates.All.Select(known => known.Name)));
+        name ??= own?.Name ?? ChatTemplates.All[0].Name;
+        return own?.Name == name ? own : ChatTemplates.Named(name);
     }
 
     /// <summary>The model in one line.</summary>

@@ -8,7 +8,7 @@ internal static class TemplateOption
 {
     public static Option<string?> AddTemplate(this Command command)
     {
-        string[] names = [.. ChatTemplate.All.Select(template => template.Name)];
+        string[] names = [.. ChatTemplates.All.Select(template => template.Name)];
         Option<string?> option = command.AddOption<string?>("--template", "name",
             $"the format that the model was tuned on: {string.Join(", ", names)}; plain just goes on with the text, for models of stories; "
             + $"default: the one in the model's file, or {names[0]}");

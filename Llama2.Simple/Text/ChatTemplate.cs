@@ -14,7 +14,7 @@ namespace Llama2.Simple.Text;
 /// <param name="Name">The name that --template takes.</param>
 /// <param name="User">A message of the user.</param>
 /// <param name="Answer">A message of the model; up to {answer} it is what the model is shown to make it answer.</param>
-public sealed partial record ChatTemplate(string Name, string User, string Answer)
+public sealed record ChatTemplate(string Name, string User, string Answer)
 {
     public string Begin { get; init; } = "";                  // before all messages
     public string? System { get; init; }                      // the system prompt, before the other messages
@@ -41,7 +41,8 @@ public sealed partial record ChatTemplate(string Name, string User, string Answe
     /// <param name="IsTyped">Whether it was said, and is no text of the template.</param>
     private readonly record struct Part(string Text, bool IsTyped);
 
-    private const string BosPart = "{bos}", EosPart = "{eos}", AnswerPart = "{answer";
+    internal const string BosPart = "{bos}", EosPart = "{eos}";
+    private const string AnswerPart = "{answer";
 
     private static readonly string[] Placeholders =
     [

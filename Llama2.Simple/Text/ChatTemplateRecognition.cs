@@ -1,9 +1,11 @@
 using System.Text;
 using System.Text.RegularExpressions;
+using static Llama2.Simple.Text.ChatTemplates;
 
 namespace Llama2.Simple.Text;
 
-public sealed partial record ChatTemplate
+/// <summary>Tells which of the known formats a model's own template writes.</summary>
+public static partial class ChatTemplateRecognition
 {
     private const int MaxLength = 1 << 16; // of a text that is looked through; several times the longest there are
 
@@ -31,9 +33,9 @@ public sealed partial record ChatTemplate
             return null;
         bool isUniform = template.Name is not ("llama2" or "mistral-v1" or "mistral-v3" or "guanaco"); // in what it trims
         if (isUniform)
-            template = isTrimmed ? template.Trimmed() : template.Untrimmed();
-        bool isOnceAtMost = !template.User.Contains(BosPart, StringComparison.Ordinal);
-        return template with { Begin = isOnceAtMost && Has("bos_token") ? BosPart : "" };
+            template = isTrimmed ? Trimmed(template) : Untrimmed(template);
+        bool isOnceAtMost = !template.User.Contains(ChatTemplate.BosPart, StringComparison.Ordinal);
+        return template with { Begin = isOnceAtMost && Has("bos_token") ? ChatTemplate.BosPart : "" };
 
         bool Has(params ReadOnlySpan<string> texts)
         {
@@ -57,14 +59,15 @@ public sealed partial record ChatTemplate
     {
         ChatTemplate alpaca = Named("alpaca") with { DefaultSystem = Literal(jinja, "Below is an instruction") };
         return jinja.Contains("eos_token", StringComparison.Ordinal)
-            ? alpaca with { Answer = alpaca.Answer.Replace("{answer}", "{answer}" + EosPart, StringComparison.Ordinal) }
+            ? alpaca with { Answer = alpaca.Answer.Replace("{answer}", "{answer}" + ChatTemplate.EosPart, StringComparison.Ordinal) }
             : alpaca;
     }
 
     // Llama 2 and Mistral write the same brackets: with BOS once or before each turn, the system prompt marked or not, and other blanks.
     private static ChatTemplate RecogniseBrackets(string jinja, bool isTrimmed)
     {
-        string open = (BosBeforeBracket().IsMatch(jinja) ? BosPart : BlankBeforeBracket().IsMatch(jinja) ? " " : "") + "[INST] ";
+        string open = BosBeforeBracket().IsMatch(jinja) ? ChatTemplate.BosPart : BlankBeforeBracket().IsMatch(jinja) ? " " : "";
+        open += "[INST] ";
         string close = BlankBeforeClosing().IsMatch(jinja) ? " [/INST]" : "[/INST]";
         bool alternates = jinja.Contains("% 2", StringComparison.Ordinal) && jinja.Contains("raise_exception", StringComparison.Ordinal);
         if (jinja.Contains("<<SYS>>", StringComparison.Ordinal))
@@ -78,7 +81,7 @@ public sealed partial record ChatTemplate
             if (!isTrimmed)
                 return llama2;
             bool trimsTogether = jinja.Contains(" content.strip()", StringComparison.Ordinal); // system prompt and message as one text
-            return llama2.Trimmed() is var trimmed && trimsTogether
+            return Trimmed(llama2) is var trimmed && trimsTogether
                 ? trimmed with { UserWithSystem = llama2.UserWithSystem.Replace("{user}", "{user|rtrim}", StringComparison.Ordinal) }
                 : trimmed;
         }
@@ -89,22 +92,24 @@ public sealed partial record ChatTemplate
             User = open + "{user}" + close,
             UserWithSystem = takesSystem ? open + "{system}\n\n{user}" + close : null,
             IsSystemInLast = takesSystem && !jinja.Contains("loop.first", StringComparison.Ordinal),
-            Answer = before + (isTrimmed ? "{answer|trim}" : "{answer}") + EosPart + after,
+            Answer = before + (isTrimmed ? "{answer|trim}" : "{answer}") + ChatTemplate.EosPart + after,
             Alternates = alternates,
         };
     }
 
-    private ChatTemplate Trimmed() => Untrimmed().WithParts(text => text?.Replace("{user}", "{user|trim}", StringComparison.Ordinal)
-        .Replace("{answer}", "{answer|trim}", StringComparison.Ordinal).Replace("{system}", "{system|trim}", StringComparison.Ordinal));
+    private static ChatTemplate Trimmed(ChatTemplate template) =>
+        WithParts(Untrimmed(template), text => text?.Replace("{user}", "{user|trim}", StringComparison.Ordinal)
+            .Replace("{answer}", "{answer|trim}", StringComparison.Ordinal).Replace("{system}", "{system|trim}", StringComparison.Ordinal));
 
-    private ChatTemplate Untrimmed() => WithParts(text => text?.Replace("|trim}", "}", StringComparison.Ordinal));
+    private static ChatTemplate Untrimmed(ChatTemplate template) =>
+        WithParts(template, text => text?.Replace("|trim}", "}", StringComparison.Ordinal));
 
-    private ChatTemplate WithParts(Func<string?, string?> change) => this with
+    private static ChatTemplate WithParts(ChatTemplate template, Func<string?, string?> change) => template with
     {
-        User = change(User)!,
-        Answer = change(Answer)!,
-        System = change(System),
-        UserWithSystem = change(UserWithSystem),
+        User = change(template.User)!,
+        Answer = change(template.Answer)!,
+        System = change(template.System),
+        UserWithSystem = change(template.UserWithSystem),
     };
 
     /// <summary>

@@ -71,7 +71,7 @@ public sealed class PromptTokensTests
         CountingTokenizer tokenizer = new(TokenizerFile.Open(Repository.Weights("tok512-tales.bin")));
         FakeModel model = FakeModel.Fixed(new float[512]);
         Sequence sequence = new(model.Config, new Sampler(512, 0, 0, 1));
-        Conversation conversation = new(model, tokenizer, sequence, ChatTemplate.All[0]);
+        Conversation conversation = new(model, tokenizer, sequence, ChatTemplates.All[0]);
         Assert.Throws<ContextFullException>(() => conversation.Say(new string('x', 10_000_000)));
         Assert.Equal(0, tokenizer.BytesEncoded);
         Assert.InRange(conversation.LeastTokens(new string('x', 10_000)), 500, conversation.Encode(new string('x', 10_000)).Length);

@@ -42,7 +42,7 @@ public sealed class ChatTemplateGoldenTests
 
     private static string Own(string file) => File.ReadAllText(Path.Combine(Repository.Golden("chat"), file));
 
-    private static ChatTemplate Recognised(string file) => ChatTemplate.Recognise(Own(file))!;
+    private static ChatTemplate Recognised(string file) => ChatTemplateRecognition.Recognise(Own(file))!;
 
     [Theory]
     [MemberData(nameof(Templates))]

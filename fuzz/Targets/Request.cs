@@ -11,7 +11,7 @@ internal static class Request
     private const int MaxTexts = 8;
     private static readonly Config Config = new(2, 2, 1, 1, 1, 300, 64);
 
-    private static readonly ServedModel Model = new("model", Config, new FastTokenizer(new Tokenizer(Vocabulary())), ChatTemplate.All[0],
+    private static readonly ServedModel Model = new("model", Config, new FastTokenizer(new Tokenizer(Vocabulary())), ChatTemplates.All[0],
         // a request without a seed has a random one, and an input must always do the same
         (temperature, topp, seed) => new Simple.Sampler(Config.VocabSize, temperature, topp, Math.Min(seed, 1)), MaxTexts);
 

@@ -24,7 +24,7 @@ public sealed record ConversationNotes(string Template, string System, IReadOnly
         {
             ConversationNotes notes = JsonSerializer.Deserialize(session.Notes, NotesJson.Default.ConversationNotes)
                 ?? throw new JsonException("null");
-            if (!ChatTemplate.All.Any(template => template.Name == notes.Template))
+            if (!ChatTemplates.All.Any(template => template.Name == notes.Template))
                 throw Wrong("the name of a template", "another");
             int end = 0;
             foreach (Turn turn in notes.Turns)

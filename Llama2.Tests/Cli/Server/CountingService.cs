@@ -11,7 +11,7 @@ internal static class CountingService
     {
         Service service = new(new ServerOptions { Timeout = TimeSpan.FromMinutes(1), PingAfter = pingAfter ?? TimeSpan.FromHours(1) });
         Tokenizer tokenizer = TokenizerFile.Open(Repository.Weights("tok512-tales.bin"));
-        service.Begin(new ServedModel("model", engine.Config, tokenizer, ChatTemplate.All[0],
+        service.Begin(new ServedModel("model", engine.Config, tokenizer, ChatTemplates.All[0],
             (temperature, topp, seed) => new Sampler(CountingModel.Vocab, temperature, topp, seed), 1), engine);
         return service;
     }

@@ -115,7 +115,7 @@ public sealed class RefusalTests(StoryServer story) : IClassFixture<StoryServer>
     {
         const int Count = 200_000;
         Tokenizer tokenizer = TokenizerFile.Open(Repository.Weights("tok512-tales.bin"));
-        ServedModel model = new("model", new Config(2, 2, 1, 1, 1, 512, 64), tokenizer, ChatTemplate.All[0],
+        ServedModel model = new("model", new Config(2, 2, 1, 1, 1, 512, 64), tokenizer, ChatTemplates.All[0],
             (_, _, seed) => new Sampler(512, 0, 1, seed), 1);
         string many = value.Replace("#", string.Join(',', Enumerable.Repeat(7, Count)), StringComparison.Ordinal);
         Fields fields = Fields.Parse(Encoding.UTF8.GetBytes($$"""{"prompt":{{many}}}"""));

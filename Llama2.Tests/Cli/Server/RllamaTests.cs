@@ -121,7 +121,7 @@ public sealed class RllamaTests(StoryServer story) : IClassFixture<StoryServer>
     public void Raw_requests_of_more_logits_than_may_wait_for_a_slow_reader_are_refused()
     {
         Tokenizer tokenizer = TokenizerFile.Open(Repository.Weights("tok512-tales.bin"));
-        ServedModel model = new("model", new Config(2, 2, 1, 1, 1, 1 << 20, 64), tokenizer, ChatTemplate.All[0],
+        ServedModel model = new("model", new Config(2, 2, 1, 1, 1, 1 << 20, 64), tokenizer, ChatTemplates.All[0],
             (_, _, seed) => new Sampler(1 << 20, 0, 1, seed), 1);
         Fields fields = Fields.Parse("""{"prompt":"a","no_token_sampling":true,"max_new_tokens":17}"""u8.ToArray());
         ApiException refused = Assert.Throws<ApiException>(() => RllamaEndpoint.Request(fields, model, ""));

@@ -218,10 +218,10 @@ public sealed class HostileGgufTests
     public void A_chat_template_of_many_megabytes_is_none_that_is_known()
     {
         const string Part = "<|im_start|>system<|im_end|>"; // looked for from each place where it begins, to the end
-        Assert.NotNull(ChatTemplate.Recognise(Part));
+        Assert.NotNull(ChatTemplateRecognition.Recognise(Part));
         string huge = string.Concat(Enumerable.Repeat(Part, 100_000));
         long before = GC.GetAllocatedBytesForCurrentThread();
-        Assert.Null(ChatTemplate.Recognise(huge));
+        Assert.Null(ChatTemplateRecognition.Recognise(huge));
         Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, Megabyte);
     }
 

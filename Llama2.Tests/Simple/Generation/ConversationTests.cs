@@ -5,8 +5,8 @@ namespace Llama2.Tests.Simple.Generation;
 public sealed class ConversationTests : IDisposable
 {
     private static readonly Tokenizer Tales = TokenizerFile.Open(Repository.Weights("tok512-tales.bin"));
-    private static readonly ChatTemplate Llama2 = ChatTemplate.All.Single(t => t.Name == "llama2"), Plain =
-        ChatTemplate.All.Single(t => t.Name == "plain");
+    private static readonly ChatTemplate Llama2 = ChatTemplates.Named("llama2"), Plain =
+        ChatTemplates.Named("plain");
 
     private readonly Checkpoint _checkpoint = Checkpoint.Open(Repository.Weights("tales659K.bin"));
     private readonly Transformer _model;

@@ -8,9 +8,9 @@ public sealed class ChatTemplateTests
 {
     private static readonly Tokenizer Tales = TokenizerFile.Open(Repository.Weights("tok512-tales.bin"));
 
-    public static TheoryData<string> Names => [.. ChatTemplate.All.Select(template => template.Name)];
+    public static TheoryData<string> Names => [.. ChatTemplates.All.Select(template => template.Name)];
 
-    private static ChatTemplate Named(string name) => ChatTemplate.All.Single(template => template.Name == name);
+    private static ChatTemplate Named(string name) => ChatTemplates.Named(name);
 
     /// <summary>All tokenizers that are here.</summary>
     private static IEnumerable<Tokenizer> Tokenizers() =>
@@ -198,7 +198,7 @@ public sealed class ChatTemplateTests
     [InlineData("{{ '### Instruction:' }}{{ '### Response:' }}", "alpaca", null)]
     public void A_default_system_prompt_is_read_from_the_template(string jinja, string name, string? system)
     {
-        ChatTemplate template = ChatTemplate.Recognise(jinja)!;
+        ChatTemplate template = ChatTemplateRecognition.Recognise(jinja)!;
         Assert.Equal((name, system), (template.Name, template.DefaultSystem));
     }
 
@@ -213,7 +213,7 @@ public sealed class ChatTemplateTests
     public void Brackets_are_written_with_the_blanks_and_the_bos_that_the_template_has(string jinja, string text)
     {
         Message[] talk = [new(Speaker.System, "S "), new(Speaker.User, " U "), new(Speaker.Assistant, " A "), new(Speaker.User, " U ")];
-        Assert.Equal(text, ChatTemplate.Recognise(jinja)!.Render(talk, "B", "E"));
+        Assert.Equal(text, ChatTemplateRecognition.Recognise(jinja)!.Render(talk, "B", "E"));
     }
 
     [Theory]
@@ -223,7 +223,7 @@ public sealed class ChatTemplateTests
     [InlineData("{{ '<|user|>' + m.content + '<|end|>' + '<|assistant|>' }}")]
     [InlineData("{{ '[SYSTEM_PROMPT]' + s + '[INST] ' + u + '[/INST]' }}")]
     [InlineData("{{ '[INST]' + u + '[/INST]' }}")]
-    public void Another_template_is_not_guessed_at(string jinja) => Assert.Null(ChatTemplate.Recognise(jinja));
+    public void Another_template_is_not_guessed_at(string jinja) => Assert.Null(ChatTemplateRecognition.Recognise(jinja));
 
     [Fact]
     public void A_system_prompt_comes_first_and_only_where_there_is_a_place_for_it()

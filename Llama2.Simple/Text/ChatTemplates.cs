@@ -1,8 +1,9 @@
 namespace Llama2.Simple.Text;
 
-public sealed partial record ChatTemplate
+/// <summary>The chat formats that are known: the text around each turn.</summary>
+public static class ChatTemplates
 {
-    private static readonly ChatTemplate ChatMl = new("chatml",
+    internal static readonly ChatTemplate ChatMl = new("chatml",
         "<|im_start|>user\n{user}<|im_end|>\n", "<|im_start|>assistant\n{answer}<|im_end|>\n")
     {
         System = "<|im_start|>system\n{system}<|im_end|>\n",
@@ -87,5 +88,6 @@ public sealed partial record ChatTemplate
         ChatMl with { Name = "smollm2", DefaultSystem = "You are a helpful AI assistant named SmolLM, trained by Hugging Face" },
     ];
 
-    private static ChatTemplate Named(string name) => All.Single(template => template.Name == name);
+    /// <exception cref="InvalidOperationException">There is no template of that name.</exception>
+    public static ChatTemplate Named(string name) => All.Single(template => template.Name == name);
 }
