@@ -5,7 +5,7 @@ namespace Llama2.Fast.Pass;
 /// </summary>
 internal sealed unsafe class Prepare(RunState state) : Region
 {
-    private const int ChunkRows = 8;
+    private const int ChunkRows = 4;
 
     private Activations _x = state.Xb;
     private float* _weight;
