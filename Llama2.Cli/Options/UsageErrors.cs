@@ -25,11 +25,17 @@ internal static class UsageErrors
         _ => error.Message,
     };
 
+    // Arguments, and what is beyond them.
+    private static string[] Words(ParseResult result) =>
+    [
+        .. result.CommandResult.Children.OfType<ArgumentResult>().SelectMany(argument => argument.Tokens).Select(token => token.Value),
+        .. result.UnmatchedTokens,
+    ];
+
     /// <summary>Says that an option takes no value, where one that was joined to it was taken for an argument.</summary>
     private static string? FlagWithValue(string[] args, ParseResult result)
     {
-        IEnumerable<string> words = result.CommandResult.Children.OfType<ArgumentResult>().SelectMany(argument => argument.Tokens)
-            .Select(token => token.Value).Concat(result.UnmatchedTokens);
+        string[] words = Words(result);
         var found = from arg in args
                     let parts = arg.Split('=', 2)
                     where parts.Length == 2 && words.Contains(parts[1])
@@ -42,10 +48,10 @@ internal static class UsageErrors
     /// <summary>Says that an argument was meant as an option. Behind -- it is a name, whatever it begins with.</summary>
     private static string? UnknownOption(ParseResult result)
     {
-        IEnumerable<Token> names = result.Tokens.SkipWhile(token => token.Type != TokenType.DoubleDash);
-        Token? option = result.CommandResult.Children.OfType<ArgumentResult>().SelectMany(argument => argument.Tokens)
-            .FirstOrDefault(token => token.Value is ['-', var second, ..] && !char.IsAsciiDigit(second)
-                && !names.Any(name => ReferenceEquals(name, token)));
+        string[] words = Words(result);
+        Token? option = result.Tokens.TakeWhile(token => token.Type != TokenType.DoubleDash).FirstOrDefault(token =>
+            token.Value is ['-', var second, ..] && !char.IsAsciiDigit(second) && token.Type == TokenType.Argument
+            && words.Contains(token.Value));
         if (option is null)
             return null;
         string word = option.Value.Split('=')[0];

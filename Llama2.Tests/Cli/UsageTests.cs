@@ -183,6 +183,9 @@ public sealed class UsageTests : IDisposable
     [InlineData("there is no option --tempalte; did you mean --template?", "chat", "--tempalte", "plain")]
     [InlineData("there is no option --verison; did you mean --version?", "--verison")]
     [InlineData("there is no option --hlep; did you mean --help?", "inspect", "--hlep")]
+    [InlineData("there is no option --jsno; did you mean --json?", "list", "--jsno")]
+    [InlineData("there is no option --tpye; did you mean --type?", "convert", "a.gguf", "b.gguf", "--tpye", "q4_0")]
+    [InlineData("there is no option --silnet; did you mean --silent?", "a.bin", "--silnet")]
     [InlineData("quantise: there is no such command; did you mean quantize?", "quantise", "in.bin", "out.bin")]
     public void An_option_that_misses_and_a_command_with_arguments_get_a_guess(string message, params string[] args) =>
         Assert.Equal(message + " (llama2 --help lists the options)", Error(1, args));
