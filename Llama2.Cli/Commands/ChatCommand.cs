@@ -25,7 +25,7 @@ internal sealed class ChatCommand(Command command)
     private readonly Option<string?> _template = command.AddTemplate();
 
     private readonly Option<bool> _keep = command.AddFlag("--keep", "where the context is full, drop the oldest turns and say so");
-    private readonly SamplingOptions _sampling = new(command);
+    private readonly FilterOptions _sampling = new(command);
     private readonly SpeculateOption _speculate = new(command);
     private readonly SessionOptions _sessions = new(command);
 

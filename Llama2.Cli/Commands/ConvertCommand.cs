@@ -87,11 +87,11 @@ internal static class ConvertCommand
         Output.WriteLines(Describe(written));
         if (tokenizer is not null)
             Output.WriteLines(Visible.Of($"{tokenizer}: its tokenizer"));
-        (float error, string tensor) = CopyError.Largest(model.Weights, written.Weights, interrupt.Token);
+        (float error, string tensor) = CopyAccuracy.Largest(model.Weights, written.Weights, interrupt.Token);
         Output.WriteLines($"largest error: {error:G3}{(error == 0 ? "" : $" in {tensor}")}");
         if (copy is not null)
         {
-            (int agreeing, int steps) = CopyError.GreedyAgreement(model, written, interrupt.Token);
+            (int agreeing, int steps) = CopyAccuracy.GreedyAgreement(model, written, interrupt.Token);
             Output.WriteLines($"greedy agreement: {agreeing} of {steps} tokens of the story the original tells without a prompt");
             if (model.ChatTemplate is not null)
                 Notes.Write("its chat template is left out, as llama2.c's format holds none: chat and serve will need --template");

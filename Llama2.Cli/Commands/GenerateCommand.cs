@@ -41,7 +41,7 @@ internal sealed class GenerateCommand(Command command)
     private readonly Option<string?> _batch = command.AddOption<string?>(
         "--batch", "file.jsonl", "a prompt a line, {\"prompt\": TEXT}; prints a line of JSON for each, computed several at a time");
 
-    private readonly SamplingOptions _sampling = new(command);
+    private readonly FilterOptions _sampling = new(command);
     private readonly SpeculateOption _speculate = new(command);
     private readonly SessionOptions _sessions = new(command);
 

@@ -8,7 +8,7 @@ namespace Llama2.Cli.Server;
 
 /// <summary>A request and its answer.</summary>
 /// <param name="service">What it is asked of.</param>
-internal sealed class Call(HttpContext http, Service service) : Work
+internal sealed class Call(HttpContext http, Service service) : CountedWork
 {
     private const int ManyBytes = 64 << 10; // that are sent before more parts are added
 

@@ -8,7 +8,7 @@ namespace Llama2.Cli.Server;
 /// <param name="id">The client's choice.</param>
 /// <param name="name">The same as the client wrote it.</param>
 /// <param name="prompt">The text to go on from.</param>
-internal sealed class Job(Guid id, string name, string prompt) : Work, IDisposable
+internal sealed class Job(Guid id, string name, string prompt) : CountedWork, IDisposable
 {
     public const string Queued = "queued", Processing = "processing", Finished = "finished", Stopped = "stopped", Failed = "failed";
 

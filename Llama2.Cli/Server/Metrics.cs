@@ -15,7 +15,7 @@ internal sealed class Metrics
     private readonly SortedDictionary<string, long> _ends = new(StringComparer.Ordinal), _failures = new(StringComparer.Ordinal);
 
     /// <summary>Counts a request or a job that has ended.</summary>
-    public void Count(Work work)
+    public void Count(CountedWork work)
     {
         lock (_gate)
         {

@@ -7,7 +7,7 @@ namespace Llama2.Cli.Server;
 /// <summary>A line on stderr for each request and job: what it took and why it ended, never its text.</summary>
 internal static class RequestLog
 {
-    public static void Write(Work work)
+    public static void Write(CountedWork work)
     {
         string line = $"request id={work.Id} path={work.Route} status={work.Status}";
         if (work.Answers is { } answers)
@@ -27,7 +27,7 @@ internal static class RequestLog
     }
 
     /// <summary>Why it ended: the ends of its texts, or what went wrong.</summary>
-    public static string End(Work work) => work.Failure ?? (work.Answers is null ? "done" : string.Join(',',
+    public static string End(CountedWork work) => work.Failure ?? (work.Answers is null ? "done" : string.Join(',',
         work.Answers.Generations.Select(generation => generation.End switch
         {
             TextEnd.Model => "model",

@@ -53,7 +53,7 @@ internal sealed class Service(ServerOptions options)
     }
 
     /// <summary>Counts and logs what has ended.</summary>
-    public void Count(Work work, bool isLogged = true)
+    public void Count(CountedWork work, bool isLogged = true)
     {
         Metrics.Count(work);
         if (isLogged)
@@ -61,7 +61,7 @@ internal sealed class Service(ServerOptions options)
     }
 
     /// <summary>What an exception is called towards a client.</summary>
-    public ApiException ErrorOf(Work work, Exception e)
+    public ApiException ErrorOf(CountedWork work, Exception e)
     {
         switch (e)
         {

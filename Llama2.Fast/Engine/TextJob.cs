@@ -10,7 +10,7 @@ internal sealed class TextJob : Job
 {
     private readonly Config _config;
     private readonly GenerationRequest _request;
-    private readonly Guard _guard;
+    private readonly GuardedSampler _guard;
     private readonly int[] _prompt;
     private readonly List<TokenLogProbs> _promptLogProbs = [];
     private readonly List<GeneratedToken> _taken = []; // in the present step
@@ -22,7 +22,7 @@ internal sealed class TextJob : Job
         : base(cancellation)
     {
         (_config, _request, _prompt) = (config, request, Checked(config, request.Prompt));
-        (_guard, _newDrafters) = (new Guard(request.Sampler), newDrafters);
+        (_guard, _newDrafters) = (new GuardedSampler(request.Sampler), newDrafters);
         ArgumentOutOfRangeException.ThrowIfNegative(request.MaxNewTokens, nameof(request));
     }
 

@@ -21,13 +21,13 @@ internal static unsafe class MatMul<TLanes> where TLanes : struct, ILanes<TLanes
     public static void Multiply(float* w, int rows, float* x, nint xStride, int tokens, int n, float* o, nint oStride, bool add)
     {
         int maxTokens = MaxTokensOf(tokens);
-        int block = tokens <= maxTokens ? rows : Math.Max(8, Tokens.BlockBytes / sizeof(float) / n & ~7);
+        int block = tokens <= maxTokens ? rows : Math.Max(8, TileTokens.BlockBytes / sizeof(float) / n & ~7);
         for (int i = 0, count; i < rows; i += count)
         {
             count = Math.Min(block, rows - i);
             for (int t = 0, together; t < tokens; t += together)
             {
-                together = Tokens.Next(tokens - t, maxTokens);
+                together = TileTokens.Next(tokens - t, maxTokens);
                 Passes[together - 1](w + (nint)i * n, count, x + t * xStride, xStride, n, o + t * oStride + i, oStride, add);
             }
         }

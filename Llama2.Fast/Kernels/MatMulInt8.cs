@@ -149,7 +149,7 @@ internal static unsafe class MatMulInt8<TInt8> where TInt8 : struct, IInt8<TInt8
         Pack(w, row, packed, scales);
         for (int t = 0, together; t < tokens; t += together)
         {
-            together = Tokens.Next(tokens - t, MaxTokens);
+            together = TileTokens.Next(tokens - t, MaxTokens);
             Tiles[together - 1](packed, scales, w, x, token + t, sums, o + t * oStride, oStride, add);
         }
     }

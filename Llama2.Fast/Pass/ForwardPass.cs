@@ -17,7 +17,7 @@ internal sealed unsafe class ForwardPass : IDisposable
     private readonly Activations _logits; // (rows, vocab_size), of rows that want a token
     private readonly int[] _tokenRows = new int[RunState.MaxRows]; // the rows that want a token
     private readonly int[] _tokens = new int[RunState.MaxRows];    // of each row, the shortlist's token, or NoToken
-    private readonly Prepare _prepare;
+    private readonly PrepareInput _prepare;
     private readonly Qkv _qkv;
     private readonly Attend _attend;
     private readonly Product _product;

@@ -121,7 +121,7 @@ public sealed class FiniteWeightsTests : IDisposable
         Weights weights = checkpoint.Weights, broken = weights.Map((name, layer) => weights[name, layer] is Float32Tensor tensor
             && (name, layer) == ("wk", 2)
             ? new Float32Tensor(tensor.Rows, tensor.Columns, Repeated(bad, tensor.Data.Length)) : weights[name, layer]);
-        (float error, string tensor) = CopyError.Largest(weights, broken, CancellationToken.None);
+        (float error, string tensor) = CopyAccuracy.Largest(weights, broken, CancellationToken.None);
         Assert.Equal((MathF.Abs(bad), "wk, layer 2"), (error, tensor));
 
         static float[] Repeated(float value, int count) => [.. Enumerable.Repeat(value, count)];

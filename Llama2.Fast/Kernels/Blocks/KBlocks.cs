@@ -10,18 +10,18 @@ internal readonly unsafe struct Q2K : IBlocks
 
     [MethodImpl(Jit.Inline)]
     public static Vector256<byte> Weights(byte* unit, int group) =>
-        Bytes.Bits(Vector256.Load(unit + 16 + group / 4 * 32), group % 4 * 2, mask: 3);
+        PackedBits.Bits(Vector256.Load(unit + 16 + group / 4 * 32), group % 4 * 2, mask: 3);
 
     [MethodImpl(Jit.Inline)]
     public static (Vector256<float> Scales, Vector256<float> Minima) Floats(byte* unit) => Halves.BroadcastTwo(unit + 80);
 
     [MethodImpl(Jit.Inline)]
     public static (Vector256<int> First, Vector256<int> Last) ScalesOfParts(byte* unit) =>
-        Bytes.OfParts((Vector128.Load(unit) & Vector128.Create((byte)15)).AsSByte());
+        PackedBits.OfParts((Vector128.Load(unit) & Vector128.Create((byte)15)).AsSByte());
 
     [MethodImpl(Jit.Inline)]
     public static (Vector256<int> First, Vector256<int> Last) MinimaOfParts(byte* unit) =>
-        Bytes.OfParts((Vector128.Load(unit) >>> 4).AsSByte());
+        PackedBits.OfParts((Vector128.Load(unit) >>> 4).AsSByte());
 }
 
 internal readonly unsafe struct Q3K : IBlocks
@@ -35,8 +35,8 @@ internal readonly unsafe struct Q3K : IBlocks
 
     [MethodImpl(Jit.Inline)]
     public static Vector256<byte> Weights(byte* unit, int group) =>
-        Bytes.Bits(Vector256.Load(unit + 32 + group / 4 * 32), group % 4 * 2, mask: 3)
-        | Bytes.Bits(Vector256.Load(unit), group - 2, mask: 4);
+        PackedBits.Bits(Vector256.Load(unit + 32 + group / 4 * 32), group % 4 * 2, mask: 3)
+        | PackedBits.Bits(Vector256.Load(unit), group - 2, mask: 4);
 
     [MethodImpl(Jit.Inline)]
     public static (Vector256<float> Scales, Vector256<float> Minima) Floats(byte* unit) => (Halves.Broadcast(unit + 108), default);
@@ -47,7 +47,7 @@ internal readonly unsafe struct Q3K : IBlocks
         ulong low = Unsafe.ReadUnaligned<ulong>(unit + 96);
         uint high = Unsafe.ReadUnaligned<uint>(unit + 104);
         ulong first = low & EveryNibble | HighBits(high) << 4, last = low >> 4 & EveryNibble | HighBits(high >> 4) << 4;
-        return Bytes.OfParts(Vector128.Create(first, last).AsSByte() - Vector128.Create((sbyte)32));
+        return PackedBits.OfParts(Vector128.Create(first, last).AsSByte() - Vector128.Create((sbyte)32));
     }
 
     // The lowest two bits of each byte, then the next two.
@@ -64,7 +64,7 @@ internal readonly unsafe struct Q4K : IBlocks
 
     [MethodImpl(Jit.Inline)]
     public static Vector256<byte> Weights(byte* unit, int group) =>
-        Bytes.Bits(Vector256.Load(unit + 16 + group / 2 * 32), group % 2 * 4, mask: 15);
+        PackedBits.Bits(Vector256.Load(unit + 16 + group / 2 * 32), group % 2 * 4, mask: 15);
 
     [MethodImpl(Jit.Inline)]
     public static (Vector256<float> Scales, Vector256<float> Minima) Floats(byte* unit) => Halves.BroadcastTwo(unit);
@@ -76,8 +76,8 @@ internal readonly unsafe struct Q4K : IBlocks
         uint last = Unsafe.ReadUnaligned<uint>(unit + 12);
         uint lastScales = last & EveryNibble | scales >> 2 & EveryHighBits;
         uint lastMinima = last >> 4 & EveryNibble | minima >> 2 & EveryHighBits;
-        return (Bytes.ToInts(scales & EverySixBits | (ulong)lastScales << 32),
-            Bytes.ToInts(minima & EverySixBits | (ulong)lastMinima << 32));
+        return (PackedBits.ToInts(scales & EverySixBits | (ulong)lastScales << 32),
+            PackedBits.ToInts(minima & EverySixBits | (ulong)lastMinima << 32));
     }
 }
 
@@ -89,8 +89,8 @@ internal readonly unsafe struct Q5K : IBlocks
 
     [MethodImpl(Jit.Inline)]
     public static Vector256<byte> Weights(byte* unit, int group) =>
-        Bytes.Bits(Vector256.Load(unit + 48 + group / 2 * 32), group % 2 * 4, mask: 15)
-        | Bytes.Bits(Vector256.Load(unit + 16), group - 4, mask: 16);
+        PackedBits.Bits(Vector256.Load(unit + 48 + group / 2 * 32), group % 2 * 4, mask: 15)
+        | PackedBits.Bits(Vector256.Load(unit + 16), group - 4, mask: 16);
 
     [MethodImpl(Jit.Inline)]
     public static (Vector256<float> Scales, Vector256<float> Minima) Floats(byte* unit) => Q4K.Floats(unit);
@@ -107,15 +107,15 @@ internal readonly unsafe struct Q6K : IBlocks
 
     [MethodImpl(Jit.Inline)]
     public static Vector256<byte> Weights(byte* unit, int group) =>
-        Bytes.Bits(Vector256.Load(unit + group / 4 * 64 + group % 2 * 32), group / 2 % 2 * 4, mask: 15)
-        | Bytes.Bits(Vector256.Load(unit + 128 + group / 4 * 32), group % 4 * 2 - 4, mask: 48);
+        PackedBits.Bits(Vector256.Load(unit + group / 4 * 64 + group % 2 * 32), group / 2 % 2 * 4, mask: 15)
+        | PackedBits.Bits(Vector256.Load(unit + 128 + group / 4 * 32), group % 4 * 2 - 4, mask: 48);
 
     [MethodImpl(Jit.Inline)]
     public static (Vector256<float> Scales, Vector256<float> Minima) Floats(byte* unit) => (Halves.Broadcast(unit + 208), default);
 
     [MethodImpl(Jit.Inline)]
     public static (Vector256<int> First, Vector256<int> Last) ScalesOfParts(byte* unit) =>
-        Bytes.OfParts(Vector128.Load((sbyte*)unit + 192));
+        PackedBits.OfParts(Vector128.Load((sbyte*)unit + 192));
 }
 
 internal readonly unsafe struct Iq4Xs : IBlocks
@@ -125,7 +125,7 @@ internal readonly unsafe struct Iq4Xs : IBlocks
     public static Shared Scale => Shared.Group;
 
     [MethodImpl(Jit.Inline)]
-    public static Vector256<byte> Weights(byte* unit, int group) => Bytes.NonLinear(Bytes.Nibbles(unit + 8 + group * 16));
+    public static Vector256<byte> Weights(byte* unit, int group) => PackedBits.NonLinear(PackedBits.Nibbles(unit + 8 + group * 16));
 
     [MethodImpl(Jit.Inline)]
     public static (Vector256<float> Scales, Vector256<float> Minima) Floats(byte* unit) => (Halves.Broadcast(unit), default);

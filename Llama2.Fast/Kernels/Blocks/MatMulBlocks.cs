@@ -45,8 +45,8 @@ internal static unsafe class MatMulBlocks<TDots, TRows, TBlocks>
     // Tiles of as many tokens as the next one.
     private static (int Tiles, int Tokens) NextTiles(int left)
     {
-        int tokens = Tokens.Next(left, BlockTile<TRows, TBlocks>.MaxTokens), tiles = 0;
-        while (left > 0 && tiles < BlockTile<TRows, TBlocks>.MaxTiles && Tokens.Next(left, BlockTile<TRows, TBlocks>.MaxTokens) == tokens)
+        int max = BlockTile<TRows, TBlocks>.MaxTokens, tokens = TileTokens.Next(left, max), tiles = 0;
+        while (left > 0 && tiles < BlockTile<TRows, TBlocks>.MaxTiles && TileTokens.Next(left, max) == tokens)
             (left, tiles) = (left - tokens, tiles + 1);
         return (tiles, tokens);
     }

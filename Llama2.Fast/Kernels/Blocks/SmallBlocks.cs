@@ -8,7 +8,7 @@ internal readonly unsafe struct Q40 : IBlocks
 
     public static int UnitBytes => 8 * Size;
     public static int Bias => 8;
-    [MethodImpl(Jit.Inline)] public static Vector256<byte> Weights(byte* unit, int group) => Bytes.Nibbles(unit + group * Size + 2);
+    [MethodImpl(Jit.Inline)] public static Vector256<byte> Weights(byte* unit, int group) => PackedBits.Nibbles(unit + group * Size + 2);
 
     [MethodImpl(Jit.Inline)]
     public static (Vector256<float> Scales, Vector256<float> Minima) Floats(byte* unit) => (Halves.Strided(unit, Size), default);
@@ -20,7 +20,7 @@ internal readonly unsafe struct Q41 : IBlocks
 
     public static int UnitBytes => 8 * Size;
     public static bool HasMinima => true;
-    [MethodImpl(Jit.Inline)] public static Vector256<byte> Weights(byte* unit, int group) => Bytes.Nibbles(unit + group * Size + 4);
+    [MethodImpl(Jit.Inline)] public static Vector256<byte> Weights(byte* unit, int group) => PackedBits.Nibbles(unit + group * Size + 4);
 
     [MethodImpl(Jit.Inline)]
     public static (Vector256<float> Scales, Vector256<float> Minima) Floats(byte* unit) =>
@@ -36,7 +36,7 @@ internal readonly unsafe struct Q50 : IBlocks
 
     [MethodImpl(Jit.Inline)]
     public static Vector256<byte> Weights(byte* unit, int group) =>
-        Bytes.Nibbles(unit + group * Size + 6) | Bytes.FifthBits(unit + group * Size + 2);
+        PackedBits.Nibbles(unit + group * Size + 6) | PackedBits.FifthBits(unit + group * Size + 2);
 
     [MethodImpl(Jit.Inline)]
     public static (Vector256<float> Scales, Vector256<float> Minima) Floats(byte* unit) => (Halves.Strided(unit, Size), default);
@@ -51,7 +51,7 @@ internal readonly unsafe struct Q51 : IBlocks
 
     [MethodImpl(Jit.Inline)]
     public static Vector256<byte> Weights(byte* unit, int group) =>
-        Bytes.Nibbles(unit + group * Size + 8) | Bytes.FifthBits(unit + group * Size + 4);
+        PackedBits.Nibbles(unit + group * Size + 8) | PackedBits.FifthBits(unit + group * Size + 4);
 
     [MethodImpl(Jit.Inline)]
     public static (Vector256<float> Scales, Vector256<float> Minima) Floats(byte* unit) =>
@@ -78,7 +78,7 @@ internal readonly unsafe struct Iq4Nl : IBlocks
     public static bool IsSigned => true;
 
     [MethodImpl(Jit.Inline)]
-    public static Vector256<byte> Weights(byte* unit, int group) => Bytes.NonLinear(Bytes.Nibbles(unit + group * Size + 2));
+    public static Vector256<byte> Weights(byte* unit, int group) => PackedBits.NonLinear(PackedBits.Nibbles(unit + group * Size + 2));
 
     [MethodImpl(Jit.Inline)]
     public static (Vector256<float> Scales, Vector256<float> Minima) Floats(byte* unit) => (Halves.Strided(unit, Size), default);

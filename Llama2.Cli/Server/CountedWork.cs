@@ -3,7 +3,7 @@ using System.Diagnostics;
 namespace Llama2.Cli.Server;
 
 /// <summary>What the log and the metrics count: a request, or a job, which goes on when its request has been answered.</summary>
-internal abstract class Work
+internal abstract class CountedWork
 {
     private readonly long _began = Stopwatch.GetTimestamp();
 

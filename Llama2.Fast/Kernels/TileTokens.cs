@@ -16,7 +16,7 @@ internal struct Seven : ITokens { public static int Count => 7; }
 internal struct Eight : ITokens { public static int Count => 8; }
 
 /// <summary>How tokens are divided among tiles.</summary>
-internal static class Tokens
+internal static class TileTokens
 {
     /// <summary>Weights that meet all tokens before the next ones do, so that they are read once: they stay in L2.</summary>
     public const int BlockBytes = 192 * 1024;

@@ -8,7 +8,7 @@ using Llama2.Simple.Generation;
 namespace Llama2.Cli.Options;
 
 /// <summary>Options that run.c has not: filters of logits, and strings that end a text. All are off by default.</summary>
-internal sealed class SamplingOptions(Command command)
+internal sealed class FilterOptions(Command command)
 {
     private readonly Option<int?> _topK = command.AddOption<int?>("--top-k", "N", "sample only from the N likeliest tokens");
 

@@ -7,7 +7,7 @@ using Llama2.Simple.Tensors;
 namespace Llama2.Cli.Models;
 
 /// <summary>How far a copy of a model in another type is from the original.</summary>
-internal static class CopyError
+internal static class CopyAccuracy
 {
     private const int StepsToCompare = 64;
 

@@ -6,7 +6,7 @@ namespace Llama2.Fast.Engine;
 /// Keeps what a caller brought along, such as filters, from ending a step that others share: an exception is remembered, and the request
 /// fails when the step has ended.
 /// </summary>
-internal sealed class Guard(ISampler sampler) : ISampler
+internal sealed class GuardedSampler(ISampler sampler) : ISampler
 {
     public Exception? Failure { get; private set; }
 

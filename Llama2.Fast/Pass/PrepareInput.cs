@@ -3,7 +3,7 @@ namespace Llama2.Fast.Pass;
 /// <summary>
 /// Makes the input of matrices: normalises rows, and quantises them where matrices are int8 or of blocks. A chunk has some rows.
 /// </summary>
-internal sealed unsafe class Prepare(RunState state) : Region
+internal sealed unsafe class PrepareInput(RunState state) : Region
 {
     private const int ChunkRows = 4;
 
@@ -11,7 +11,7 @@ internal sealed unsafe class Prepare(RunState state) : Region
     private float* _weight;
 
     /// <summary>x = rmsnorm of the residual stream where weights for that are given; quantised where int8 matrices multiply x.</summary>
-    public Prepare Over(Activations x, float* weight = null)
+    public PrepareInput Over(Activations x, float* weight = null)
     {
         _x = x;
         _weight = weight;

@@ -3,7 +3,7 @@ using System.Runtime.Intrinsics.X86;
 namespace Llama2.Fast.Kernels;
 
 /// <summary>What types of blocks share: bits of bytes, and bytes as ints.</summary>
-internal static unsafe class Bytes
+internal static unsafe class PackedBits
 {
     /// <summary>Each byte moved right, or left if negative, and only these bits of it.</summary>
     [MethodImpl(Jit.Inline)]
