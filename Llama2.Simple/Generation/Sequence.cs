@@ -44,6 +44,8 @@ public sealed class Sequence(Config config, ISampler sampler, KvCache? cache = n
     public int MaxNewTokens { get; set; } = int.MaxValue;          // to sample before the text ends, from the last Append on
     public IReadOnlyList<IDrafter> Drafters { get; init; } = []; // guess tokens that a step computes ahead; only the time tells
     public StoppableText? Text { get; set; }                       // makes text of the tokens; null where only tokens matter
+    internal int DraftsAhead { get; set; }                         // right drafts beyond those that all texts of a batch had
+    internal int RightDrafts { get; set; }                         // of the last step
     public Action? OnSampled { get; init; }                        // called after every sampled token, of which a step may take several
 
     /// <summary>Whether a sampled token ends the text; such a token does not belong to it.</summary>

@@ -17,6 +17,7 @@ public sealed class AdaptiveDrafts(TimeProvider clock, bool always = false) : Dr
     private const int PlainEvery = 32;         // steps: without drafts, to know what they are measured against
     private const double Allowance = 0.01;     // part of all time that may be lost
     private const double MostSaved = 10;       // plain steps that the account holds; older savings are not lost again
+    private const int MaxAhead = 3;            // right drafts beyond another text's that count as saved
     private const double Worthwhile = 0.03;    // part of a pass that the drafts of a sequence must be expected to save
     private const double PriorRight = 0.75;    // part of drafts that are right, before any is known
     private const double PriorWeight = 2;      // drafts that this counts as
@@ -87,6 +88,7 @@ public sealed class AdaptiveDrafts(TimeProvider clock, bool always = false) : Dr
 
     protected override void Draft(ReadOnlySpan<Drafts> texts)
     {
+        CreditRightDrafts(texts);
         if (!_measures || _times.Known(_sequences) < PlainSteps || _sincePlain >= PlainEvery || (!always && IsShort(texts)))
             return;
         IReadOnlyList<IDrafter> first = texts[0].Sequence.Drafters;
@@ -98,7 +100,8 @@ public sealed class AdaptiveDrafts(TimeProvider clock, bool always = false) : Dr
             return;
         }
 
-        // a text asks its own drafters first, but for those that are right less often than one that drafts for all texts at once
+        // A text asks its own drafters first, but for those that are right less often than one that drafts for all texts at once. The
+        // text that is furthest behind is the first to ask.
         Span<bool> isShared = stackalloc bool[first.Count], isOut = stackalloc bool[first.Count];
         for (int i = 0; i < first.Count; i++)
         {
@@ -107,7 +110,7 @@ public sealed class AdaptiveDrafts(TimeProvider clock, bool always = false) : Dr
         }
         int together = Best(texts, isOut).Drafter;
         List<Drafts> rest = [];
-        foreach (Drafts text in texts)
+        foreach (Drafts text in texts.ToArray().OrderBy(text => text.Sequence.DraftsAhead))
         {
             for (int i = 0; i < first.Count; i++)
                 isOut[i] = isShared[i] || (together != NoDrafter && _drafters[i].Chance < _drafters[together].Chance);
@@ -117,6 +120,22 @@ public sealed class AdaptiveDrafts(TimeProvider clock, bool always = false) : Dr
         for (int i = 0; i < first.Count; i++)
             isOut[i] = !isShared[i];
         AskBest(CollectionsMarshal.AsSpan(rest), isOut);
+    }
+
+    // Right drafts save time where all texts have them. What some are ahead of another one does not let that one end sooner.
+    private void CreditRightDrafts(ReadOnlySpan<Drafts> texts)
+    {
+        int least = int.MaxValue, credited = 0;
+        foreach (Drafts text in texts)
+            least = Math.Min(least, text.Sequence.DraftsAhead + text.Sequence.RightDrafts);
+        foreach (Drafts text in texts)
+        {
+            Sequence sequence = text.Sequence;
+            int before = sequence.DraftsAhead;
+            (sequence.DraftsAhead, sequence.RightDrafts) = (before + sequence.RightDrafts - least, 0);
+            credited += least + Math.Min(sequence.DraftsAhead, MaxAhead) - Math.Min(before, MaxAhead);
+        }
+        _account += _plain * credited / texts.Length;
     }
 
     private bool IsShort(ReadOnlySpan<Drafts> texts)
@@ -242,10 +261,10 @@ public sealed class AdaptiveDrafts(TimeProvider clock, bool always = false) : Dr
         _account = Math.Min(account, MostSaved * _plain);
     }
 
-    protected override void Verified(int drafter, bool isRight)
+    protected override void Verified(Sequence sequence, int drafter, bool isRight)
     {
         if (isRight && _measures)
-            _account += _plain / _sequences;
+            sequence.RightDrafts++;
         if (drafter == NoDrafter)
             return;
         _drafters[drafter].Right += isRight ? 1 : 0;

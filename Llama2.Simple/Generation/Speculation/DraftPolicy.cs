@@ -36,7 +36,7 @@ public abstract class DraftPolicy
     }
 
     /// <summary>Told of each draft that turned out right or wrong, in order.</summary>
-    protected virtual void Verified(int drafter, bool isRight)
+    protected virtual void Verified(Sequence sequence, int drafter, bool isRight)
     {
     }
 
@@ -77,9 +77,9 @@ public abstract class DraftPolicy
         }
     }
 
-    internal void Verify(int drafter, bool isRight)
+    internal void Verify(Sequence sequence, int drafter, bool isRight)
     {
         Accepted += isRight ? 1 : 0;
-        Verified(drafter, isRight);
+        Verified(sequence, drafter, isRight);
     }
 }

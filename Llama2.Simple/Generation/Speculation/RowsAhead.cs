@@ -38,7 +38,7 @@ internal sealed class RowsAhead
         if (_taken == count || sequence.Fed != _position + _taken || sequence.Tokens.Length != sequence.Fed + 1)
             return null;
         bool isRight = sequence.Tokens[^1] == Tokens[_taken];
-        _policy!.Verify(_drafts!.Drafter, isRight);
+        _policy!.Verify(sequence, _drafts!.Drafter, isRight);
         if (!isRight)
             return null;
         sequence.Cache.Advance();

@@ -49,7 +49,7 @@ public sealed class AdaptiveDraftsTests
         }
     }
 
-    private sealed class TimedDrafter(Machine machine) : IDrafter
+    private sealed class TimedDrafter(Machine machine, bool hasGuesses = true) : IDrafter
     {
         public bool IsReady { get; private set; } = machine.GettingReady == 0;
 
@@ -60,7 +60,7 @@ public sealed class AdaptiveDraftsTests
             int most = 0;
             foreach (Drafts text in asked)
             {
-                while (text.Count < text.Wanted)
+                while (hasGuesses && text.Count < text.Wanted)
                     text.Add(machine.Random.NextDouble() < machine.Right(text.Sequence.Tokens.Length + text.Count) ? Token : 1);
                 most = Math.Max(most, text.Count);
             }
@@ -70,16 +70,16 @@ public sealed class AdaptiveDraftsTests
 
     /// <summary>The time of a text in passes of one row, its policy and the rows of each pass.</summary>
     private static (double Time, DraftPolicy Policy, List<int> Calls) Run(
-        Machine machine, int tokens, bool always = false, int sequences = 1, bool shared = false)
+        Machine machine, int tokens, bool always = false, int sequences = 1, bool shared = false, int guessless = 0)
     {
         TimedDrafter one = new(machine);
         AdaptiveDrafts policy = new(machine, always);
         TimedModel model = new(machine, tokens + 1);
         Batch batch = new(model, policy);
-        Sequence[] all = [.. Enumerable.Range(0, sequences).Select(_ =>
+        Sequence[] all = [.. Enumerable.Range(0, sequences).Select(i =>
             new Sequence(model.Config, new Sampler(Vocab, 1, 0, 1))
             {
-                Drafters = [shared ? one : new TimedDrafter(machine)],
+                Drafters = [shared ? one : new TimedDrafter(machine, i >= guessless)],
                 MaxNewTokens = tokens,
             })];
         foreach (Sequence sequence in all)
@@ -265,6 +265,19 @@ public sealed class AdaptiveDraftsTests
     {
         Machine machine = new() { Pass = rows => 1 + row * (rows - 1), Draft = draft, DraftOfMore = 0.2, Right = _ => right };
         Assert.InRange(Run(machine, 256, sequences: sequences, shared: true).Time, 0, 1.03 * 256 * machine.Pass(sequences));
+    }
+
+    [Theory]
+    [InlineData(2, 1)]
+    [InlineData(3, 1)]
+    [InlineData(4, 2)]
+    [InlineData(8, 4)]
+    public void Texts_without_drafts_are_not_kept_waiting_for_those_with_drafts(int sequences, int guessless)
+    {
+        Machine machine = new() { Pass = rows => 1 + 0.01 * (rows - 1) + (rows > sequences ? 0.3 : 0), Right = _ => 0.9 };
+        (double time, DraftPolicy policy, _) = Run(machine, 256, sequences: sequences, guessless: guessless);
+        Assert.InRange(time, 0, 1.03 * 256 * machine.Pass(sequences));
+        Assert.InRange(policy.Drafted, 1, 256);
     }
 
     [Fact]
