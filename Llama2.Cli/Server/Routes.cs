@@ -81,17 +81,17 @@ internal sealed class Routes(Service service)
     private async Task AnswerAsync(Call call, Route? route, string allowed)
     {
         HttpContext http = call.Http;
-        if (http.Features.Get<ConnectionLimit.Exceeded>() is { Max: var max })
-        {
+        ConnectionLimit.Exceeded? exceeded = http.Features.Get<ConnectionLimit.Exceeded>();
+        if (exceeded is not null)
             http.Response.Headers.Connection = "close";
-            throw ApiException.Unavailable($"the server has {max} connections already", "too_many_connections");
-        }
         _access.CheckOrigin(http);
         if (HttpMethods.IsOptions(http.Request.Method) && http.Request.Headers.ContainsKey("Origin"))
         {
             Access.AnswerPreflight(http);
             return;
         }
+        if (exceeded is not null && route is not { IsPublic: true }) // a busy server is alive, whoever asks after its health
+            throw ApiException.Unavailable($"the server has {exceeded.Max} connections already", "too_many_connections");
         call.User = route is { IsPublic: true } ? "" : _access.User(http.Request);
         if (route is null)
             throw new ApiException(404, "not_found_error", "there is nothing at this path", code: "not_found");

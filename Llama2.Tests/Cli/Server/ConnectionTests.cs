@@ -20,6 +20,7 @@ public sealed class StrictServer : IAsyncLifetime
 /// <summary>Whoever runs the server says how many connections it has, and what they may do before there is a request.</summary>
 public sealed class ConnectionTests(StrictServer strict, StoryServer story) : IClassFixture<StrictServer>, IClassFixture<StoryServer>
 {
+    private const string Models = "GET /v1/models HTTP/1.1\r\nHost: localhost";
     private const string Rest = """{"content":"Once"}""";
 
     /// <summary>A connection of which every byte is the test's own.</summary>
@@ -56,6 +57,13 @@ public sealed class ConnectionTests(StrictServer strict, StoryServer story) : IC
             return answer.Append('\n').Append(body).ToString();
         }
 
+        /// <summary>The same on a connection of its own.</summary>
+        public static string Get(RunningServer server, string head)
+        {
+            using Connection connection = new(server);
+            return connection.Get(head);
+        }
+
         public void Dispose() => _client.Dispose();
     }
 
@@ -74,10 +82,9 @@ public sealed class ConnectionTests(StrictServer strict, StoryServer story) : IC
     [MemberData(nameof(Heads))]
     public void Headers_and_paths_may_be_as_many_and_as_long_as_the_options_say(string fits, string tooMuch, string refused)
     {
-        using Connection fitting = new(strict.Server), too = new(strict.Server), otherwise = new(story.Server);
-        Assert.StartsWith("HTTP/1.1 200 ", fitting.Get(fits), StringComparison.Ordinal);
-        Assert.StartsWith(refused, too.Get(tooMuch), StringComparison.Ordinal);
-        Assert.StartsWith("HTTP/1.1 200 ", otherwise.Get(tooMuch), StringComparison.Ordinal);
+        Assert.StartsWith("HTTP/1.1 200 ", Connection.Get(strict.Server, fits), StringComparison.Ordinal);
+        Assert.StartsWith(refused, Connection.Get(strict.Server, tooMuch), StringComparison.Ordinal);
+        Assert.StartsWith("HTTP/1.1 200 ", Connection.Get(story.Server, tooMuch), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -93,9 +100,10 @@ public sealed class ConnectionTests(StrictServer strict, StoryServer story) : IC
     [Fact]
     public void A_connection_without_a_request_stays_as_long_as_the_option_says()
     {
-        using Connection otherwise = new(story.Server), limited = new(strict.Server);
-        otherwise.Get(Health());
-        limited.Get(Health());
+        using Connection otherwise = new(story.Server);
+        Assert.StartsWith("HTTP/1.1 200 ", otherwise.Get(Health()), StringComparison.Ordinal);
+        using Connection limited = new(strict.Server);
+        Assert.StartsWith("HTTP/1.1 200 ", limited.Get(Health()), StringComparison.Ordinal);
         Assert.Equal("", limited.ReadToEnd());
         Assert.StartsWith("HTTP/1.1 200 ", otherwise.Get(Health()), StringComparison.Ordinal);
     }
@@ -121,7 +129,7 @@ public sealed class ConnectionTests(StrictServer strict, StoryServer story) : IC
         using Connection first = new(server), second = new(server), third = new(server);
         Assert.StartsWith("HTTP/1.1 200 ", first.Get(Health()), StringComparison.Ordinal);
         Assert.StartsWith("HTTP/1.1 200 ", second.Get(Health()), StringComparison.Ordinal);
-        string refused = third.Get(Health());
+        string refused = third.Get(Models);
         Assert.Matches("^HTTP/1.1 503 (.|\n)*\nConnection: close\n(.|\n)*Retry-After: 1\n", refused);
         Assert.Contains("\"the server has 2 connections already\"", refused, StringComparison.Ordinal);
         Assert.Equal("", third.ReadToEnd());
@@ -132,9 +140,23 @@ public sealed class ConnectionTests(StrictServer strict, StoryServer story) : IC
         await RunningServer.UntilAsync(() =>
         {
             using Connection next = new(server);
-            return Task.FromResult(next.Get(Health()).StartsWith("HTTP/1.1 200 ", StringComparison.Ordinal));
+            return Task.FromResult(next.Get(Models).StartsWith("HTTP/1.1 200 ", StringComparison.Ordinal));
         });
-        Assert.StartsWith("HTTP/1.1 200 ", second.Get(Health()), StringComparison.Ordinal);
+        Assert.StartsWith("HTTP/1.1 200 ", second.Get(Models), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_server_with_too_many_connections_is_alive_and_pages_can_read_that_it_is_busy()
+    {
+        const string Page = "https://page.example", Origin = "\r\nOrigin: " + Page;
+        await using RunningServer server = await RunningServer.StartAsync("--max-connections", "3", "--cors-origin", Page);
+        using Connection first = new(server), second = new(server), third = new(server); // and three more that are told
+        foreach (Connection connection in (Connection[])[first, second, third])
+            Assert.StartsWith("HTTP/1.1 200 ", connection.Get(Models), StringComparison.Ordinal);
+        using Connection health = new(server), page = new(server), other = new(server);
+        Assert.Matches("^HTTP/1.1 200 (.|\n)*\nConnection: close\n", health.Get(Health()));
+        Assert.Matches("^HTTP/1.1 503 (.|\n)*\nAccess-Control-Allow-Origin: " + Page, page.Get(Models + Origin));
+        Assert.StartsWith("HTTP/1.1 403 ", other.Get(Models + Origin + ".com"), StringComparison.Ordinal);
     }
 
     [Fact]
