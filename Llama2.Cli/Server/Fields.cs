@@ -128,7 +128,17 @@ internal readonly struct Fields
         }
     }
 
-    public ApiException Unsupported(string name) =>
+    /// <summary>Refuses numbers beyond those that turn off what this server does not have.</summary>
+    public void RefuseUnless(params ReadOnlySpan<(string Name, double Min, double Max)> off)
+    {
+        foreach ((string name, double min, double max) in off)
+        {
+            if (Number(name, double.MinValue, double.MaxValue) is { } value && !(value >= min && value <= max))
+                throw Unsupported(name);
+        }
+    }
+
+    private ApiException Unsupported(string name) =>
         ApiException.Invalid($"{_path}{name} is not supported by this server", _path + name, "unsupported_parameter");
 
     private static string Kind(JsonElement value) => value.ValueKind switch

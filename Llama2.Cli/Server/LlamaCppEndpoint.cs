@@ -6,6 +6,7 @@ namespace Llama2.Cli.Server;
 
 /// <summary>
 /// llama.cpp's own /completion. Fields that change no text, as id_slot and n_keep, are ignored; those that would are read or refused.
+/// Where a field has several names there, the first of them counts.
 /// </summary>
 internal static class LlamaCppEndpoint
 {
@@ -21,15 +22,19 @@ internal static class LlamaCppEndpoint
     public static TextRequest Request(Fields fields, ServedModel model, string user)
     {
         fields.Refuse("samplers", "lora", "post_sampling_probs", "image_data", "system_prompt", "banned_strings", "banned_regex");
+        fields.RefuseUnless(("top_n_sigma", double.MinValue, 0), ("adaptive_target", double.MinValue, -double.Epsilon), ("min_keep", 0, 1),
+            ("n_indent", 0, 0), ("t_max_predict_ms", double.MinValue, 0));
         SamplingFields sampling = new(fields, model, SamplingDefaults.LlamaCpp);
-        int max = TextRequest.MaxTokens(fields, "n_predict", min: 0) ?? TextRequest.MaxTokens(fields, "max_tokens", min: 0) ?? int.MaxValue;
-        int? top = (int?)fields.Whole("n_probs", 0, model.Limits.MaxLogProbs) is > 0 and { } some ? some : null;
-        int count = (int)(fields.Whole("n_cmpl", 1, model.MaxTexts) ?? 1);
+        int max = TextRequest.MaxTokens(fields, "n_predict", min: 0) ?? TextRequest.MaxTokens(fields, "max_completion_tokens", min: 0)
+            ?? TextRequest.MaxTokens(fields, "max_tokens", min: 0) ?? int.MaxValue;
+        int most = model.Limits.MaxLogProbs;
+        long top = fields.Whole("n_probs", 0, most) ?? fields.Whole("logprobs", 0, most) ?? 0;
+        int count = (int)(fields.Whole("n_cmpl", 1, model.MaxTexts) ?? fields.Whole("n", 1, model.MaxTexts) ?? 1);
         int[][] prompts = [.. TextRequest.Prompts(fields, "prompt", model)];
         TextRequest.CheckCount(prompts.Length * (long)count, "n_cmpl", model);
         string? key = TextRequest.CacheKey(fields, user);
         return TextRequest.Create(fields, prompts, count,
-            (prompt, i) => sampling.Text(prompt, max, key, i, topLogProbs: top) with { IsByToken = true });
+            (prompt, i) => sampling.Text(prompt, max, key, i, topLogProbs: top > 0 ? (int)top : null) with { IsByToken = true });
     }
 }
 

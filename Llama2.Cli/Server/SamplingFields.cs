@@ -9,44 +9,42 @@ using Llama2.Simple.Text;
 namespace Llama2.Cli.Server;
 
 /// <summary>How tokens are chosen where a request does not say it.</summary>
-/// <param name="NoSeed">The seed that stands for a new one.</param>
+/// <param name="IsLlamaCpp">
+/// Whether values mean what they mean in llama.cpp: a seed of -1 is a new one, a temperature below 0 is 0, an empty stop string is none,
+/// and all penalties are about the same tokens.
+/// </param>
 internal sealed record SamplingDefaults(
-    float Temperature, float TopP, int TopK, float RepeatPenalty, int RepeatLastN, float MinP = 0, long? NoSeed = null)
+    float Temperature, float TopP, int TopK, float RepeatPenalty, int RepeatLastN, float MinP = 0, bool IsLlamaCpp = false)
 {
     public static readonly SamplingDefaults OpenAi = new(1, 1, 0, 1, 64), Ollama = new(0.8f, 0.9f, 40, 1.1f, 64),
         LlamaGo = new(0.5f, 0.95f, 40, 1.1f, int.MaxValue), Rllama = new(1, 1, 20, 1, int.MaxValue),
-        LlamaCpp = new(0.8f, 0.95f, 40, 1, 64, 0.05f, -1);
+        LlamaCpp = new(0.8f, 0.95f, 40, 1, 64, 0.05f, true);
 }
 
 /// <summary>The fields of a request that say how tokens are chosen and what ends the text, of all APIs.</summary>
 internal sealed class SamplingFields
 {
-    // Samplers of llama.cpp and Ollama that this server does not have, and the value that turns each off.
-    private static readonly (string Name, double Off)[] Absent =
-        [("mirostat", 0), ("typical_p", 1), ("tfs_z", 1), ("dynatemp_range", 0), ("dry_multiplier", 0), ("xtc_probability", 0),
-        ("top_n_sigma", -1), ("adaptive_target", -1), ("min_keep", 0), ("n_indent", 0), ("t_max_predict_ms", 0)];
+    private const float Never = float.NegativeInfinity;
 
     private readonly ServedModel _model;
     private readonly float _temperature, _topP, _minP, _repeatPenalty, _presence, _frequency;
     private readonly int _topK, _repeatLastN;
-    private readonly bool _ignoreEos;
+    private readonly bool _ignoreEos, _isLlamaCpp;
     private readonly ulong _seed;
-    private readonly List<KeyValuePair<int, float>> _bias;
+    private readonly LogitFilter? _bias;
     private readonly string[] _stops;
 
     /// <summary>Reads the fields; the names beyond OpenAI's are llama.cpp's, and one that is vLLM's and RLLaMA's.</summary>
     public SamplingFields(Fields fields, ServedModel model, SamplingDefaults defaults)
     {
-        _model = model;
+        (_model, _isLlamaCpp) = (model, defaults.IsLlamaCpp);
         fields.Refuse("grammar", "json_schema", "guided_json", "guided_regex", "guided_choice", "guided_grammar");
-        foreach ((string name, double off) in Absent)
-        {
-            if (fields.Number(name, double.MinValue, double.MaxValue) is { } value && value != off)
-                throw fields.Unsupported(name);
-        }
-        _temperature = (float)(fields.Number("temperature", 0, 100) ?? defaults.Temperature);
+        fields.RefuseUnless( // samplers of llama.cpp and Ollama that this server does not have
+            ("mirostat", 0, 0), ("typical_p", 1, double.MaxValue), ("tfs_z", 1, double.MaxValue), ("dynatemp_range", double.MinValue, 0),
+            ("dry_multiplier", 0, 0), ("xtc_probability", double.MinValue, 0));
+        _temperature = Math.Max(0, (float)(fields.Number("temperature", _isLlamaCpp ? -100 : 0, 100) ?? defaults.Temperature));
         _topP = (float)(fields.Number("top_p", 0, 1) ?? defaults.TopP);
-        _topK = (int)(fields.Whole("top_k", 0, int.MaxValue) ?? defaults.TopK);
+        _topK = (int)(fields.Whole("top_k", -1, int.MaxValue) ?? defaults.TopK);
         _minP = (float)(fields.Number("min_p", 0, 1) ?? defaults.MinP);
         double? ofAll = fields.Number("repetition_penalty", 0.01, 100);
         _repeatPenalty = (float)(fields.Number("repeat_penalty", 0.01, 100) ?? ofAll ?? defaults.RepeatPenalty);
@@ -56,9 +54,8 @@ internal sealed class SamplingFields
         _frequency = (float)(fields.Number("frequency_penalty", -2, 2) ?? 0);
         _ignoreEos = fields.Flag("ignore_eos");
         long? seed = fields.Whole("seed", long.MinValue, long.MaxValue);
-        _seed = unchecked((ulong)(seed is { } given && seed != defaults.NoSeed ? given : Random.Shared.NextInt64(1, long.MaxValue)));
-        _bias = fields.Value("logit_bias") is { ValueKind: JsonValueKind.Array } ? [.. fields.Array("logit_bias").SelectMany(BiasOfPair)]
-            : [.. (fields.Object("logit_bias")?.All ?? []).Select(BiasOfId)];
+        _seed = unchecked((ulong)(seed is { } given && !(_isLlamaCpp && seed == -1) ? given : Random.Shared.NextInt64(1, long.MaxValue)));
+        _bias = Bias(fields);
         _stops = Stops(fields, model.Limits);
     }
 
@@ -96,12 +93,13 @@ internal sealed class SamplingFields
     private List<LogitFilter> Filters(bool isGreedy, int promptLength)
     {
         List<LogitFilter> filters = [];
-        if (_bias.Count > 0)
-            filters.Add(LogitFilters.Bias(_bias));
+        if (_bias is not null)
+            filters.Add(_bias);
         if (_repeatPenalty != 1)
             filters.Add(LogitFilters.RepeatPenalty(_repeatPenalty, _repeatLastN));
         if (_presence != 0 || _frequency != 0)
-            filters.Add(LogitFilters.CountPenalties(_frequency, _presence, promptLength));
+            filters.Add(_isLlamaCpp ? LogitFilters.CountPenalties(_frequency, _presence, 0, _repeatLastN)
+                : LogitFilters.CountPenalties(_frequency, _presence, promptLength));
         if (_ignoreEos)
             filters.Add(LogitFilters.Without([.. _model.Tokenizer.Ends]));
         if (_topK > 0 && !isGreedy)
@@ -109,6 +107,19 @@ internal sealed class SamplingFields
         if (_minP > 0 && !isGreedy)
             filters.Add(FastLogitFilters.MinP(_minP));
         return filters;
+    }
+
+    // The sums of the biases of each token, which may be named often: so that no body makes more of them than there are tokens.
+    private LogitFilter? Bias(Fields fields)
+    {
+        Dictionary<int, float> sums = [];
+        foreach ((int id, float value) in fields.Value("logit_bias") is { ValueKind: JsonValueKind.Array }
+            ? fields.Array("logit_bias").SelectMany(BiasOfPair) : (fields.Object("logit_bias")?.All ?? []).Select(BiasOfId))
+            sums[id] = sums.GetValueOrDefault(id) + value;
+        IEnumerable<int> never = sums.Where(sum => sum.Value == Never).Select(sum => sum.Key);
+        if (never.Union(_ignoreEos ? _model.Tokenizer.Ends : []).Count() == _model.Config.VocabSize)
+            throw ApiException.Invalid("logit_bias: rules out every token", "logit_bias");
+        return sums.Count > 0 ? LogitFilters.Bias(sums) : null;
     }
 
     // OpenAI's "id": number
@@ -128,15 +139,16 @@ internal sealed class SamplingFields
         int[] ids = token.Value.ValueKind == JsonValueKind.String
             ? _model.Tokenizer.Encode(Fields.Text(token.Value, token.Path), bos: false, blank: false)
             : [(int)Fields.Whole(token.Value, token.Path, 0, _model.Config.VocabSize - 1)];
-        float value = bias.Value.ValueKind == JsonValueKind.False ? float.NegativeInfinity
+        float value = bias.Value.ValueKind == JsonValueKind.False ? Never
             : (float)Fields.Number(bias.Value, bias.Path, -100, 100);
         return ids.Select(id => KeyValuePair.Create(id, value));
     }
 
-    private static string[] Stops(Fields fields, RequestLimits limits)
+    private string[] Stops(Fields fields, RequestLimits limits)
     {
-        string[] stops = fields.Value("stop") is { ValueKind: JsonValueKind.String } one ? [Fields.Text(one, "stop")]
-            : [.. fields.Array("stop").Select(stop => Fields.Text(stop.Value, stop.Path))];
+        IEnumerable<string> given = fields.Value("stop") is { ValueKind: JsonValueKind.String } one ? [Fields.Text(one, "stop")]
+            : fields.Array("stop").Select(stop => Fields.Text(stop.Value, stop.Path));
+        string[] stops = [.. given.Where(stop => stop != "" || !_isLlamaCpp)];
         (int most, int longest) = (limits.MaxStops, limits.MaxStopLength);
         if (stops.Length > most || stops.Any(stop => stop.Length == 0 || stop.Length > longest))
             throw ApiException.Invalid($"stop: expected at most {most} strings of 1 to {longest} characters", "stop");

@@ -49,15 +49,16 @@ public static class LogitFilters
 
     /// <summary>
     /// Makes the tokens behind the first <paramref name="promptLength"/> less likely, as OpenAI's API defines it: a token that has
-    /// occurred c times loses c times the frequency penalty and once the presence penalty.
+    /// occurred c times loses c times the frequency penalty and once the presence penalty. Only the last <paramref name="lastN"/> count.
     /// </summary>
-    public static LogitFilter CountPenalties(float frequency, float presence, int promptLength)
+    public static LogitFilter CountPenalties(float frequency, float presence, int promptLength, int lastN = int.MaxValue)
     {
+        ArgumentOutOfRangeException.ThrowIfNegative(lastN);
         Dictionary<int, int> counts = []; // kept, so that a token allocates nothing
         return (logits, tokens) =>
         {
             counts.Clear(); // the last tokens it was asked about may have been drafts
-            for (int i = promptLength; i < tokens.Length; i++)
+            for (int i = Math.Max(promptLength, tokens.Length - lastN); i < tokens.Length; i++)
                 counts[tokens[i]] = counts.GetValueOrDefault(tokens[i]) + 1;
             foreach ((int token, int count) in counts)
                 logits[token] -= count * frequency + presence;

@@ -1,8 +1,15 @@
+using System.Text;
 using System.Text.Json.Nodes;
+using Llama2.Cli.Server;
+using Llama2.Tests.Bench;
+using Llama2.Tests.Fast;
 
 namespace Llama2.Tests.Cli.Server;
 
-/// <summary>llama.cpp's own /completion, in the shapes that the README of its server describes.</summary>
+/// <summary>
+/// llama.cpp's own /completion. The shapes are those of the README of its server, without generation_settings; of its parts that README
+/// names content, tokens and stop.
+/// </summary>
 public sealed class LlamaCppTests(StoryServer story) : IClassFixture<StoryServer>
 {
     private const string Path = "/completion", Prompt = "Once upon a time";
@@ -17,7 +24,12 @@ public sealed class LlamaCppTests(StoryServer story) : IClassFixture<StoryServer
     private const string Token = "{token:text,logprob:number,bytes:[number],top_logprobs:[{token:text,logprob:number,bytes:[number],"
         + "id:number}],id:number}";
 
+    private static readonly ServedModel Model = new("model", new Config(2, 2, 1, 1, 1, 512, 64),
+        TokenizerFile.Open(Repository.Weights("tok512-tales.bin")), ChatTemplates.All[0], (_, _, seed) => new Sampler(512, 0, 1, seed), 1);
+
     private readonly RunningServer _server = story.Server;
+
+    private static Fields Parse(string json) => Fields.Parse(Encoding.UTF8.GetBytes(json));
 
     private async Task<JsonNode> AskAsync(object body, string path = Path)
     {
@@ -157,17 +169,109 @@ public sealed class LlamaCppTests(StoryServer story) : IClassFixture<StoryServer
     {
         JsonNode first = await AskAsync(new { prompt = Prompt, temperature = 0, n_predict = 1, return_tokens = true });
         int likeliest = (int)first["tokens"]![0]!;
-        int[] hello = await TokensAsync("cat", bos: false);
-        Assert.NotEqual(likeliest, hello[0]);
-        Assert.Equal([hello[0]], await FirstAsync(new object[] { new object[] { hello[0], 100 } }));
-        Assert.Contains((await FirstAsync(new object[] { new object[] { "cat", 100 } }))[0], hello);
-        Assert.Equal([hello[0]], await FirstAsync(new Dictionary<string, int> { [$"{hello[0]}"] = 100 }));
-        object[] never = [.. Enumerable.Range(0, 512).Where(id => id != hello[^1]).Select(id => new object[] { id, false })];
-        Assert.Equal([hello[^1]], await FirstAsync(never));
+        int[] cat = await TokensAsync("cat", bos: false);
+        Assert.NotEqual(likeliest, cat[0]);
+        Assert.Equal([cat[0]], await FirstAsync(new object[] { new object[] { cat[0], 100 } }));
+        Assert.Contains((await FirstAsync(new object[] { new object[] { "cat", 100 } }))[0], cat);
+        Assert.Equal([cat[0]], await FirstAsync(new Dictionary<string, int> { [$"{cat[0]}"] = 100 }));
+        object[] never = [.. Enumerable.Range(0, 512).Where(id => id != cat[^1]).Select(id => new object[] { id, false })];
+        Assert.Equal([cat[^1]], await FirstAsync(never));
 
         async Task<int[]> FirstAsync(object bias) => [.. (await AskAsync(
             new { prompt = Prompt, temperature = 0, n_predict = 1, return_tokens = true, logit_bias = bias }))["tokens"]!.AsArray()
             .Select(id => (int)id!)];
+    }
+
+    [Fact]
+    public void Biases_of_a_token_are_summed_once_for_all_texts()
+    {
+        string pairs = string.Join(',', Enumerable.Repeat("[5,0.5]", 100_000));
+        SamplingFields sampling = new(Parse($$"""{"logit_bias":[{{pairs}}],"temperature":0}"""), Model, SamplingDefaults.LlamaCpp);
+        Assert.InRange(Allocations.Of(() => sampling.Text([1], 1, null)), 0, 100_000);
+        Assert.Equal(50_000, Filtered(sampling, [1])[5]);
+        sampling = new(Parse("""{"logit_bias":{"5":1,"05":2},"temperature":0}"""), Model, SamplingDefaults.OpenAi);
+        Assert.Equal(3, Filtered(sampling, [1])[5]);
+    }
+
+    [Theory]
+    [InlineData("", 0)]
+    [InlineData("ignore_eos", 3)]
+    public async Task Biases_that_rule_out_every_token_are_refused(string flag, int firstId)
+    {
+        string never = string.Join(',', Enumerable.Range(firstId, 512 - firstId).Select(id => $"[{id},false]"));
+        string rest = firstId == 0 ? "" : ",[0,false]";
+        (int status, string answer) = await _server.PostBytesAsync(Path, Encoding.UTF8.GetBytes(
+            $$"""{"prompt":"a","n_predict":1,"logit_bias":[{{never}}{{rest}}],"{{flag}}":true}"""));
+        Assert.Equal(400, status);
+        Assert.Contains("\"logit_bias: rules out every token\"", answer, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void All_penalties_are_about_the_last_tokens_and_the_prompt_s_as_well()
+    {
+        Fields fields = Parse("""{"presence_penalty":1,"frequency_penalty":0.5,"repeat_last_n":3,"temperature":0}""");
+        float[] logits = Filtered(new SamplingFields(fields, Model, SamplingDefaults.LlamaCpp), [7, 8, 8, 9]);
+        Assert.Equal((0, -2, -1.5f), (logits[7], logits[8], logits[9]));
+        logits = Filtered(new SamplingFields(fields, Model, SamplingDefaults.OpenAi), [7, 8, 8, 9]);
+        Assert.Equal((0, 0, 0), (logits[7], logits[8], logits[9]));
+    }
+
+    private static float[] Filtered(SamplingFields sampling, int[] prompt)
+    {
+        float[] logits = new float[512];
+        foreach (LogitFilter filter in sampling.Text(prompt, 1, null).Request.Filters)
+            filter(logits, prompt);
+        return logits;
+    }
+
+    [Fact]
+    public async Task Other_names_of_a_field_count_where_its_own_is_not_given()
+    {
+        object others = new { prompt = Prompt, max_completion_tokens = 3, max_tokens = 5, n = 2, logprobs = 2 };
+        JsonArray answers = (await AskAsync(others)).AsArray();
+        Assert.Equal(2, answers.Count);
+        Assert.All(answers, answer => Assert.Equal((3, 2), Counts(answer!)));
+        object both = new { prompt = Prompt, n_predict = 4, max_completion_tokens = 3, n_cmpl = 1, n = 2, n_probs = 1, logprobs = 2 };
+        Assert.Equal((4, 1), Counts(await AskAsync(both)));
+
+        static (int Tokens, int Top) Counts(JsonNode answer) => ((int)answer["tokens_predicted"]!,
+            answer["completion_probabilities"]![0]!["top_logprobs"]!.AsArray().Count);
+    }
+
+    [Theory]
+    [InlineData("\"top_n_sigma\":0")]
+    [InlineData("\"top_n_sigma\":-1")]
+    [InlineData("\"adaptive_target\":-0.5")]
+    [InlineData("\"min_keep\":1")]
+    [InlineData("\"n_indent\":0")]
+    [InlineData("\"t_max_predict_ms\":-1")]
+    [InlineData("\"typical_p\":2")]
+    [InlineData("\"dynatemp_range\":-1")]
+    [InlineData("\"xtc_probability\":-1")]
+    [InlineData("\"stop\":\"\"")]
+    [InlineData("\"stop\":[\"\"]")]
+    [InlineData("\"top_k\":-1", "\"top_k\":0")]
+    [InlineData("\"temperature\":-1", "\"temperature\":0")]
+    public async Task What_is_off_in_llama_cpp_is_off(string off, string without = "\"seed\":1")
+    {
+        Assert.Equal(await TextAsync(without), await TextAsync(off));
+
+        async Task<string> TextAsync(string field)
+        {
+            string seed = field.Contains("seed", StringComparison.Ordinal) ? "" : ",\"seed\":1";
+            (int status, string answer) = await _server.PostBytesAsync(
+                Path, Encoding.UTF8.GetBytes($$"""{"prompt":"{{Prompt}}","n_predict":20,{{field}}{{seed}}}"""));
+            Assert.True(status == 200, answer);
+            return (string)JsonNode.Parse(answer)!["content"]!;
+        }
+    }
+
+    [Fact]
+    public async Task OpenAI_s_API_ignores_what_is_llama_cpp_s_alone()
+    {
+        (int status, JsonNode answer) = await _server.PostAsync("/v1/completions",
+            new { prompt = Prompt, max_tokens = 1, n_indent = 2, min_keep = 2, t_max_predict_ms = 100 });
+        Assert.True(status == 200, answer.ToJsonString());
     }
 
     [Fact]
@@ -194,6 +298,7 @@ public sealed class LlamaCppTests(StoryServer story) : IClassFixture<StoryServer
     [InlineData("xtc_probability", "0.5")]
     [InlineData("top_n_sigma", "1")]
     [InlineData("adaptive_target", "0.5")]
+    [InlineData("adaptive_target", "0")]
     [InlineData("min_keep", "2")]
     [InlineData("n_indent", "2")]
     [InlineData("t_max_predict_ms", "100")]
@@ -207,7 +312,7 @@ public sealed class LlamaCppTests(StoryServer story) : IClassFixture<StoryServer
     public async Task What_would_change_the_text_and_is_not_there_is_refused(string field, string value)
     {
         (int status, string answer) = await _server.PostBytesAsync(
-            Path, System.Text.Encoding.UTF8.GetBytes($$"""{"prompt":"a","{{field}}":{{value}}}"""));
+            Path, Encoding.UTF8.GetBytes($$"""{"prompt":"a","{{field}}":{{value}}}"""));
         JsonNode error = JsonNode.Parse(answer)!["error"]!;
         Assert.Equal((400, field, "unsupported_parameter", $"{field} is not supported by this server"),
             (status, (string)error["param"]!, (string)error["code"]!, (string)error["message"]!));

@@ -44,6 +44,13 @@ public sealed class LogitFiltersTests
         }
     }
 
+    [Theory]
+    [InlineData(0, new float[] { 1, 1, 1 })]
+    [InlineData(2, new float[] { 1, 0, 0 })]
+    [InlineData(9, new float[] { 0, -2, 0 })]
+    public void Penalties_of_counts_are_for_the_last_tokens_only(int lastN, float[] expected) => Assert.Equal(expected,
+        Apply(LogitFilters.CountPenalties(frequency: 1, presence: 0, promptLength: 0, lastN: lastN), [1, 1, 1], 0, 1, 1, 1, 2));
+
     [Fact]
     public void Top_k_keeps_the_k_highest_and_the_lowest_ids_of_equal_ones()
     {
