@@ -25,7 +25,7 @@ internal sealed class ChatCommand(Command command)
     private readonly Option<string?> _template = command.AddTemplate();
 
     private readonly Option<bool> _keep = command.AddFlag("--keep", "where the context is full, drop the oldest turns and say so");
-    private readonly FilterOptions _sampling = new(command);
+    private readonly FilterOptions _filters = new(command);
     private readonly SpeculateOption _speculate = new(command);
     private readonly SessionOptions _sessions = new(command);
 
@@ -34,7 +34,7 @@ internal sealed class ChatCommand(Command command)
     private int Run(ParseResult result)
     {
         string? load = _sessions.LoadPath(result), save = _sessions.SavePath(result);
-        string[] stops = _sampling.Stops(result);
+        string[] stops = _filters.Stops(result);
         using LoadedModel model = _model.Load(result);
         Speculation speculation = _speculate.For(result, model);
         Sequence New(SavedSession? saved) => NewSequence(result, model, speculation, saved);
@@ -63,7 +63,7 @@ internal sealed class ChatCommand(Command command)
         using LineInput input = new(edits: true, onKey: interrupt.Reset);
         if (input.IsTerminal && !_model.IsSilent(result))
             Notes.Write("/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves");
-        string[] parameters = [$"temperature {sampler.Temperature}", $"top-p {sampler.TopP}", .. _sampling.Given(result)];
+        string[] parameters = [$"temperature {sampler.Temperature}", $"top-p {sampler.TopP}", .. _filters.Given(result)];
         Repl repl = new(input, interrupt, conversation, files, string.Join(", ", parameters), speculation);
         int exitCode;
         try
@@ -89,7 +89,7 @@ internal sealed class ChatCommand(Command command)
     private Sequence NewSequence(ParseResult result, LoadedModel model, Speculation speculation, SavedSession? saved) =>
         new(model.Config, _sampler.Create(result, model, saved), saved?.Cache, saved?.Tokens)
         {
-            Filters = _sampling.Filters(result, model),
+            Filters = _filters.Filters(result, model),
             Drafters = speculation.NewDrafters(),
         };
 }

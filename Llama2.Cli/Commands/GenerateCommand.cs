@@ -41,7 +41,7 @@ internal sealed class GenerateCommand(Command command)
     private readonly Option<string?> _batch = command.AddOption<string?>(
         "--batch", "file.jsonl", "a prompt a line, {\"prompt\": TEXT}; prints a line of JSON for each, computed several at a time");
 
-    private readonly FilterOptions _sampling = new(command);
+    private readonly FilterOptions _filters = new(command);
     private readonly SpeculateOption _speculate = new(command);
     private readonly SessionOptions _sessions = new(command);
 
@@ -56,7 +56,7 @@ internal sealed class GenerateCommand(Command command)
         Speculation speculation = _speculate.For(result, model);
         if (result.GetValue(_batch) is { } batch)
         {
-            string[] stops = _sampling.Stops(result);
+            string[] stops = _filters.Stops(result);
             return new BatchRun(model, () => NewSequence(result, model, speculation), speculation, stops, steps, _model.IsSilent(result),
                 interrupt.Token).Run(batch);
         }
@@ -103,7 +103,7 @@ internal sealed class GenerateCommand(Command command)
             Notes.Write($"session: {sequence.Fed} of {Speed.Tokens(tokens.Length)} from {load}");
         bool json = result.GetValue(_json);
         int logProbs = result.GetValue(_logProbs) ?? 0, sampled = 0;
-        Story story = new(sequence, model.Tokenizer, added with { Ids = tokens }, steps, _sampling.Stops(result), shown);
+        Story story = new(sequence, model.Tokenizer, added with { Ids = tokens }, steps, _filters.Stops(result), shown);
         Speed speed = new(sequence);
         OutputException? failure = null;
         if (story.LeftOut is { } note && !_model.IsSilent(result))
@@ -184,7 +184,7 @@ internal sealed class GenerateCommand(Command command)
     {
         SavedSession? sampled = goesOn ? saved : null;
         bool greedy = _sampler.Temperature(result, sampled) == 0;
-        IReadOnlyList<LogitFilter> filters = _sampling.Filters(result, model, greedy);
+        IReadOnlyList<LogitFilter> filters = _filters.Filters(result, model, greedy);
         ISampler sampler = _sampler.Create(result, model, sampled);
         return new Sequence(model.Config, sampler, saved?.Cache, saved?.Tokens[..saved.Cache.Length])
         {
@@ -212,7 +212,7 @@ internal sealed class GenerateCommand(Command command)
         UsageException.ThrowIf(result.IsGiven(_batch) && (own || chat || prompt || result.IsGiven(_logits)),
             "--batch brings its prompts and prints JSON: "
             + "it goes without --prompt, --prompt-file, --json, --logits, sessions and -m chat");
-        UsageException.ThrowIf(chat && (own || _sampling.Stops(result).Length > 0),
+        UsageException.ThrowIf(chat && (own || _filters.Stops(result).Length > 0),
             "-m chat is run.c's chat, which goes without --json, --prompt-file, --stop and sessions; llama2 chat has more");
     }
 }

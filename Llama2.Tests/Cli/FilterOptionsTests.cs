@@ -4,7 +4,7 @@ using static Llama2.Tests.Cli.BuiltProgram;
 namespace Llama2.Tests.Cli;
 
 /// <summary>Sampling beyond run.c, and what is printed of it, through the built program.</summary>
-public sealed class SamplingOptionsTests
+public sealed class FilterOptionsTests
 {
     [Fact]
     public void Top_1_and_min_p_of_1_are_greedy()
