@@ -17,12 +17,9 @@ internal sealed class ConnectionLimit(int max)
     /// <summary>Counts connections before they are handled.</summary>
     public ConnectionDelegate Count(ConnectionDelegate next) => max == 0 ? next : async connection =>
     {
-        bool isIn = Interlocked.Increment(ref _open) <= max;
+        bool isIn = TryEnter();
         if (!isIn)
-        {
-            Interlocked.Decrement(ref _open);
             connection.Features.Set(new Exceeded(max));
-        }
         try
         {
             await next(connection);
@@ -33,4 +30,18 @@ internal sealed class ConnectionLimit(int max)
                 Interlocked.Decrement(ref _open);
         }
     };
+
+    // One that is refused is never counted, or it would keep out another that comes just when there is room.
+    private bool TryEnter()
+    {
+        int open = Volatile.Read(ref _open);
+        while (open < max)
+        {
+            int found = Interlocked.CompareExchange(ref _open, open + 1, open);
+            if (found == open)
+                return true;
+            open = found;
+        }
+        return false;
+    }
 }
