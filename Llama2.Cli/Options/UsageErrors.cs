@@ -25,7 +25,7 @@ internal static class UsageErrors
         _ => error.Message,
     };
 
-    // Arguments, and what is beyond them.
+    // Arguments, and what is beyond them. They are sought by value, since System.CommandLine gives the latter as text, not as tokens.
     private static string[] Words(ParseResult result) =>
     [
         .. result.CommandResult.Children.OfType<ArgumentResult>().SelectMany(argument => argument.Tokens).Select(token => token.Value),

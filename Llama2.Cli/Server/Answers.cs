@@ -10,7 +10,11 @@ namespace Llama2.Cli.Server;
 /// <param name="Tokens">The logarithms of the tokens that this text is of, where they were asked for.</param>
 /// <param name="End">Why it ended with this piece; null while it goes on.</param>
 /// <param name="Last">The last token that came; null where none was wanted.</param>
-internal readonly record struct Piece(int Index, string Text, IReadOnlyList<TokenLogProbs> Tokens, TextEnd? End, int? Last);
+internal readonly record struct Piece(int Index, string Text, IReadOnlyList<TokenLogProbs> Tokens, TextEnd? End, int? Last)
+{
+    /// <summary>The last token, unless it ended the text: then it is none of it.</summary>
+    public int? LastOfText => End == TextEnd.Model ? null : Last;
+}
 
 /// <summary>The texts of a request as they come, one piece after the other.</summary>
 internal sealed class Answers

@@ -56,7 +56,7 @@ internal sealed class LlamaCppFormat(ServedModel model, TextRequest request, boo
 
     public override byte[]? Next(Piece piece)
     {
-        IReadOnlyList<int> tokens = piece is { Last: { } last, End: not TextEnd.Model } ? [last] : [];
+        IReadOnlyList<int> tokens = piece.LastOfText is { } last ? [last] : [];
         return tokens.Count == 0 && piece.Text == "" ? null
             : ApiJson.SparseBytes(new LlamaCppAnswer(piece.Index, piece.Text, tokens, false, Probabilities(piece.Tokens)));
     }

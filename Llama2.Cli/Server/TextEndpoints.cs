@@ -49,7 +49,7 @@ internal static class TextEndpoints
             CollectedText text = texts[piece.Index];
             text.Text.Append(piece.Text);
             text.Tokens.AddRange(piece.Tokens);
-            if (piece is { Last: { } id, End: not TextEnd.Model })
+            if (piece.LastOfText is { } id && answers.Request.Texts[piece.Index].IsByToken)
                 text.Ids.Add(id);
             text.End = piece.End;
         }

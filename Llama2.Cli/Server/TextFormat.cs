@@ -9,7 +9,7 @@ namespace Llama2.Cli.Server;
 internal sealed class CollectedText
 {
     public StringBuilder Text { get; } = new();
-    public List<int> Ids { get; } = []; // of its tokens, where each is a piece
+    public List<int> Ids { get; } = []; // of its tokens; only if every token is a piece
     public List<TokenLogProbs> Tokens { get; } = [];
     public TextEnd? End { get; set; }
 }
