@@ -17,7 +17,8 @@ internal static class Program
     [
         new("generate", "Generates text from a prompt; the same as no command", GenerateCommand.AddTo),
         new("chat", "A conversation with a model; /help in it lists its commands", ChatCommand.AddTo),
-        new("serve", "A server with OpenAI's and Ollama's API; many ask at once, and none changes another's answer", ServeCommand.AddTo),
+        new("serve", "A server with OpenAI's, Ollama's and llama.cpp's API; many ask at once, and none changes another's answer",
+            ServeCommand.AddTo),
         new("tokenize", "Prints the token ids of a text", TokenizeCommand.AddTo),
         new("detokenize", "Prints the text of token ids", DetokenizeCommand.AddTo),
         new("pull", "Downloads a model and its tokenizer, goes on where a download broke off, and verifies it", PullCommand.AddTo),

@@ -7,11 +7,12 @@ using Llama2.Fast.Engine;
 
 namespace Llama2.Cli.Commands;
 
-/// <summary>A server with OpenAI's API. It listens at once, and answers when the model is loaded.</summary>
+/// <summary>A server with OpenAI's, Ollama's and llama.cpp's API. It listens at once, and answers when the model is loaded.</summary>
 internal sealed class ServeCommand(Command command)
 {
-    private static readonly ServerOptions Default = new();
-    private static readonly RequestLimits Limits = new();
+    private static readonly ServerOptions DefaultServer = new();
+    private static readonly RequestLimits DefaultLimits = new();
+    private static readonly EngineOptions DefaultEngine = new();
 
     private readonly ModelOptions _model = new(command);
 
@@ -25,7 +26,7 @@ internal sealed class ServeCommand(Command command)
         "--cache-bytes", "N", "bytes of KV caches to keep for prompts that begin alike", () => 256L << 20);
 
     private readonly Option<int> _maxFailures = command.AddOption("--max-failures", "N",
-        "steps that fail one after another, until the server takes no more requests", () => new EngineOptions().MaxFailures);
+        "steps that fail one after another, until the server takes no more requests", () => DefaultEngine.MaxFailures);
 
     private readonly Option<string[]> _apiKey = command.AddOption<string[]>(
         "--api-key", "KEY", "only who sends it may ask; may be repeated, and who has one sees nothing of another's");
@@ -36,39 +37,44 @@ internal sealed class ServeCommand(Command command)
     private readonly Option<int> _maxBody = command.AddOption("--max-body", "N", "bytes of a request; more are refused", () => 8 << 20);
 
     private readonly Option<int> _maxRequestLine = command.AddOption(
-        "--max-request-line", "N", "bytes of a request's method and path", () => Default.MaxRequestLine);
+        "--max-request-line", "N", "bytes of a request's method and path", () => DefaultServer.MaxRequestLine);
 
-    private readonly Option<int> _maxHeaders = command.AddOption("--max-headers", "N", "headers of a request", () => Default.MaxHeaders);
+    private readonly Option<int> _maxHeaders = command.AddOption(
+        "--max-headers", "N", "headers of a request", () => DefaultServer.MaxHeaders);
 
     private readonly Option<int> _maxHeaderBytes = command.AddOption(
-        "--max-header-bytes", "N", "bytes of a request's headers", () => Default.MaxHeaderBytes);
+        "--max-header-bytes", "N", "bytes of a request's headers", () => DefaultServer.MaxHeaderBytes);
 
-    private readonly Option<int> _maxDepth = command.AddOption("--max-depth", "N", "levels of a request's JSON", () => Default.MaxDepth);
-    private readonly Option<int> _maxStops = command.AddOption("--max-stops", "N", "stop strings of a request", () => Limits.MaxStops);
+    private readonly Option<int> _maxDepth = command.AddOption(
+        "--max-depth", "N", "levels of a request's JSON, its object counted", () => DefaultServer.MaxDepth);
+
+    private readonly Option<int> _maxStops = command.AddOption(
+        "--max-stops", "N", "stop strings of a request; 0 for none", () => DefaultLimits.MaxStops);
 
     private readonly Option<int> _maxStopLength = command.AddOption(
-        "--max-stop-length", "N", "characters of a stop string", () => Limits.MaxStopLength);
+        "--max-stop-length", "N", "characters of a stop string", () => DefaultLimits.MaxStopLength);
 
     private readonly Option<int> _maxLogProbs = command.AddOption(
-        "--max-logprobs", "N", "likeliest tokens that logprobs may want of each token", () => Limits.MaxLogProbs);
+        "--max-logprobs", "N", "likeliest tokens that logprobs may want of each token; 0 for none", () => DefaultLimits.MaxLogProbs);
 
     private readonly Option<int> _maxLogits = command.AddOption(
-        "--max-logits", "N", "logits of a raw answer in RLLaMA's API", () => Limits.MaxLogits);
+        "--max-logits", "N", "logits of a raw answer in RLLaMA's API; 0 for no such answers", () => DefaultLimits.MaxLogits);
 
     private readonly Option<int> _maxConnections = command.AddOption(
-        "--max-connections", "N", "connections at once; one more is answered with 503; 0 for any number", () => Default.MaxConnections);
+        "--max-connections", "N", "connections at once; up to N more are answered with 503, others closed; 0 for any number",
+        () => DefaultServer.MaxConnections);
 
     private readonly Option<int> _headerTimeout = command.AddOption(
-        "--header-timeout", "seconds", "that the headers of a request may take", () => Seconds(Default.HeaderTimeout));
+        "--header-timeout", "seconds", "that the headers of a request may take", () => Seconds(DefaultServer.HeaderTimeout));
 
     private readonly Option<int> _keepAlive = command.AddOption(
-        "--keep-alive", "seconds", "that a connection without a request stays open", () => Seconds(Default.KeepAlive));
+        "--keep-alive", "seconds", "that a connection without a request stays open", () => Seconds(DefaultServer.KeepAlive));
 
     private readonly Option<int> _minRate = command.AddOption(
-        "--min-rate", "N", "bytes a second that a client must send or take, after 5 s; 0 for any", () => Default.MinRate);
+        "--min-rate", "N", "bytes a second that a client must send or take, after 5 s; 0 for any", () => DefaultServer.MinRate);
 
     private readonly Option<int> _ssePingInterval = command.AddOption("--sse-ping-interval", "seconds",
-        "of silence, until an event stream begins with comments, which keep proxies waiting", () => Seconds(Default.PingAfter));
+        "of silence, until an event stream begins with comments, which keep proxies waiting", () => Seconds(DefaultServer.PingAfter));
 
     private readonly Option<int> _timeout = command.AddOption("--timeout", "seconds", "that a request may take", () => 600);
     private readonly Option<int> _grace = command.AddOption("--grace", "seconds", "for requests that run when the server ends", () => 10);
@@ -76,7 +82,8 @@ internal sealed class ServeCommand(Command command)
     private readonly Option<int> _jobAge = command.AddOption("--job-age", "seconds", "that a job is kept once it has ended", () => 3600);
 
     private readonly Option<int> _jobCharacters = command.AddOption(
-        "--job-characters", "N", "characters of all jobs that have ended; the oldest are forgotten sooner", () => Default.JobCharacters);
+        "--job-characters", "N", "characters of all jobs that have ended; the oldest are forgotten sooner; 0 for at once",
+        () => DefaultServer.JobCharacters);
 
     private readonly Option<string?> _slotSavePath = command.AddOption<string?>(
         "--slot-save-path", "folder", "where /slots/ID?action=save puts files; without it slots are not saved");

@@ -19,7 +19,7 @@ internal readonly struct Fields
     /// <summary>The object that a request's body is.</summary>
     /// <param name="maxDepth">Arrays and objects inside one another, itself counted.</param>
     /// <exception cref="ApiException">It is no JSON, no object, names a field twice or is nested too deeply.</exception>
-    public static Fields Parse(ReadOnlyMemory<byte> utf8, int maxDepth = 32)
+    public static Fields Parse(ReadOnlyMemory<byte> utf8, int maxDepth)
     {
         JsonDocumentOptions options = new() { AllowDuplicateProperties = false, MaxDepth = maxDepth };
         try
@@ -31,7 +31,9 @@ internal readonly struct Fields
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException) // the latter for half a surrogate pair in a name
         {
-            throw ApiException.Invalid("the body is no JSON: " + e.Message.ReplaceLineEndings(" "));
+            throw ApiException.Invalid(e.Message.StartsWith("The maximum configured depth of ", StringComparison.Ordinal)
+                ? $"the body is nested too deeply: expected at most {maxDepth} levels, its object counted"
+                : "the body is no JSON: " + e.Message.ReplaceLineEndings(" "));
         }
     }
 

@@ -20,7 +20,7 @@ internal static class Request
         int endpoint = data.IsEmpty ? 0 : data[0] % 8;
         try
         {
-            Fields fields = Fields.Parse(data[Math.Min(1, data.Length)..].ToArray());
+            Fields fields = Fields.Parse(data[Math.Min(1, data.Length)..].ToArray(), new ServerOptions().MaxDepth);
             if (endpoint == 2)
                 Check(TextRequest.Prompts(fields, "input", Model));
             else if (Parse(endpoint, fields) is { } request)

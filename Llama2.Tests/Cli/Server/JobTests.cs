@@ -204,7 +204,7 @@ public sealed class JobTests
         using GenerationEngine engine = new(new CountingModel());
         Service service = CountingService.Start(engine);
         using Job job = new(Guid.NewGuid(), "name", "a");
-        Fields fields = Fields.Parse("""{"max_tokens":3,"temperature":0}"""u8.ToArray());
+        Fields fields = Fields.Parse("""{"max_tokens":3,"temperature":0}"""u8.ToArray(), 32);
         job.Submit(engine, JobEndpoints.Request(fields, "a", service.Model!, ""), TimeSpan.FromMinutes(1));
         Assert.NotNull(job.Answers);
         await job.RunAsync(service);

@@ -20,42 +20,68 @@ public sealed class LimitedServer : IAsyncLifetime
 public sealed class LimitTests(LimitedServer limited, StoryServer story) : IClassFixture<LimitedServer>, IClassFixture<StoryServer>
 {
     private const string Completions = "/v1/completions", Rllama = "/rllama/v1/inference";
-    private const string Chat = """{"messages":[{"role":"user","content":"Once"}],"max_tokens":1,"logprobs":true,"top_logprobs":#}""";
-    private const string Ollama = """{"model":"tales659K","prompt":"Once","options":{"num_predict":1},"logprobs":true,"top_logprobs":#}""";
-    private const string Raw = """{"prompt":"Once","no_token_sampling":true,"max_new_tokens":#}""";
 
     private static string Body(string field) => "{\"prompt\":\"Once\",\"max_tokens\":1," + field + "}";
 
-    public static TheoryData<string, string, int, int, string> All => new()
+    private static string Chat(int n) =>
+        $$"""{"messages":[{"role":"user","content":"Once"}],"max_tokens":1,"logprobs":true,"top_logprobs":{{n}}}""";
+
+    private static string Ollama(int n) =>
+        $$"""{"model":"tales659K","prompt":"Once","options":{"num_predict":1},"logprobs":true,"top_logprobs":{{n}}}""";
+
+    private static string Raw(int n) => $$"""{"prompt":"Once","no_token_sampling":true,"max_new_tokens":{{n}}}""";
+
+    private static string Repeated(string text, int n) => string.Concat(Enumerable.Repeat(text, n));
+
+    public static TheoryData<string, Func<int, string>, int, int, string, int> All => new()
     {
-        // path, body, the most that this server accepts, the first that it refuses, and what it says then
-        { Completions, Body("\"stop\":[#]"), 17, 18, "stop: expected at most 17 strings of 1 to 1001 char" },
-        { Completions, Body("\"stop\":\"#\""), 1001, 1002, "stop: expected at most 17 strings of 1 to 1001 char" },
-        { Completions, Body("\"logprobs\":#"), 21, 22, "logprobs: expected a whole number from 0 to 21" },
-        { Completions, Body("\"other\":#"), 32, 33, "the body is no JSON: The maximum configured depth of 33 " },
-        { "/v1/chat/completions", Chat, 21, 22, "top_logprobs: expected a whole number from 0 to 21" },
-        { "/api/generate", Ollama, 21, 22, "top_logprobs: expected a whole number from 0 to 21" },
-        { Rllama, Raw, 2, 3, "max_new_tokens: expected 2 or less with no_token_sampling, found 3" },
+        // path, body, the most that this server accepts, the first that it refuses, what it says then, what others answer to both
+        { Completions, n => Body($"\"stop\":[\"x\"{Repeated(",\"x\"", n - 1)}]"), 17, 18,
+            "stop: expected at most 17 strings of 1 to 1001 char", 400 },
+        { Completions, n => Body($"\"stop\":\"{Repeated("x", n)}\""), 1001, 1002,
+            "stop: expected at most 17 strings of 1 to 1001 char", 400 },
+        { Completions, n => Body($"\"logprobs\":{n}"), 21, 22, "logprobs: expected a whole number from 0 to 21", 400 },
+        { Completions, n => Body($"\"other\":{Repeated("[", n)}{Repeated("]", n)}"), 32, 33,
+            "the body is nested too deeply: expected at most 33 levels, its object counted", 400 },
+        { "/v1/chat/completions", Chat, 21, 22, "top_logprobs: expected a whole number from 0 to 21", 400 },
+        { "/api/generate", Ollama, 21, 22, "top_logprobs: expected a whole number from 0 to 21", 400 },
+        { "/completion", n => Body($"\"n_probs\":{n}"), 21, 22, "n_probs: expected a whole number from 0 to 21", 400 },
+        { Rllama, Raw, 2, 3, "max_new_tokens: expected 2 or less with no_token_sampling, found 3", 200 },
     };
 
     [Theory]
     [MemberData(nameof(All))]
     public async Task A_request_may_ask_for_as_much_as_the_server_s_option_says(
-        string path, string body, int most, int tooMuch, string said)
+        string path, Func<int, string> body, int most, int tooMuch, string said, int byDefault)
     {
-        (int status, string answer) = await limited.Server.PostBytesAsync(path, Of(most));
+        (int status, string answer) = await AskAsync(limited.Server, most);
         Assert.True(status == 200, answer);
-        (status, answer) = await limited.Server.PostBytesAsync(path, Of(tooMuch));
+        (status, answer) = await AskAsync(limited.Server, tooMuch);
         Assert.Equal(400, status);
         Assert.Contains(said, answer, StringComparison.Ordinal);
-        bool isLess = path == Rllama; // than the default, where all others are more
-        Assert.Equal(isLess ? 200 : 400, (await story.Server.PostBytesAsync(path, Of(isLess ? tooMuch : most))).Status);
+        Assert.Equal((byDefault, byDefault), ((await AskAsync(story.Server, most)).Status, (await AskAsync(story.Server, tooMuch)).Status));
 
-        byte[] Of(int n) => Encoding.UTF8.GetBytes(body
-            .Replace("[#]", $"[{string.Join(',', Enumerable.Repeat("\"x\"", n))}]", StringComparison.Ordinal)
-            .Replace("\"#\"", $"\"{new string('x', n)}\"", StringComparison.Ordinal)
-            .Replace("r\":#", $"r\":{new string('[', n)}{new string(']', n)}", StringComparison.Ordinal)
-            .Replace("#", $"{n}", StringComparison.Ordinal));
+        Task<(int Status, string Body)> AskAsync(RunningServer server, int n) =>
+            server.PostBytesAsync(path, Encoding.UTF8.GetBytes(body(n)));
+    }
+
+    [Fact]
+    public async Task A_limit_of_0_is_for_none()
+    {
+        await using RunningServer server = await RunningServer.StartAsync(
+            "--max-stops", "0", "--max-logprobs", "0", "--max-logits", "0", "--max-depth", "1");
+        Assert.Equal(200, await StatusAsync(Completions, Body("\"logprobs\":0")));
+        Assert.Equal(400, await StatusAsync(Completions, Body("\"logprobs\":1")));
+        Assert.Equal(200, await StatusAsync(Completions, Body("\"stop\":null")));
+        Assert.Equal(400, await StatusAsync(Completions, Body("\"stop\":\"x\"")));
+        Assert.Equal(200, await StatusAsync(Rllama, "{\"prompt\":\"Once\"}"));
+        Assert.Equal(400, await StatusAsync(Rllama, Raw(1)));
+        (int status, string answer) = await server.PostBytesAsync(Completions, Encoding.UTF8.GetBytes(Body("\"stop\":[]")));
+        Assert.Equal(400, status);
+        Assert.Contains("\"the body is nested too deeply: expected at most 1 levels, its object counted\"", answer,
+            StringComparison.Ordinal);
+
+        async Task<int> StatusAsync(string path, string body) => (await server.PostBytesAsync(path, Encoding.UTF8.GetBytes(body))).Status;
     }
 
     [Fact]

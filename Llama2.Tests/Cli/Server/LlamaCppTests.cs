@@ -29,7 +29,7 @@ public sealed class LlamaCppTests(StoryServer story) : IClassFixture<StoryServer
 
     private readonly RunningServer _server = story.Server;
 
-    private static Fields Parse(string json) => Fields.Parse(Encoding.UTF8.GetBytes(json));
+    private static Fields Parse(string json) => Fields.Parse(Encoding.UTF8.GetBytes(json), 32);
 
     private async Task<JsonNode> AskAsync(object body, string path = Path)
     {

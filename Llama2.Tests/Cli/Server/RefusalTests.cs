@@ -118,7 +118,7 @@ public sealed class RefusalTests(StoryServer story) : IClassFixture<StoryServer>
         ServedModel model = new("model", new Config(2, 2, 1, 1, 1, 512, 64), tokenizer, ChatTemplates.All[0],
             (_, _, seed) => new Sampler(512, 0, 1, seed), 1);
         string many = value.Replace("#", string.Join(',', Enumerable.Repeat(7, Count)), StringComparison.Ordinal);
-        Fields fields = Fields.Parse(Encoding.UTF8.GetBytes($$"""{"prompt":{{many}}}"""));
+        Fields fields = Fields.Parse(Encoding.UTF8.GetBytes($$"""{"prompt":{{many}}}"""), 32);
         Assert.InRange(Llama2.Tests.Fast.Allocations.Of(Refused), 0, Count);
 
         void Refused()

@@ -123,10 +123,10 @@ public sealed class RllamaTests(StoryServer story) : IClassFixture<StoryServer>
         Tokenizer tokenizer = TokenizerFile.Open(Repository.Weights("tok512-tales.bin"));
         ServedModel model = new("model", new Config(2, 2, 1, 1, 1, 1 << 20, 64), tokenizer, ChatTemplates.All[0],
             (_, _, seed) => new Sampler(1 << 20, 0, 1, seed), 1);
-        Fields fields = Fields.Parse("""{"prompt":"a","no_token_sampling":true,"max_new_tokens":17}"""u8.ToArray());
+        Fields fields = Fields.Parse("""{"prompt":"a","no_token_sampling":true,"max_new_tokens":17}"""u8.ToArray(), 32);
         ApiException refused = Assert.Throws<ApiException>(() => RllamaEndpoint.Request(fields, model, ""));
         Assert.Equal("max_new_tokens: expected 16 or less with no_token_sampling, found 17", refused.Message);
-        fields = Fields.Parse("""{"prompt":"a","no_token_sampling":true,"max_new_tokens":16}"""u8.ToArray());
+        fields = Fields.Parse("""{"prompt":"a","no_token_sampling":true,"max_new_tokens":16}"""u8.ToArray(), 32);
         Assert.Equal(16, RllamaEndpoint.Request(fields, model, "").Request.Texts[0].Request.MaxNewTokens);
     }
 }
