@@ -6,7 +6,7 @@ namespace Llama2.Cli.Server;
 
 /// <summary>
 /// llama.cpp's own /completion. Fields that change no text, as id_slot and n_keep, are ignored; those that would are read or refused.
-/// Where a field has several names there, the first of them counts.
+/// Of a field with several names there, as n_cmpl and n, the first that is given counts.
 /// </summary>
 internal static class LlamaCppEndpoint
 {

@@ -252,7 +252,7 @@ public sealed class LlamaCppTests(StoryServer story) : IClassFixture<StoryServer
     [InlineData("\"stop\":[\"\"]")]
     [InlineData("\"top_k\":-1", "\"top_k\":0")]
     [InlineData("\"temperature\":-1", "\"temperature\":0")]
-    public async Task What_is_off_in_llama_cpp_is_off(string off, string without = "\"seed\":1")
+    public async Task Values_that_turn_something_off_in_llama_cpp_do_so_here(string off, string without = "\"seed\":1")
     {
         Assert.Equal(await TextAsync(without), await TextAsync(off));
 
