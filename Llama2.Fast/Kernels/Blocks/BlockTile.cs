@@ -101,7 +101,7 @@ internal static unsafe class BlockTile<TRows, TBlocks>
         step1.GetUpper().AsSByte().Store(to + 9 * StepWeights);
     }
 
-    // A unit of four rows.
+    // A unit of four rows: with eight there would be too few registers.
     [MethodImpl(Jit.Optimize)]
     private static void PackScales(byte* w, nint apart, Packed* packed, int row)
     {

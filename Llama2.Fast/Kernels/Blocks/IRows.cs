@@ -8,7 +8,7 @@ internal unsafe interface IRows<TSelf> where TSelf : struct, IRows<TSelf>
 {
     static abstract bool IsSupported { get; }
 
-    /// <summary>The most tokens whose sums stay in registers, beside the weights and the activations; at most 8.</summary>
+    /// <summary>Max tokens of a tile: 8 at most.</summary>
     static virtual int MaxTokens => 6;
 
     static abstract TSelf Create(int value);

@@ -8,7 +8,7 @@ internal readonly unsafe struct Rows512(Vector512<int> v) : IRows<Rows512>
     private readonly Vector512<int> _v = v;
 
     public static bool IsSupported => Avx512BW.IsSupported;
-    public static int MaxTokens => 8; // of 32 registers
+    public static int MaxTokens => 8; // a register each for their sums, of 32
     [MethodImpl(Jit.Inline)] public static Rows512 Create(int value) => new(Vector512.Create(value));
     [MethodImpl(Jit.Inline)] public static Rows512 Load(int* p) => new(Vector512.Load(p));
     [MethodImpl(Jit.Inline)] public static Rows512 Widen(sbyte* p) => new(Avx512BW.ConvertToVector512Int16(Vector256.Load(p)).AsInt32());

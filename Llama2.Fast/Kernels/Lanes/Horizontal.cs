@@ -98,22 +98,20 @@ internal static class Horizontal
     public static Quad ZipHigh(Quad a, Quad b) => Sse.IsSupported ? Sse.UnpackHigh(a, b)
         : AdvSimd.Arm64.IsSupported ? AdvSimd.Arm64.ZipHigh(a, b) : Vector128.Create(a[2], b[2], a[3], b[3]);
 
-    // What follows is of each half of the vectors: their elements in turn, of the half's lower elements and of its upper ones.
-
-    /// <summary>a0 b0 a1 b1 a2 b2 a3 b3, and the same of 4 to 7, where each is of 16 bits.</summary>
+    /// <summary>In each half: a0 b0 a1 b1 a2 b2 a3 b3, and the same of 4 to 7, where each is of 16 bits.</summary>
     [MethodImpl(Jit.Inline)]
     public static (Vector256<float> Low, Vector256<float> High) ZipPairs(Vector256<byte> a, Vector256<byte> b) => Avx2.IsSupported
         ? (Avx2.UnpackLow(a.AsInt16(), b.AsInt16()).AsSingle(), Avx2.UnpackHigh(a.AsInt16(), b.AsInt16()).AsSingle())
         : Halves(ZipPairs(a.GetLower(), b.GetLower()), ZipPairs(a.GetUpper(), b.GetUpper()));
 
-    /// <summary>a0 b0 a1 b1, and a2 b2 a3 b3.</summary>
+    /// <summary>In each half: a0 b0 a1 b1, and a2 b2 a3 b3.</summary>
     [MethodImpl(Jit.Inline)]
     public static (Vector256<float> Low, Vector256<float> High) Zip(Vector256<float> a, Vector256<float> b) => Avx.IsSupported
         ? (Avx.UnpackLow(a, b), Avx.UnpackHigh(a, b))
         : Halves((ZipLow(a.GetLower(), b.GetLower()), ZipHigh(a.GetLower(), b.GetLower())),
             (ZipLow(a.GetUpper(), b.GetUpper()), ZipHigh(a.GetUpper(), b.GetUpper())));
 
-    /// <summary>a0 a1 b0 b1, and a2 a3 b2 b3.</summary>
+    /// <summary>In each half: a0 a1 b0 b1, and a2 a3 b2 b3.</summary>
     [MethodImpl(Jit.Inline)]
     public static (Vector256<float> Low, Vector256<float> High) ZipTwos(Vector256<float> a, Vector256<float> b) => Avx.IsSupported
         ? (Avx.UnpackLow(a.AsDouble(), b.AsDouble()).AsSingle(), Avx.UnpackHigh(a.AsDouble(), b.AsDouble()).AsSingle())
