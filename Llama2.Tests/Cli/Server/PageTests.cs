@@ -1,15 +1,16 @@
 using System.Text.RegularExpressions;
+using Deque.AxeCore.Playwright;
 using Llama2.Tests.Bench;
+using Microsoft.Playwright;
+using static Microsoft.Playwright.Assertions;
 
 namespace Llama2.Tests.Cli.Server;
 
 /// <summary>The page at /: by itself, and in a browser.</summary>
-public sealed partial class PageTests(StoryServer story) : IClassFixture<StoryServer>
+public sealed partial class PageTests(StoryServer story, Chromium chromium) : IClassFixture<StoryServer>, IClassFixture<Chromium>
 {
-    private const string Answer = "document.querySelector('#log li:last-child.assistant .text')?.textContent";
-
     [Fact]
-    public async Task It_asks_nobody_but_this_server_and_names_all_that_can_be_used()
+    public async Task It_asks_nobody_but_this_server()
     {
         using HttpRequestMessage request = new(HttpMethod.Get, "/") { Headers = { { "Accept", "text/html,*/*;q=0.8" } } };
         using HttpResponseMessage response = await story.Server.Client.SendAsync(request);
@@ -18,175 +19,209 @@ public sealed partial class PageTests(StoryServer story) : IClassFixture<StorySe
         Assert.Contains("default-src 'none'", response.Headers.GetValues("Content-Security-Policy").Single(), StringComparison.Ordinal);
         Assert.DoesNotMatch("https?://|src=|@import|innerHTML", page);
         Assert.StartsWith("<!DOCTYPE html>\n<html lang=\"en\">", page, StringComparison.Ordinal);
-        foreach (Match control in Control().Matches(page))
-        {
-            string id = control.Groups["id"].Value;
-            bool isInLabel = Regex.IsMatch(page, $"<label[^>]*>[^<]+<[^>]* id=\"{id}\"");
-            Assert.True(isInLabel || page.Contains($"for=\"{id}\"", StringComparison.Ordinal), $"{id} has no label");
-        }
     }
 
     [Fact]
-    public async Task In_a_browser_one_talks_stops_edits_regenerates_and_finds_all_again_after_a_reload()
+    public async Task One_talks_stops_edits_regenerates_and_finds_all_again_after_a_reload()
     {
-        Assert.SkipWhen(Browser.Path is null, "there is no Chromium");
         using TestFolder folder = new();
         await using RunningServer server = await RunningServer.StartAsync(EndlessModel.Write(folder.Path), "--template", "plain");
-        await using Browser browser = await Browser.StartAsync();
-        await browser.OpenAsync(server.Url);
-        await browser.UntilAsync("document.querySelector('#model').textContent === 'endless'");
+        await using IBrowserContext user = await chromium.NewUserAsync();
+        IPage page = await user.NewPageAsync();
+        await page.GotoAsync(server.Url);
+        await Expect(page.Locator("#model")).ToHaveTextAsync("endless");
 
         // an answer with a limit, sent by the keyboard
-        await browser.EvaluateAsync("max_tokens.value = 12; seed.value = 1; document.querySelector('#prompt').focus()");
-        foreach (char letter in "Once")
-            await browser.PressAsync($"{letter}");
-        await browser.PressAsync("Enter");
-        await browser.UntilAsync("document.querySelector('.note')?.textContent.includes('12 tokens')");
-        string first = (string)(await browser.EvaluateAsync(Answer))!;
+        await page.Locator("summary").ClickAsync();
+        await page.GetByLabel("Tokens at most").FillAsync("12");
+        await page.GetByLabel("Seed").FillAsync("1"); // texts of other seeds may end at once
+        await Prompt(page).FocusAsync();
+        await page.Keyboard.TypeAsync("Once");
+        await page.Keyboard.PressAsync("Enter");
+        await Expect(page.Locator(".note")).ToHaveTextAsync(OfTwelve());
+        string first = await Answer(page).InnerTextAsync();
         Assert.NotEqual("", first);
-        Assert.Matches(@"^12 tokens, .* tok/s, first after \d+ ms$",
-            (string)(await browser.EvaluateAsync("document.querySelector('.note').textContent"))!);
 
         // the same seed, the same answer
-        await browser.EvaluateAsync("document.querySelector('[aria-label=\"Answer again\"]').click()");
-        await browser.UntilAsync("document.querySelector('.note')?.textContent.includes('12 tokens')");
-        Assert.Equal(first, (string)(await browser.EvaluateAsync(Answer))!);
+        await Button(page, "Answer again").ClickAsync();
+        await Expect(page.Locator(".note")).ToHaveTextAsync(OfTwelve());
+        await Expect(Answer(page)).ToHaveTextAsync(first);
 
         // an endless one, stopped by the keyboard
-        await browser.EvaluateAsync(
-            "max_tokens.value = ''; document.querySelector('#prompt').value = 'And'; document.querySelector('#send').click()");
-        await browser.UntilAsync($"{Answer}?.length > 50 && !document.querySelector('#stop').hidden");
-        await browser.PressAsync("Escape");
-        await browser.UntilAsync("!document.querySelector('#send').hidden");
+        await page.GetByLabel("Tokens at most").FillAsync("");
+        await SendAsync(page, "And");
+        await Expect(Answer(page)).ToHaveTextAsync(Long());
+        await page.Keyboard.PressAsync("Escape");
+        await Expect(Button(page, "Send")).ToBeVisibleAsync();
         await RunningServer.UntilAsync(async () => await server.BusyAsync() == 0);
-        Assert.Equal(4, (int)(await browser.EvaluateAsync("document.querySelectorAll('#log li').length"))!);
-        Assert.Equal("", (string)(await browser.EvaluateAsync("document.querySelector('#error').textContent"))!);
+        await Expect(page.Locator("#log li")).ToHaveCountAsync(4);
+        await Expect(page.Locator("#error")).ToBeEmptyAsync();
 
         // kept over a reload, and edited
-        await browser.OpenAsync(server.Url + "/?again");
-        Assert.Equal(4, (int)(await browser.EvaluateAsync("document.querySelectorAll('#log li').length"))!);
-        Assert.Equal("Once", (string)(await browser.EvaluateAsync("document.querySelector('#chats').selectedOptions[0].textContent"))!);
-        await browser.EvaluateAsync("document.querySelectorAll('[aria-label=\"Edit this message\"]')[1].click()");
-        Assert.Equal(2, (int)(await browser.EvaluateAsync("document.querySelectorAll('#log li').length"))!);
-        Assert.Equal("And", (string)(await browser.EvaluateAsync("document.querySelector('#prompt').value"))!);
+        await page.ReloadAsync();
+        await Expect(page.Locator("#log li")).ToHaveCountAsync(4);
+        await Expect(page.Locator("#chats option:checked")).ToHaveTextAsync("Once");
+        await Button(page, "Edit this message").Nth(1).ClickAsync();
+        await Expect(page.Locator("#log li")).ToHaveCountAsync(2);
+        await Expect(Prompt(page)).ToHaveValueAsync("And");
 
         // left in the middle of an answer: what has come of it is there
-        await browser.EvaluateAsync("seed.value = 1; document.querySelector('#send').click()"); // other seeds may end at once
-        await browser.UntilAsync($"{Answer}?.length > 50");
-        await browser.OpenAsync(server.Url + "/?left");
+        await Button(page, "Send").ClickAsync();
+        await Expect(Answer(page)).ToHaveTextAsync(Long());
+        await page.GotoAsync(server.Url + "/?left");
         await RunningServer.UntilAsync(async () => await server.BusyAsync() == 0);
-        Assert.Equal(4, (int)(await browser.EvaluateAsync("document.querySelectorAll('#log li').length"))!);
-        Assert.True((bool)(await browser.EvaluateAsync($"{Answer}.length > 50"))!);
+        await Expect(page.Locator("#log li")).ToHaveCountAsync(4);
+        await Expect(Answer(page)).ToHaveTextAsync(Long());
+    }
 
-        // one that does not come: the focus goes to what stops it
-        await browser.EvaluateAsync("""
-            window.fetch = (_, options) => new Promise((_, reject) => options.signal.onabort = () => reject(options.signal.reason));
-            document.querySelector('#prompt').value = 'But';
-            document.querySelector('#send').focus();
-            document.querySelector('#send').click()
-            """);
-        Assert.True((bool)(await browser.EvaluateAsync("document.activeElement === document.querySelector('#stop')"))!);
+    [Fact]
+    public async Task An_answer_that_does_not_come_can_be_left_stopped_and_asked_for_again()
+    {
+        await using IBrowserContext user = await NewUserOfShortAnswersAsync();
+        IPage page = await user.NewPageAsync();
+        await page.GotoAsync(story.Server.Url);
+        await AskAsync(page, "One");
+        await page.RouteAsync("**/v1/chat/completions", _ => { }); // nobody answers
+        await SendAsync(page, "Two");
+        await Expect(Button(page, "Stop")).ToBeFocusedAsync();
 
-        // left while the answer is waited for: it is waited for no more, though browsers may keep the page for "back"
-        await browser.EvaluateAsync("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))");
-        await browser.UntilAsync("!document.querySelector('#send').hidden");
-        await browser.EvaluateAsync("document.querySelector('#send').click()");
-        Assert.True((bool)(await browser.EvaluateAsync("document.querySelector('#send').hidden"))!);
+        // left: it is waited for no more, though browsers may keep the page for "back"
+        await page.EvaluateAsync("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))");
+        await Expect(Button(page, "Send")).ToBeVisibleAsync();
 
-        // edited while the answer is waited for: only what follows the message goes
-        await browser.EvaluateAsync("document.querySelectorAll('[aria-label=\"Edit this message\"]')[2].click()");
-        await browser.UntilAsync("!document.querySelector('#send').hidden");
-        Assert.Equal(4, (int)(await browser.EvaluateAsync("document.querySelectorAll('#log li').length"))!);
+        // edited meanwhile: only what follows the message goes
+        await Button(page, "Send").ClickAsync();
+        await Expect(Button(page, "Stop")).ToBeVisibleAsync();
+        await Button(page, "Edit this message").Nth(1).ClickAsync();
+        await Expect(Button(page, "Send")).ToBeVisibleAsync();
+        await Expect(page.Locator("#log li")).ToHaveCountAsync(2);
+        await Expect(Prompt(page)).ToHaveValueAsync("Two");
 
-        // lost before it began: there is a button to ask again
-        await browser.EvaluateAsync("document.querySelector('#send').click()");
-        await browser.PressAsync("Escape");
-        await browser.UntilAsync("document.querySelector('#log li:last-child [aria-label=\"Answer this message\"]')");
-        Assert.Equal(5, (int)(await browser.EvaluateAsync("document.querySelectorAll('#log li').length"))!);
+        // stopped before it began: there is a button to ask again
+        await Button(page, "Send").ClickAsync();
+        await page.Keyboard.PressAsync("Escape");
+        await Expect(page.Locator("#log li")).ToHaveCountAsync(3);
+        await page.UnrouteAllAsync();
+        await Button(page, "Answer this message").ClickAsync();
+        await Expect(page.Locator(".note")).ToHaveCountAsync(2);
+    }
 
-        // a telephone, light and dark
-        object telephone = new { width = 360, height = 640, deviceScaleFactor = 1, mobile = true };
-        await browser.CallAsync("Emulation.setDeviceMetricsOverride", telephone);
-        for (int themes = 0; themes < 2; themes++)
+    [Theory]
+    [InlineData(ColorScheme.Light)]
+    [InlineData(ColorScheme.Dark)]
+    public async Task On_a_telephone_it_has_its_width_and_axe_finds_nothing(ColorScheme scheme)
+    {
+        BrowserNewContextOptions telephone = new()
         {
-            await browser.EvaluateAsync("document.querySelector('#details').open = true; document.querySelector('#theme').click()");
-            Assert.True((int)(await browser.EvaluateAsync("document.documentElement.scrollWidth"))! <= 360, "it is wider than a telephone");
-            await browser.EvaluateAsync("document.querySelector('#details').open = false");
+            ViewportSize = new() { Width = 360, Height = 640 }, IsMobile = true, HasTouch = true, ColorScheme = scheme,
+        };
+        await using IBrowserContext user = await NewUserOfShortAnswersAsync(telephone);
+        IPage page = await user.NewPageAsync();
+        await page.GotoAsync(story.Server.Url);
+        Assert.Equal(scheme == ColorScheme.Dark ? "dark" : "light", await page.Locator("html").GetAttributeAsync("data-theme"));
+        await AskAsync(page, "One");
+        await CheckAsync();
+        await page.Locator("summary").TapAsync();
+        await CheckAsync();
+
+        async Task CheckAsync()
+        {
+            Assert.InRange(await page.EvaluateAsync<int>("document.documentElement.scrollWidth"), 1, 360);
+            Assert.Empty((await page.RunAxe()).Violations.Select(one => $"{one.Id}: {string.Join(' ', one.Nodes.Select(node => node.Html))}"));
         }
     }
 
     [Fact]
     public async Task Two_tabs_keep_each_others_conversations()
     {
-        Assert.SkipWhen(Browser.Path is null, "there is no Chromium");
-        await using Browser first = await Browser.StartAsync();
-        await using Browser second = await first.NewTabAsync();
-        await first.OpenAsync(story.Server.Url);
+        await using IBrowserContext user = await NewUserOfShortAnswersAsync();
+        (IPage first, IPage second) = (await user.NewPageAsync(), await user.NewPageAsync());
+        await first.GotoAsync(story.Server.Url);
         await first.EvaluateAsync("localStorage.setItem('llama2.chats', '[' + ['New', 'Old'].map(title => `"
             + "{\"id\":\"${title}\",\"title\":\"${title}\",\"system\":\"\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}`) + ']')");
-        await first.OpenAsync(story.Server.Url + "/?again"); // with what an earlier page kept
-        await second.OpenAsync(story.Server.Url);
-        Assert.Equal("New Old", await Titles(first));
-        Assert.Equal("New Old", await Titles(second));
+        await first.ReloadAsync(); // with what an earlier page kept
+        await second.GotoAsync(story.Server.Url);
+        await Titles(first, "New", "Old");
+        await Titles(second, "New", "Old");
 
         // each begins one; both are kept, and each tab lists the other's
-        await Ask(first, "One", 5);
-        await Ask(second, "Two", 5);
-        foreach (Browser tab in (Browser[])[first, second])
-            await tab.UntilAsync("document.querySelector('#chats').options.length === 4");
-        Assert.Equal("Two One New Old", await Titles(first));
-        Assert.Equal("One", await Shown(first));
-        await first.OpenAsync(story.Server.Url + "/?reload");
-        Assert.Equal("Two One New Old", await Titles(first));
+        await Button(first, "New").ClickAsync();
+        await AskAsync(first, "One");
+        await Button(second, "New").ClickAsync();
+        await AskAsync(second, "Two");
+        await Titles(first, "Two", "One", "New", "Old");
+        await Titles(second, "Two", "One", "New", "Old");
+        await Shows(first, "One");
+        await first.ReloadAsync();
+        await Titles(first, "Two", "One", "New", "Old");
 
         // the same one in both: what is said in one tab is shown in the other, unless it is in the middle of an answer
-        Assert.Equal("Two", await Shown(first));
-        await Ask(first, "More", 5);
-        await second.UntilAsync("document.querySelectorAll('#log li').length === 4");
+        await Shows(first, "Two");
+        await AskAsync(first, "More");
+        await Expect(second.Locator("#log li")).ToHaveCountAsync(4);
         await first.EvaluateAsync("""
-            window.fetch = async (_, options) => new Response(new ReadableStream({ start(answer) {
-              answer.enqueue(new TextEncoder().encode('data: {"choices":[{"delta":{"content":"Well"}}]}\n\n'));
-              options.signal.onabort = () => answer.error(options.signal.reason);
-            }}));
-            document.querySelector('#prompt').value = 'On';
-            document.querySelector('#send').click()
+            () => {
+              window.fetch = async (_, options) => new Response(new ReadableStream({ start(answer) {
+                answer.enqueue(new TextEncoder().encode('data: {"choices":[{"delta":{"content":"Well"}}]}\n\n'));
+                options.signal.onabort = () => answer.error(options.signal.reason);
+              }}));
+            }
             """);
-        await first.UntilAsync($"{Answer} === 'Well'");
-        await Ask(second, "Other", 5);
-        await first.UntilAsync("document.querySelector('#chats').options.length === 5");
-        await first.EvaluateAsync("document.querySelector('#stop').click()");
-        await second.UntilAsync("document.querySelector('#chats').options.length === 5");
-        Assert.Equal("Two Two One New Old", await Titles(second));
-        Assert.Equal("On", await Said(first));
-        Assert.Equal("Other", await Said(second));
+        await SendAsync(first, "On");
+        await Expect(Answer(first)).ToHaveTextAsync("Well");
+        await AskAsync(second, "Other");
+        await Titles(first, "Two", "Two", "One", "New", "Old");
+        await Button(first, "Stop").ClickAsync();
+        await Titles(second, "Two", "Two", "One", "New", "Old");
+        await Said(first, "On");
+        await Said(second, "Other");
 
         // deleted in one: gone from both
-        await second.EvaluateAsync("window.confirm = () => true; document.querySelector('#delete').click()");
-        await first.UntilAsync("document.querySelector('#chats').options.length === 4");
-        Assert.Equal("On", await Said(first));
-        await second.OpenAsync(story.Server.Url + "/?last");
-        Assert.Equal("Two One New Old", await Titles(second));
-        Assert.Equal("On", await Said(second));
+        second.Dialog += (_, dialog) => _ = dialog.AcceptAsync();
+        await Button(second, "Delete").ClickAsync();
+        await Titles(first, "Two", "One", "New", "Old");
+        await Said(first, "On");
+        await second.ReloadAsync();
+        await Titles(second, "Two", "One", "New", "Old");
+        await Said(second, "On");
 
-        static async Task<string> Titles(Browser tab) =>
-            (string)(await tab.EvaluateAsync("[...document.querySelector('#chats').options].map(one => one.textContent).join(' ')"))!;
+        static Task Titles(IPage tab, params string[] titles) => Expect(tab.Locator("#chats option")).ToHaveTextAsync(titles);
 
-        static async Task<string> Shown(Browser tab) =>
-            (string)(await tab.EvaluateAsync("document.querySelector('#chats').selectedOptions[0].textContent"))!;
+        static Task Shows(IPage tab, string title) => Expect(tab.Locator("#chats option:checked")).ToHaveTextAsync(title);
 
-        static async Task<string> Said(Browser tab) =>
-            (string)(await tab.EvaluateAsync("[...document.querySelectorAll('#log .user .text')].at(-1).textContent"))!;
-
-        static async Task Ask(Browser tab, string text, int tokens)
-        {
-            if (text is "One" or "Two")
-                await tab.EvaluateAsync("document.querySelector('#new').click()");
-            await tab.EvaluateAsync($"max_tokens.value = {tokens}; document.querySelector('#prompt').value = '{text}';"
-                + "document.querySelector('#send').click()");
-            await tab.UntilAsync("!document.querySelector('#send').hidden");
-        }
+        static Task Said(IPage tab, string text) => Expect(tab.Locator("#log .user .text").Last).ToHaveTextAsync(text);
     }
 
-    [GeneratedRegex("<(input|select|textarea) [^>]*id=\"(?<id>[a-z_]+)\"|<(input|select|textarea) id=\"(?<id>[a-z_]+)\"")]
-    private static partial Regex Control();
+    private async Task<IBrowserContext> NewUserOfShortAnswersAsync(BrowserNewContextOptions? options = null)
+    {
+        IBrowserContext user = await chromium.NewUserAsync(options);
+        await user.AddInitScriptAsync("localStorage.setItem('llama2.settings', '{\"seed\":\"1\",\"max_tokens\":\"5\"}')");
+        return user;
+    }
+
+    private static ILocator Button(IPage page, string name) => page.GetByRole(AriaRole.Button, new() { Name = name, Exact = true });
+
+    private static ILocator Prompt(IPage page) => page.GetByLabel("Message", new() { Exact = true });
+
+    private static ILocator Answer(IPage page) => page.Locator("#log .assistant .text").Last;
+
+    private static async Task SendAsync(IPage page, string text)
+    {
+        await Prompt(page).FillAsync(text);
+        await Button(page, "Send").ClickAsync();
+    }
+
+    /// <summary>Sends a message and waits for the whole answer.</summary>
+    private static async Task AskAsync(IPage page, string text)
+    {
+        int answers = await page.Locator(".note").CountAsync();
+        await SendAsync(page, text);
+        await Expect(page.Locator(".note")).ToHaveCountAsync(answers + 1);
+    }
+
+    [GeneratedRegex(@"^12 tokens, .* tok/s, first after \d+ ms$")]
+    private static partial Regex OfTwelve();
+
+    [GeneratedRegex("(?s)^.{50}")]
+    private static partial Regex Long();
 }
