@@ -84,42 +84,21 @@ public sealed class GgufMetadata
     public GgufValueType? GetElementType(string key) => FindArray(key, "an array", _ => true)?.Type;
 
     /// <summary>An array of texts as their bytes.</summary>
-    /// <param name="key">The key.</param>
     /// <param name="most">How many of its elements are wanted; bounds what a file without limits can take.</param>
-    public ReadOnlyMemory<byte>[]? GetStrings(string key, int most = int.MaxValue)
-    {
-        if (FindArray(key, "an array of strings", type => type == GgufValueType.Text) is not { } array)
-            return null;
-        ReadOnlyMemory<byte>[] strings = new ReadOnlyMemory<byte>[Math.Min(array.Count, most)];
-        for (int i = 0; i < strings.Length; i++)
-            strings[i] = array.Reader.String(key);
-        return strings;
-    }
+    public ReadOnlyMemory<byte>[]? GetStrings(string key, int most = int.MaxValue) =>
+        ReadArray(key, "an array of strings", type => type == GgufValueType.Text, most, (_, reader, _) => reader.String(key));
 
     /// <summary>An array of floats, each as <see cref="GetFloat"/>.</summary>
-    public float[]? GetFloats(string key, int most = int.MaxValue)
-    {
-        if (FindArray(key, "an array of floats", GgufValueTypes.IsFloat) is not { } array)
-            return null;
-        float[] floats = new float[Math.Min(array.Count, most)];
-        for (int i = 0; i < floats.Length; i++)
-            floats[i] = Float(array.Type, array.Reader);
-        return floats;
-    }
+    public float[]? GetFloats(string key, int most = int.MaxValue) =>
+        ReadArray(key, "an array of floats", GgufValueTypes.IsFloat, most, (type, reader, _) => Float(type, reader));
 
     /// <summary>An array of whole numbers of any width that 32 bits with a sign hold.</summary>
-    public int[]? GetIntegers(string key, int most = int.MaxValue)
-    {
-        if (FindArray(key, "an array of whole numbers", GgufValueTypes.IsInteger) is not { } array)
-            return null;
-        int[] integers = new int[Math.Min(array.Count, most)];
-        for (int i = 0; i < integers.Length; i++)
+    public int[]? GetIntegers(string key, int most = int.MaxValue) =>
+        ReadArray(key, "an array of whole numbers", GgufValueTypes.IsInteger, most, (type, reader, i) =>
         {
-            long value = Integer(key, array.Type, array.Reader);
-            integers[i] = (int)value == value ? (int)value : throw Error($"{key}[{i}]", "a number of 32 bits", $"{value}");
-        }
-        return integers;
-    }
+            long value = Integer(key, type, reader);
+            return (int)value == value ? (int)value : throw Error($"{key}[{i}]", "a number of 32 bits", $"{value}");
+        });
 
     /// <summary>Writes a value as files of version 3 have it, where lengths are of 64 bits.</summary>
     internal void CopyValue(string key, GgufOutput output)
@@ -176,6 +155,17 @@ public sealed class GgufMetadata
         GgufValueType type = (GgufValueType)array.Reader.UInt32(key);
         int count = (int)array.Reader.Count(key);
         return count == 0 || fits(type) ? (type, count, array.Reader) : throw Error(key, expected, $"an array of {type.Name()}");
+    }
+
+    private T[]? ReadArray<T>(
+        string key, string expected, Func<GgufValueType, bool> fits, int most, Func<GgufValueType, GgufReader, int, T> element)
+    {
+        if (FindArray(key, expected, fits) is not { } array)
+            return null;
+        T[] elements = new T[Math.Min(array.Count, most)];
+        for (int i = 0; i < elements.Length; i++)
+            elements[i] = element(array.Type, array.Reader, i);
+        return elements;
     }
 
     private long Integer(string key, GgufValueType type, GgufReader reader)
