@@ -109,29 +109,18 @@ public sealed class GgufMetadata
         void Copy(GgufValueType type)
         {
             if (type == GgufValueType.Text)
-            {
-                ReadOnlySpan<byte> utf8 = reader.String(key).Span;
-                Write((ulong)utf8.Length, sizeof(ulong));
-                output.Write(utf8);
-            }
+                output.String(reader.String(key).Span);
             else if (type == GgufValueType.Array)
             {
                 GgufValueType element = (GgufValueType)reader.UInt32(key);
                 ulong count = reader.Count(key);
-                Write((ulong)element, sizeof(uint));
-                Write(count, sizeof(ulong));
+                output.UInt32((uint)element);
+                output.UInt64(count);
                 for (ulong i = 0; i < count; i++)
                     Copy(element);
             }
             else
                 output.Write(reader.Take(type.Bytes(), key));
-        }
-
-        void Write(ulong value, int bytes)
-        {
-            Span<byte> buffer = stackalloc byte[sizeof(ulong)];
-            BinaryPrimitives.WriteUInt64LittleEndian(buffer, value);
-            output.Write(buffer[..bytes]);
         }
     }
 

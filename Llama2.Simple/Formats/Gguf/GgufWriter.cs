@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using System.Text;
 using Llama2.Simple.Tensors;
 
@@ -15,20 +14,20 @@ public sealed class GgufWriter
     private readonly List<Action<GgufOutput>> _metadata = []; // each writes a key with its value
     private readonly List<(string Name, long[] Dimensions, GgmlType Type, Action<GgufOutput> Data)> _tensors = [];
 
-    public void Add(string key, string value) => Add(key, GgufValueType.Text, output => String(output, Encoding.UTF8.GetBytes(value)));
-    public void Add(string key, uint value) => Add(key, GgufValueType.U32, output => UInt32(output, value));
-    public void Add(string key, float value) => Add(key, GgufValueType.F32, output => Float32(output, value));
+    public void Add(string key, string value) => Add(key, GgufValueType.Text, output => output.String(Encoding.UTF8.GetBytes(value)));
+    public void Add(string key, uint value) => Add(key, GgufValueType.U32, output => output.UInt32(value));
+    public void Add(string key, float value) => Add(key, GgufValueType.F32, output => output.Float32(value));
     public void Add(string key, bool value) => Add(key, GgufValueType.Bool, output => output.Write([value ? (byte)1 : (byte)0]));
 
     /// <summary>An array of texts, as bytes.</summary>
     public void Add(string key, IReadOnlyList<byte[]> values) =>
-        AddArray(key, GgufValueType.Text, values, String);
+        AddArray(key, GgufValueType.Text, values, (output, value) => output.String(value));
 
     public void Add(string key, IReadOnlyList<float> values) =>
-        AddArray(key, GgufValueType.F32, values, Float32);
+        AddArray(key, GgufValueType.F32, values, (output, value) => output.Float32(value));
 
     public void Add(string key, IReadOnlyList<int> values) =>
-        AddArray(key, GgufValueType.I32, values, (output, value) => UInt32(output, (uint)value));
+        AddArray(key, GgufValueType.I32, values, (output, value) => output.UInt32((uint)value));
 
     /// <summary>A value as another file has it, which must stay open until it is written.</summary>
     public void Add(string key, GgufMetadata metadata) =>
@@ -74,19 +73,19 @@ public sealed class GgufWriter
     private void WriteHeader(GgufOutput output)
     {
         output.Write(GgufFile.Magic);
-        UInt32(output, Version);
-        UInt64(output, (ulong)_tensors.Count);
-        UInt64(output, (ulong)_metadata.Count);
+        output.UInt32(Version);
+        output.UInt64((ulong)_tensors.Count);
+        output.UInt64((ulong)_metadata.Count);
         _metadata.ForEach(value => value(output));
         long offset = 0;
         foreach ((string name, long[] dimensions, GgmlType type, _) in _tensors)
         {
-            String(output, Encoding.UTF8.GetBytes(name));
-            UInt32(output, (uint)dimensions.Length);
+            output.String(Encoding.UTF8.GetBytes(name));
+            output.UInt32((uint)dimensions.Length);
             foreach (long size in dimensions)
-                UInt64(output, (ulong)size);
-            UInt32(output, type.Id);
-            UInt64(output, (ulong)offset);
+                output.UInt64((ulong)size);
+            output.UInt32(type.Id);
+            output.UInt64((ulong)offset);
             offset = Padded(offset + Bytes(dimensions, type));
         }
         Pad(output);
@@ -94,16 +93,16 @@ public sealed class GgufWriter
 
     private void Add(string key, GgufValueType type, Action<GgufOutput> value) => _metadata.Add(output =>
     {
-        String(output, Encoding.UTF8.GetBytes(key));
-        UInt32(output, (uint)type);
+        output.String(Encoding.UTF8.GetBytes(key));
+        output.UInt32((uint)type);
         value(output);
     });
 
     private void AddArray<T>(string key, GgufValueType type, IReadOnlyList<T> values, Action<GgufOutput, T> value) =>
         Add(key, GgufValueType.Array, output =>
         {
-            UInt32(output, (uint)type);
-            UInt64(output, (ulong)values.Count);
+            output.UInt32((uint)type);
+            output.UInt64((ulong)values.Count);
             foreach (T each in values)
                 value(output, each);
         });
@@ -118,27 +117,5 @@ public sealed class GgufWriter
         Span<byte> zeros = stackalloc byte[Alignment];
         zeros.Clear();
         output.Write(zeros[..(int)(Padded(output.Length) - output.Length)]);
-    }
-
-    private static void String(GgufOutput output, byte[] utf8)
-    {
-        UInt64(output, (ulong)utf8.Length);
-        output.Write(utf8);
-    }
-
-    private static void Float32(GgufOutput output, float value) => UInt32(output, BitConverter.SingleToUInt32Bits(value));
-
-    private static void UInt32(GgufOutput output, uint value)
-    {
-        Span<byte> bytes = stackalloc byte[sizeof(uint)];
-        BinaryPrimitives.WriteUInt32LittleEndian(bytes, value);
-        output.Write(bytes);
-    }
-
-    private static void UInt64(GgufOutput output, ulong value)
-    {
-        Span<byte> bytes = stackalloc byte[sizeof(ulong)];
-        BinaryPrimitives.WriteUInt64LittleEndian(bytes, value);
-        output.Write(bytes);
     }
 }
