@@ -1,5 +1,5 @@
-using System.Text;
 using Llama2.Simple.Tensors;
+using Llama2.Simple.Text;
 
 namespace Llama2.Simple.Formats.Gguf;
 
@@ -8,8 +8,6 @@ public static class GgufModelWriter
 {
     private const string FileTypeKey = "general.file_type";
     private const uint QuantizationVersion = 2;
-    private const int NormalType = 1, UnknownType = 2, ControlType = 3, ByteType = 6; // of tokens
-
     private const int ChunkElements = 1 << 18; // that are in memory at once, or one row
 
     /// <summary>Lists a model's metadata and tensors; <see cref="GgufWriter.Write"/> then writes them.</summary>
@@ -83,10 +81,10 @@ public static class GgufModelWriter
         writer.Add("tokenizer.ggml.pre", "default");
         writer.Add("tokenizer.ggml.tokens", (byte[][])[.. ids.Select(id => Piece(tokenizer, id))]);
         writer.Add("tokenizer.ggml.scores", (float[])[.. ids.Select(tokenizer.Score)]);
-        writer.Add("tokenizer.ggml.token_type", (int[])[.. ids.Select(id => TokenType(tokenizer, id))]);
+        writer.Add("tokenizer.ggml.token_type", (int[])[.. ids.Select(id => (int)Type(tokenizer, id))]);
         writer.Add("tokenizer.ggml.bos_token_id", Tokenizer.BosId);
         writer.Add("tokenizer.ggml.eos_token_id", Tokenizer.EosId);
-        writer.Add("tokenizer.ggml.unknown_token_id", 0u);
+        writer.Add("tokenizer.ggml.unknown_token_id", Tokenizer.UnknownId);
         writer.Add("tokenizer.ggml.add_bos_token", true);
         writer.Add("tokenizer.ggml.add_eos_token", false);
     }
@@ -99,11 +97,11 @@ public static class GgufModelWriter
         _ => [.. tokenizer.Piece(id).ToArray().SelectMany(b => b == ' ' ? "\u2581"u8.ToArray() : [b])],
     };
 
-    private static int TokenType(Tokenizer tokenizer, int id) => id switch
+    private static PieceType Type(Tokenizer tokenizer, int id) => id switch
     {
-        0 => UnknownType,
-        Tokenizer.BosId or Tokenizer.EosId => ControlType,
-        _ => Encoding.Latin1.GetString(tokenizer.Piece(id)) is ['<', '0', 'x', _, _, '>'] ? ByteType : NormalType,
+        Tokenizer.UnknownId => PieceType.Unknown,
+        Tokenizer.BosId or Tokenizer.EosId => PieceType.Control,
+        _ => Tokenizer.ParseByte(tokenizer.Piece(id)) is null ? PieceType.Normal : PieceType.Byte,
     };
 
     // All threads make a chunk of rows, which is then written.
