@@ -6,14 +6,10 @@ namespace Llama2.Simple.Formats;
 /// <summary>A model's file, opened: its contents were checked, its weights are views of the mapped file.</summary>
 public abstract class ModelFile(string path) : IDisposable
 {
-    /// <summary>The formats; the first that recognises a file's first bytes opens it, whatever its name ends in.</summary>
-    private static readonly (Predicate<MappedFile> Recognises, Func<MappedFile, string, ModelFile> Open)[] Formats =
-    [
-        (GgufFile.IsStartOf, GgufModel.Open),
-        (_ => true, OpenCheckpoint), // a v0 file has no magic number; its error says what else the file is
-    ];
-
-    /// <summary>Opens a file of any format. Every field is checked before its value sizes an allocation.</summary>
+    /// <summary>
+    /// Opens a file of any format, which its first bytes tell and not its name. Every field is checked before its value sizes an
+    /// allocation.
+    /// </summary>
     /// <exception cref="ModelFileException">There is no such file, or it holds no model that can be run.</exception>
     public static ModelFile Open(string path) => MappedFile.Open(path).GiveTo(file => Open(file, path));
 
@@ -21,13 +17,13 @@ public abstract class ModelFile(string path) : IDisposable
     /// <param name="file">The file.</param>
     /// <param name="path">Its name in messages; the other parts of a split GGUF file lie beside it.</param>
     /// <exception cref="ModelFileException">It holds no model that can be run; it is still the caller's.</exception>
-    public static ModelFile Open(MappedFile file, string path) => Array.Find(Formats, format => format.Recognises(file)).Open(file, path);
-
-    private static Checkpoint OpenCheckpoint(MappedFile file, string path)
+    public static ModelFile Open(MappedFile file, string path)
     {
+        if (GgufFile.IsStartOf(file))
+            return GgufModel.Open(file, path);
         try
         {
-            return Checkpoint.Open(file, path);
+            return Checkpoint.Open(file, path); // a v0 file has no magic number; its error says what else the file is
         }
         catch (ModelFileException e) when (e.Expected == FileKind.Checkpoint) // found is neither this nor GGUF
         {
