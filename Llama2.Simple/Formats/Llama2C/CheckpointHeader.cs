@@ -33,7 +33,7 @@ public sealed record CheckpointHeader(int Version, Config Config, bool SharedCla
     private const int MaxLayers = 1 << 14; // a hundred times Llama 2's; a file of holes must not become millions of objects
 
     public int Bytes => Version == 0 ? LegacyBytes : HeaderBytes; // before the first tensor
-    public long FileLength => (long)ExactLength(Tensors());
+    public long FileLength => Bytes + Tensors().Sum(tensor => tensor.Count * tensor.Bytes); // far below 2^63 in what Check has passed
 
     /// <summary>The tensors in the order of the file.</summary>
     public TensorSpec[] Tensors()
@@ -93,9 +93,8 @@ public sealed record CheckpointHeader(int Version, Config Config, bool SharedCla
             throw Error("header", "zeros to byte 256", "something else");
         header.Check(Error);
 
-        decimal expected = header.ExactLength(header.Tensors());
-        if (expected != fileLength)
-            throw Error("length", $"{expected} bytes for this header", $"{fileLength}");
+        if (header.FileLength != fileLength)
+            throw Error("length", $"{header.FileLength} bytes for this header", $"{fileLength}");
         return header;
 
         ModelFileException Error(string field, string expected, string found) => new(path, field, expected, found);
@@ -125,15 +124,6 @@ public sealed record CheckpointHeader(int Version, Config Config, bool SharedCla
             if (tensor.GroupSize > 0 && tensor.Elements % tensor.GroupSize != 0)
                 throw error("group_size", $"a divisor of the {tensor.Elements} elements of {tensor.Name}", $"{tensor.GroupSize}");
         }
-    }
-
-    // 28 digits hold every product of three 32-bit fields, so nothing here can overflow.
-    private decimal ExactLength(TensorSpec[] tensors)
-    {
-        decimal length = Bytes;
-        foreach (TensorSpec tensor in tensors)
-            length += (decimal)tensor.Count * tensor.Bytes;
-        return length;
     }
 
     /// <summary>The header as it stands in a file.</summary>
