@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.InteropServices;
 using Llama2.Simple.Tensors;
 
@@ -43,7 +44,7 @@ public static class CheckpointWriter
         }
 
         // Rows at a time, as many as fill whole groups; all int8 values precede all scales.
-        int rows = spec.IsFloat32 ? 1 : spec.GroupSize / Gcd(spec.Columns, spec.GroupSize);
+        int rows = spec.IsFloat32 ? 1 : spec.GroupSize / (int)BigInteger.GreatestCommonDivisor(spec.Columns, spec.GroupSize);
         float[] floats = new float[checked(rows * spec.Columns)];
         sbyte[] values = new sbyte[spec.IsFloat32 ? 0 : floats.Length];
         float[] scales = new float[spec.IsFloat32 ? 0 : (int)(spec.Elements / spec.GroupSize)];
@@ -82,6 +83,4 @@ public static class CheckpointWriter
     }
 
     private static void WriteFloats(Stream stream, ReadOnlySpan<float> floats) => stream.Write(MemoryMarshal.AsBytes(floats));
-
-    private static int Gcd(int a, int b) => b == 0 ? a : Gcd(b, a % b);
 }
