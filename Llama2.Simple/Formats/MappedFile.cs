@@ -16,11 +16,11 @@ public sealed unsafe class MappedFile : IDisposable
     private const long MaxCopied = 3 << 20; // copying them takes 1 ms longer than mapping them
 
     private readonly SafeBuffer _memory;
-    private readonly IDisposable[] _owned;
+    private readonly object[] _owned; // closed with it, or only kept from the garbage collector
     private readonly byte* _start;
     private bool _isDisposed;
 
-    private MappedFile(SafeBuffer memory, long offset, long length, params IDisposable[] owned)
+    private MappedFile(SafeBuffer memory, long offset, long length, params object[] owned)
     {
         (_memory, _owned, Length) = (memory, owned, length);
         byte* start = null;
@@ -45,7 +45,7 @@ public sealed unsafe class MappedFile : IDisposable
             using (stream)
             {
                 using Stream source = stream.CanSeek ? stream : ReadPipe(stream);
-                return source.Length > 0 ? Copy(source, source.Length) : throw Error("a file with contents", "an empty file");
+                return source.Length > 0 ? Copy(source) : throw Error("a file with contents", "an empty file");
             }
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException or ArgumentException)
@@ -54,6 +54,7 @@ public sealed unsafe class MappedFile : IDisposable
             {
                 FileNotFoundException or DirectoryNotFoundException => Error("a file", "nothing there", e),
                 UnauthorizedAccessException => Error("a readable file", "access denied", e),
+                EndOfStreamException => Error("a file that keeps its length", "one that was cut while it was read", e),
                 _ => Error("a readable file", e.Message.ReplaceLineEndings(" "), e),
             };
         }
@@ -71,16 +72,6 @@ public sealed unsafe class MappedFile : IDisposable
             }
             all.Position = 0;
             return all;
-        }
-
-        MappedFile Copy(Stream source, long length)
-        {
-            NativeCopy copy = new(length);
-            MappedFile file = new(copy, 0, length, copy);
-            if (source.ReadAtLeast(new Span<byte>(file._start, (int)length), (int)length, throwOnEndOfStream: false) == length)
-                return file;
-            file.Dispose();
-            throw Error("a file that keeps its length", "one that was cut while it was read");
         }
     }
 
@@ -105,16 +96,20 @@ public sealed unsafe class MappedFile : IDisposable
     public static MappedFile Of(UnmanagedMemoryStream resource)
     {
         byte* start = resource.PositionPointer;
+        if ((nint)start % sizeof(float) != 0)
+            return Copy(resource);
         long length = resource.Length - resource.Position;
-        if ((nint)start % sizeof(float) == 0)
-        {
-            Borrowed memory = new(start, length);
-            return new MappedFile(memory, 0, length, memory, resource);
-        }
-        NativeCopy copy = new(length);
-        MappedFile file = new(copy, 0, length, copy);
-        Buffer.MemoryCopy(start, file._start, length, length);
-        return file;
+        Borrowed memory = new(start, length);
+        return new MappedFile(memory, 0, length, memory, resource);
+    }
+
+    // What a stream has from here on.
+    private static MappedFile Copy(Stream stream)
+    {
+        byte[] copy = GC.AllocateUninitializedArray<byte>((int)(stream.Length - stream.Position), pinned: true);
+        stream.ReadExactly(copy);
+        Borrowed memory = new((byte*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(copy)), copy.Length);
+        return new MappedFile(memory, 0, copy.Length, memory, copy);
     }
 
     private static MappedFile Map(FileStream stream)
@@ -163,23 +158,8 @@ public sealed unsafe class MappedFile : IDisposable
             return; // to release the pointer twice would unmap what is pinned
         _isDisposed = true;
         _memory.ReleasePointer();
-        Array.ForEach(_owned, owned => owned.Dispose());
-    }
-
-    /// <summary>Memory outside the garbage collector's heap, which stays where it is.</summary>
-    private sealed class NativeCopy : SafeBuffer
-    {
-        public NativeCopy(long length) : base(ownsHandle: true)
-        {
-            SetHandle((nint)NativeMemory.Alloc((nuint)length));
-            Initialize((ulong)length);
-        }
-
-        protected override bool ReleaseHandle()
-        {
-            NativeMemory.Free((void*)handle);
-            return true;
-        }
+        foreach (IDisposable owned in _owned.OfType<IDisposable>())
+            owned.Dispose();
     }
 
     /// <summary>Memory that is not ours to free.</summary>

@@ -345,7 +345,7 @@ public sealed class HostileGgufTests
         using FileStream stream = File.OpenWrite(path);
         stream.Position = 16;
         stream.Write(BitConverter.GetBytes(keys));
-        stream.SetLength(1 << 20);
+        stream.SetLength(1 << 22); // so long that the file is mapped: a copy would count
     }
 
     private static string Refuse(string path, long maxAllocated)
