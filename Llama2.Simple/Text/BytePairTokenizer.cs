@@ -40,37 +40,14 @@ public class BytePairTokenizer : VocabularyTokenizer
     public override ReadOnlySpan<byte> Decode(int previous, int token) =>
         Vocabulary.IsText(token) ? Vocabulary.Piece(token) : [];
 
-    public override int[] EncodeBytes(ReadOnlySpan<byte> utf8)
-    {
-        int[] ids = new int[utf8.Length];
-        for (int i = 0; i < ids.Length; i++)
-            ids[i] = _bytes[utf8[i]];
-        return ids;
-    }
+    protected override int ByteToken(byte value) => _bytes[value];
 
-    protected override void AddText(ReadOnlySpan<byte> utf8, bool blank, List<int> ids)
+    protected override void AddText(ReadOnlySpan<byte> text, List<int> ids)
     {
-        int start = 0; // of the text that is not yet encoded
-        for (int i = 0; i < utf8.Length && Vocabulary.HasUserDefined;)
+        foreach (int length in _splitter.Split(text))
         {
-            if (Vocabulary.UserDefinedAt(utf8[i..]) is not { } id)
-            {
-                i++;
-                continue;
-            }
-            AddWords(utf8[start..i], ids);
-            ids.Add(id);
-            start = i += Vocabulary.Piece(id).Length;
-        }
-        AddWords(utf8[start..], ids);
-    }
-
-    private void AddWords(ReadOnlySpan<byte> utf8, List<int> ids)
-    {
-        foreach (int length in _splitter.Split(utf8))
-        {
-            ReadOnlySpan<byte> word = utf8[..length];
-            utf8 = utf8[length..];
+            ReadOnlySpan<byte> word = text[..length];
+            text = text[length..];
             if (_ignoresMerges && Find(word) is { } whole)
             {
                 ids.Add(whole);

@@ -58,42 +58,41 @@ public class SentencePieceTokenizer : VocabularyTokenizer
         _ => Encoding.Latin1.GetBytes(Encoding.Latin1.GetString(Piece(id)).Replace(Encoding.Latin1.GetString(Blank), " ")),
     };
 
-    public override int[] EncodeBytes(ReadOnlySpan<byte> utf8)
-    {
-        int[] ids = new int[utf8.Length];
-        for (int i = 0; i < ids.Length; i++)
-            ids[i] = _bytes[utf8[i]] ?? UnknownId;
-        return ids;
-    }
+    protected override int ByteToken(byte value) => _bytes[value] ?? UnknownId;
 
-    protected override void AddText(ReadOnlySpan<byte> utf8, bool blank, List<int> ids)
+    protected override void AddText(ReadOnlySpan<byte> text, List<int> ids)
     {
-        byte[] text = Normalize(utf8, blank);
-        bool isUnknown = false; // whether the last symbol was
-        int start = 0;
-        foreach (int length in Symbols(text))
+        List<int> symbols = []; // their lengths
+        for (int at = 0, length; at < text.Length; at += length)
         {
-            ReadOnlySpan<byte> symbol = text.AsSpan(start, length);
+            Rune.DecodeFromUtf8(text[at..], out _, out length);
+            symbols.Add(length);
+        }
+        Merge(text, symbols);
+
+        bool wasUnknown = false; // the symbol before
+        foreach (int length in symbols)
+        {
+            ReadOnlySpan<byte> symbol = text[..length];
+            text = text[length..];
             int[] added = Find(symbol) is { } id ? [id] : EncodeBytes(symbol);
-            bool wasUnknown = isUnknown;
-            isUnknown = added.Contains(UnknownId);
-            if (isUnknown && wasUnknown)
-                added = []; // a run of what is not known is one token
-            else if (isUnknown)
-                added = [UnknownId];
-            ids.AddRange(added);
-            start += length;
+            bool isUnknown = added.Contains(UnknownId);
+            if (!isUnknown)
+                ids.AddRange(added);
+            else if (!wasUnknown)
+                ids.Add(UnknownId); // a run of what is not known is one token
+            wasUnknown = isUnknown;
         }
     }
 
     // The text with U+2581 for blanks and in front, and with fewer blanks where the model says so.
-    private byte[] Normalize(ReadOnlySpan<byte> utf8, bool isBeginning)
+    protected override ReadOnlySpan<byte> Normalize(ReadOnlySpan<byte> utf8, bool blank)
     {
         List<byte> text = new(utf8.Length + Blank.Length);
-        bool skipsBlanks = RemovesBlanks && isBeginning;
+        bool skipsBlanks = RemovesBlanks && blank;
         if (skipsBlanks)
             utf8 = utf8.TrimStart((byte)' ');
-        if (AddsBlank && isBeginning && !utf8.IsEmpty)
+        if (AddsBlank && blank && !utf8.IsEmpty)
             text.AddRange(Blank);
         foreach (byte value in utf8)
         {
@@ -106,31 +105,7 @@ public class SentencePieceTokenizer : VocabularyTokenizer
         ReadOnlySpan<byte> normalized = text.ToArray();
         while (RemovesBlanks && normalized.EndsWith(Blank))
             normalized = normalized[..^Blank.Length];
-        return normalized.ToArray();
-    }
-
-    // The lengths of the symbols that a text becomes. User-defined pieces in it are symbols that nothing is merged with.
-    private List<int> Symbols(ReadOnlySpan<byte> text)
-    {
-        List<int> symbols = [], mergeable = [];
-        int start = 0; // of the mergeable ones
-        for (int at = 0, length; at < text.Length; at += length)
-        {
-            if (Vocabulary.UserDefinedAt(text[at..]) is { } id)
-            {
-                Merge(text[start..at], mergeable);
-                symbols.AddRange(mergeable);
-                mergeable.Clear();
-                symbols.Add(length = Piece(id).Length);
-                start = at + length;
-                continue;
-            }
-            Rune.DecodeFromUtf8(text[at..], out _, out length);
-            mergeable.Add(length);
-        }
-        Merge(text[start..], mergeable);
-        symbols.AddRange(mergeable);
-        return symbols;
+        return normalized;
     }
 
     /// <summary>Merges neighbours until no two are a piece together: the best score first, the leftmost pair of equals.</summary>

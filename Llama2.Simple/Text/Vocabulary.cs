@@ -43,13 +43,23 @@ public sealed class Vocabulary
     public int Eos { get; }
     public IReadOnlyList<int> Ends { get; }    // with Bos and Eos
     public bool AddsBos { get; init; } = true; // whether a text begins with Bos
-    public bool HasUserDefined => _userDefined.Length > 0;
 
     public ReadOnlySpan<byte> Piece(int id) => _pieces[id];
     public PieceType Type(int id) => _types[id];
     public bool IsText(int id) => _types[id] is PieceType.Normal or PieceType.UserDefined; // whether text becomes it
     public int? Find(ReadOnlySpan<byte> piece) => _found.TryGetValue(piece, out int id) ? id : null;
     public int? Special(ReadOnlySpan<byte> piece) => _special.TryGetValue(piece, out int id) ? id : null;
+
+    /// <summary>The first user-defined piece in a text, and where it begins.</summary>
+    public (int Start, int Id)? FirstUserDefined(ReadOnlySpan<byte> text)
+    {
+        for (int start = 0; start < text.Length && _userDefined.Length > 0; start++)
+        {
+            if (UserDefinedAt(text[start..]) is { } id)
+                return (start, id);
+        }
+        return null;
+    }
 
     /// <summary>The longest user-defined piece that a text begins with. A byte of the text costs two binary searches.</summary>
     public int? UserDefinedAt(ReadOnlySpan<byte> text)

@@ -20,16 +20,34 @@ public abstract class VocabularyTokenizer(Vocabulary vocabulary) : ITokenizer
         List<int> ids = [];
         if (bos && (AddsBos || utf8.IsEmpty))
             ids.Add(Bos);
-        AddText(utf8, blank, ids);
+        ReadOnlySpan<byte> text = Normalize(utf8, blank);
+        while (Vocabulary.FirstUserDefined(text) is (var start, var id))
+        {
+            AddText(text[..start], ids);
+            ids.Add(id);
+            text = text[(start + Piece(id).Length)..];
+        }
+        AddText(text, ids);
         if (eos)
             ids.Add(Eos);
         return [.. ids];
     }
 
-    /// <summary>Adds the tokens of a text.</summary>
-    protected abstract void AddText(ReadOnlySpan<byte> utf8, bool blank, List<int> ids);
+    public int[] EncodeBytes(ReadOnlySpan<byte> utf8)
+    {
+        int[] ids = new int[utf8.Length];
+        for (int i = 0; i < ids.Length; i++)
+            ids[i] = ByteToken(utf8[i]);
+        return ids;
+    }
 
-    public abstract int[] EncodeBytes(ReadOnlySpan<byte> utf8);
+    /// <summary>The text as the pieces are written.</summary>
+    protected virtual ReadOnlySpan<byte> Normalize(ReadOnlySpan<byte> utf8, bool blank) => utf8;
+
+    /// <summary>Adds the tokens of a part of the text, in which no user-defined piece is.</summary>
+    protected abstract void AddText(ReadOnlySpan<byte> text, List<int> ids);
+
+    protected abstract int ByteToken(byte value);
     public abstract ReadOnlySpan<byte> Decode(int previous, int token);
     public abstract float Score(int token);
 }
