@@ -69,12 +69,6 @@ public sealed class TextSplitter
         public bool IsSpace { get; } = Rune.IsWhiteSpace(rune);
         public bool IsLineEnd => Rune.Value is '\r' or '\n';
         public bool IsOther => !IsLetter && !IsNumber && !IsSpace;
-
-        public static bool Letter(Character c) => c.IsLetter;
-        public static bool Number(Character c) => c.IsNumber;
-        public static bool Space(Character c) => c.IsSpace;
-        public static bool LineEnd(Character c) => c.IsLineEnd;
-        public static bool Other(Character c) => c.IsOther;
     }
 
     private static int Llama3Word(ReadOnlySpan<Character> text, int start)
@@ -83,16 +77,16 @@ public sealed class TextSplitter
         if (Contraction(text, start, ignoreCase: true) is > 0 and int contraction)
             return contraction;
         if (first.IsLetter)
-            return Run(text, start, Character.Letter);
+            return Run(text, start, c => c.IsLetter);
         bool isBeforeLetter = start + 1 < text.Length && text[start + 1].IsLetter;
         if (isBeforeLetter && !first.IsNumber && !first.IsLineEnd)
-            return Run(text, start + 1, Character.Letter);
+            return Run(text, start + 1, c => c.IsLetter);
         if (first.IsNumber)
-            return Run(text[..Math.Min(start + 3, text.Length)], start, Character.Number);
-        int other = start + (first.Rune.Value == ' ' ? 1 : 0), afterOther = Run(text, other, Character.Other);
+            return Run(text[..Math.Min(start + 3, text.Length)], start, c => c.IsNumber);
+        int other = start + (first.Rune.Value == ' ' ? 1 : 0), afterOther = Run(text, other, c => c.IsOther);
         if (afterOther > other)
-            return Run(text, afterOther, Character.LineEnd);
-        int spaces = Run(text, start, Character.Space), line = spaces;
+            return Run(text, afterOther, c => c.IsLineEnd);
+        int spaces = Run(text, start, c => c.IsSpace), line = spaces;
         while (line > start && !text[line - 1].IsLineEnd)
             line--;
         return line > start ? line : Spaces(text, start, spaces);
@@ -103,20 +97,20 @@ public sealed class TextSplitter
         if (Contraction(text, start, ignoreCase: false) is > 0 and int contraction)
             return contraction;
         int word = start + (text[start].Rune.Value == ' ' ? 1 : 0);
-        if (Run(text, word, Character.Letter) is var letters && letters > word)
+        if (Run(text, word, c => c.IsLetter) is var letters && letters > word)
             return letters;
-        if (Run(text, word, Character.Number) is var numbers && numbers > word)
+        if (Run(text, word, c => c.IsNumber) is var numbers && numbers > word)
             return numbers;
-        if (Run(text, word, Character.Other) is var others && others > word)
+        if (Run(text, word, c => c.IsOther) is var others && others > word)
             return others;
-        return Spaces(text, start, Run(text, start, Character.Space));
+        return Spaces(text, start, Run(text, start, c => c.IsSpace));
     }
 
     private static int SmolLmWord(ReadOnlySpan<Character> text, int start)
     {
         if (text[start].IsNumber)
             return start + 1;
-        int spaces = Run(text, start, Character.Space);
+        int spaces = Run(text, start, c => c.IsSpace);
         bool areAtEnd = spaces > start && spaces < text.Length && text[spaces].IsNumber;
         return areAtEnd ? spaces : Gpt2Word(text, start);
     }
