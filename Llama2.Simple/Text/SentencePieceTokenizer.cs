@@ -55,8 +55,12 @@ public class SentencePieceTokenizer : VocabularyTokenizer
         PieceType.Control => [],
         PieceType.Unknown => UnknownText,
         PieceType.Byte when Tokenizer.ParseByte(Piece(id)) is { } value => [value],
-        _ => Encoding.Latin1.GetBytes(Encoding.Latin1.GetString(Piece(id)).Replace(Encoding.Latin1.GetString(Blank), " ")),
+        _ => WithBlanks(Piece(id)),
     };
+
+    /// <summary>A piece with " " for U+2581.</summary>
+    internal static byte[] WithBlanks(ReadOnlySpan<byte> piece) =>
+        Encoding.Latin1.GetBytes(Encoding.Latin1.GetString(piece).Replace(Encoding.Latin1.GetString(Blank), " "));
 
     protected override int ByteToken(byte value) => _bytes[value] ?? UnknownId;
 

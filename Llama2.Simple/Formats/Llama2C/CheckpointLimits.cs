@@ -1,4 +1,3 @@
-using System.Text;
 using Llama2.Simple.Text;
 
 namespace Llama2.Simple.Formats.Llama2C;
@@ -9,8 +8,6 @@ namespace Llama2.Simple.Formats.Llama2C;
 /// </summary>
 public static class CheckpointLimits
 {
-    private static readonly string Blank = Encoding.Latin1.GetString("\u2581"u8); // of sentencepiece
-
     /// <summary>The header of a file that is to hold this model.</summary>
     /// <param name="model">A model of any format.</param>
     /// <param name="version">0 and 1 are float32, 2 is int8.</param>
@@ -71,7 +68,7 @@ public static class CheckpointLimits
         {
             Tokenizer.BosId => "\n<s>\n"u8,
             Tokenizer.EosId => "\n</s>\n"u8,
-            _ => Encoding.Latin1.GetBytes(Encoding.Latin1.GetString(pieces.Piece(id)).Replace(Blank, " ")),
+            _ => SentencePieceTokenizer.WithBlanks(pieces.Piece(id)),
         }));
 
         (byte[] Piece, float Score)[] Pieces(Func<int, ReadOnlySpan<byte>> piece) =>
