@@ -88,8 +88,8 @@ public static class BlockQuantizer
         static int Nibble(float quotient) => Math.Min(15, (int)(quotient + 8.5f));
     }
 
-    // The first of the largest magnitude, with its sign.
-    private static float Largest(ReadOnlySpan<float> x)
+    /// <summary>The first number of the largest magnitude, with its sign.</summary>
+    internal static float Largest(ReadOnlySpan<float> x)
     {
         float largest = 0;
         foreach (float v in x)

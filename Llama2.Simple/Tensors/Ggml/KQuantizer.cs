@@ -54,12 +54,9 @@ internal static class KQuantizer
         const int Part = Block.PartElements, Parts = BlockElements / Part, Bias = 32;
         Span<byte> q = stackalloc byte[BlockElements];
         Span<float> scales = stackalloc float[Parts];
-        float largest = 0;
         for (int part = 0; part < Parts; part++)
-        {
             scales[part] = Fit(x.Slice(part * Part, Part), q.Slice(part * Part, Part));
-            largest = MathF.Abs(scales[part]) > MathF.Abs(largest) ? scales[part] : largest;
-        }
+        float largest = BlockQuantizer.Largest(scales);
         bytes[..210].Clear();
         if (MathF.Abs(largest) < Negligible)
             return;
@@ -163,9 +160,7 @@ internal static class KQuantizer
     private static float Fit(ReadOnlySpan<float> x, Span<byte> q)
     {
         const int Bias = 32, Tries = 9;
-        float largest = 0;
-        foreach (float v in x)
-            largest = MathF.Abs(v) > MathF.Abs(largest) ? v : largest;
+        float largest = BlockQuantizer.Largest(x);
         q.Clear();
         if (MathF.Abs(largest) < Negligible)
             return 0;
