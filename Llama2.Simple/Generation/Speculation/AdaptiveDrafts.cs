@@ -38,9 +38,8 @@ public sealed class AdaptiveDrafts(TimeProvider clock, bool always = false) : Dr
     private double _expected;                      // tokens of this step
     private double _spent;                         // seconds of all forward passes
     private double _drafting;                      // seconds spent on drafts in this step
-    private double _predicted;                     // seconds of the forward pass
     private int _sequences, _rows, _sincePlain;
-    private bool _measures, _isFirst;
+    private bool _measures;
     private long _started;
 
     private sealed class Drafter
@@ -49,7 +48,7 @@ public sealed class AdaptiveDrafts(TimeProvider clock, bool always = false) : Dr
 
         public double Right, Tried; // drafts, recent ones more
         public double Prior;        // seconds of a draft before any is measured
-        public bool IsMeasured { get; private set; }
+        public bool IsMeasured => _passes.Count > 0;
         public double Chance => (Right + PriorRight * PriorWeight) / (Tried + PriorWeight); // that a draft is right
 
         /// <summary>Tokens of a step with drafts: it ends with the first wrong one.</summary>
@@ -73,7 +72,6 @@ public sealed class AdaptiveDrafts(TimeProvider clock, bool always = false) : Dr
             // the first time code is compiled; after that a rise counts slowly, since what else the machine does passes
             double known = _passes[texts - 1];
             _passes[texts - 1] = double.IsNaN(known) || seconds < known ? seconds : known + (seconds - known) / 8;
-            IsMeasured = true;
         }
     }
 
@@ -237,27 +235,22 @@ public sealed class AdaptiveDrafts(TimeProvider clock, bool always = false) : Dr
     private static bool CouldPay(Sequence sequence) =>
         sequence.Room >= ManyTokens && sequence.MeanProbability >= Certain;
 
-    protected internal override void BeginForward()
-    {
-        _isFirst = _measures && _times.Known(_rows) == 0;
-        _predicted = _plain > 0 ? _times.Of(_rows) : double.PositiveInfinity;
-        _started = clock.GetTimestamp();
-    }
+    protected internal override void BeginForward() => _started = clock.GetTimestamp();
 
     protected internal override void EndForward()
     {
         if (!_measures)
             return;
-        double seconds = clock.GetElapsedTime(_started).TotalSeconds;
-        _times.Add(_rows, seconds, _predicted);
+        double seconds = clock.GetElapsedTime(_started).TotalSeconds, predicted = _plain > 0 ? _times.Of(_rows) : double.PositiveInfinity;
+        bool isPlain = _rows == _sequences, isFirst = _times.Known(_rows) == 0;
+        _times.Add(_rows, seconds, predicted);
         _spent += seconds;
-        bool isPlain = _rows == _sequences;
         _sincePlain = isPlain ? 0 : _sincePlain + 1;
         if (_plain == 0)
             return;
         double account = (_account ?? _plain) + Allowance * seconds;
         if (!isPlain)
-            account -= (_isFirst ? Math.Min(seconds, 2 * _predicted) : seconds) + _drafting - _plain;
+            account -= (isFirst ? Math.Min(seconds, 2 * predicted) : seconds) + _drafting - _plain;
         _account = Math.Min(account, MostSaved * _plain);
     }
 

@@ -24,9 +24,17 @@ internal sealed class StepTimes
     public int Largest { get; private set; } // number of rows that a pass has had
 
     /// <summary>Times of this number of rows that are known; the first is left out, since code may have been compiled in it.</summary>
-    public int Known(int rows) => IsFresh(rows) ? _times[rows]!.Count : 0;
+    public int Known(int rows) => Fresh(rows)?.Count ?? 0;
 
-    private bool IsFresh(int rows) => _times[rows] is { } times && _now - times.Added <= Old;
+    private Times? Fresh(int rows) => _times[rows] is { } times && _now - times.Added <= Old ? times : null;
+
+    // The next lower number of rows of which a time is known, if there is one.
+    private int Below(int rows)
+    {
+        while (rows > 1 && Fresh(rows) is null)
+            rows--;
+        return rows;
+    }
 
     /// <summary>Adds the time of a forward pass.</summary>
     /// <param name="rows">1 to <see cref="MaxRows"/>.</param>
@@ -60,24 +68,20 @@ internal sealed class StepTimes
     /// <summary>The most that a pass of so many rows should take: where that is not known, as much more as it has more rows.</summary>
     public double AtMost(int rows)
     {
-        int below = rows;
-        while (below > 1 && !IsFresh(below))
-            below--;
-        return IsFresh(below) ? _times[below]!.Median * rows / below : Of(rows);
+        int below = Below(rows);
+        return Fresh(below) is { } known ? known.Median * rows / below : Of(rows);
     }
 
     /// <summary>The time of a pass of so many rows in seconds; some smaller number must be known.</summary>
     public double Of(int rows)
     {
-        int below = rows, above = rows;
-        while (below > 1 && !IsFresh(below))
-            below--;
-        while (above < Math.Min(MaxRows, rows + DraftPolicy.MaxDrafts) && !IsFresh(above))
+        int below = Below(rows), above = rows;
+        while (above < Math.Min(MaxRows, rows + DraftPolicy.MaxDrafts) && Fresh(above) is null)
             above++;
-        if (below == rows || !IsFresh(below))
+        if (below == rows || Fresh(below) is not { Median: var start })
             return _times[rows]?.Median ?? 0;
-        double start = _times[below]!.Median;
-        return !IsFresh(above) ? start * (1 + UnknownRow * (rows - below) / below)
-            : start + (Math.Max(start, _times[above]!.Median) - start) * (rows - below) / (above - below);
+        return Fresh(above) is { Median: var end }
+            ? start + (Math.Max(start, end) - start) * (rows - below) / (above - below)
+            : start * (1 + UnknownRow * (rows - below) / below);
     }
 }
