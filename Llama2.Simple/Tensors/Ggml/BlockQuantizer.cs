@@ -5,12 +5,10 @@ namespace Llama2.Simple.Tensors;
 /// <summary>Floats to ggml's types, with ggml's bytes.</summary>
 public static class BlockQuantizer
 {
-    private const int BlockElements = 32;
     private const float MaxHalf = 65504; // float16's largest number; no scale is larger than the numbers it is of
 
     /// <summary>The types that floats can be made.</summary>
-    public static IReadOnlyList<GgmlType> Types { get; } =
-        [GgmlType.F32, GgmlType.F16, GgmlType.BF16, .. ((string[])["q8_0", "q4_0", "q4_K", "q6_K"]).Select(name => GgmlType.Find(name)!)];
+    public static IReadOnlyList<GgmlType> Types { get; } = [.. GgmlType.All.Where(type => type.Pack is not null)];
 
     /// <summary>Quantises whole blocks.</summary>
     /// <param name="type">One of <see cref="Types"/>.</param>
@@ -19,22 +17,10 @@ public static class BlockQuantizer
     /// <exception cref="ArgumentException">It is another type, or n is not of whole blocks.</exception>
     public static void Quantize(GgmlType type, ReadOnlySpan<float> x, Span<byte> bytes)
     {
-        if (!Types.Contains(type))
-            throw new ArgumentException($"floats are not made {type}", nameof(type));
+        BlockPacker pack = type.Pack ?? throw new ArgumentException($"floats are not made {type}", nameof(type));
         ArgumentOutOfRangeException.ThrowIfNotEqual(x.Length % type.BlockElements, 0, nameof(x));
         for (; x.Length > 0; x = x[type.BlockElements..], bytes = bytes[type.BlockBytes..])
-        {
-            switch (type.Name)
-            {
-                case "f32": BinaryPrimitives.WriteSingleLittleEndian(bytes, x[0]); break;
-                case "f16": BinaryPrimitives.WriteHalfLittleEndian(bytes, (Half)x[0]); break;
-                case "bf16": BinaryPrimitives.WriteUInt16LittleEndian(bytes, ToBFloat16(x[0])); break;
-                case "q8_0": ToQ80(x[..BlockElements], bytes); break;
-                case "q4_0": ToQ40(x[..BlockElements], bytes); break;
-                case "q4_K": KQuantizer.ToQ4K(x[..Block.MaxElements], bytes); break;
-                default: KQuantizer.ToQ6K(x[..Block.MaxElements], bytes); break;
-            }
-        }
+            pack(x[..type.BlockElements], bytes);
     }
 
     /// <summary>
@@ -60,15 +46,20 @@ public static class BlockQuantizer
         return holds;
     }
 
+    internal static void ToFloat32(ReadOnlySpan<float> x, Span<byte> bytes) => BinaryPrimitives.WriteSingleLittleEndian(bytes, x[0]);
+
+    internal static void ToFloat16(ReadOnlySpan<float> x, Span<byte> bytes) => BinaryPrimitives.WriteHalfLittleEndian(bytes, (Half)x[0]);
+
     /// <summary>The upper half of the bits, rounded to nearest, halves to even; NaN stays NaN.</summary>
-    private static ushort ToBFloat16(float x)
+    internal static void ToBFloat16(ReadOnlySpan<float> x, Span<byte> bytes)
     {
-        uint bits = BitConverter.SingleToUInt32Bits(x);
-        return (ushort)((float.IsNaN(x) ? bits | 1 << 22 : bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+        uint bits = BitConverter.SingleToUInt32Bits(x[0]);
+        bits = float.IsNaN(x[0]) ? bits | 1 << 22 : bits + 0x7fff + (bits >> 16 & 1);
+        BinaryPrimitives.WriteUInt16LittleEndian(bytes, (ushort)(bits >> 16));
     }
 
     /// <summary>The largest magnitude becomes 127.</summary>
-    private static void ToQ80(ReadOnlySpan<float> x, Span<byte> bytes)
+    internal static void ToQ80(ReadOnlySpan<float> x, Span<byte> bytes)
     {
         float scale = MathF.Abs(Largest(x)) / 127, inverse = scale == 0 ? 0 : 1 / scale;
         BinaryPrimitives.WriteHalfLittleEndian(bytes, (Half)scale);
@@ -77,7 +68,7 @@ public static class BlockQuantizer
     }
 
     /// <summary>The number of the largest magnitude becomes -8, so that the scale may be negative.</summary>
-    private static void ToQ40(ReadOnlySpan<float> x, Span<byte> bytes)
+    internal static void ToQ40(ReadOnlySpan<float> x, Span<byte> bytes)
     {
         float scale = Largest(x) / -8, inverse = scale == 0 ? 0 : 1 / scale;
         BinaryPrimitives.WriteHalfLittleEndian(bytes, (Half)scale);

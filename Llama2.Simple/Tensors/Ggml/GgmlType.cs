@@ -6,32 +6,33 @@ namespace Llama2.Simple.Tensors;
 /// </summary>
 public sealed class GgmlType
 {
-    private GgmlType(uint id, string name, int blockElements, int blockBytes, BlockUnpacker? unpack = null, bool hasMinima = false)
+    private GgmlType(uint id, string name, int blockElements, int blockBytes,
+        BlockUnpacker? unpack = null, BlockPacker? pack = null, bool hasMinima = false)
     {
         (Id, Name, BlockElements, BlockBytes) = (id, name, blockElements, blockBytes);
-        (Unpack, HasMinima) = (unpack, hasMinima);
+        (Unpack, Pack, HasMinima) = (unpack, pack, hasMinima);
     }
 
-    public static readonly GgmlType F32 = new(0, "f32", 1, 4);
-    public static readonly GgmlType F16 = new(1, "f16", 1, 2);
-    public static readonly GgmlType BF16 = new(30, "bf16", 1, 2);
+    public static readonly GgmlType F32 = new(0, "f32", 1, 4, pack: BlockQuantizer.ToFloat32);
+    public static readonly GgmlType F16 = new(1, "f16", 1, 2, pack: BlockQuantizer.ToFloat16);
+    public static readonly GgmlType BF16 = new(30, "bf16", 1, 2, pack: BlockQuantizer.ToBFloat16);
 
     /// <summary>All there are in today's ggml.</summary>
     public static IReadOnlyList<GgmlType> All { get; } =
     [
         F32,
         F16,
-        new(2, "q4_0", 32, 18, SmallBlocks.Q40),
+        new(2, "q4_0", 32, 18, SmallBlocks.Q40, BlockQuantizer.ToQ40),
         new(3, "q4_1", 32, 20, SmallBlocks.Q41, hasMinima: true),
         new(6, "q5_0", 32, 22, SmallBlocks.Q50),
         new(7, "q5_1", 32, 24, SmallBlocks.Q51, hasMinima: true),
-        new(8, "q8_0", 32, 34, SmallBlocks.Q80),
+        new(8, "q8_0", 32, 34, SmallBlocks.Q80, BlockQuantizer.ToQ80),
         new(9, "q8_1", 32, 36),
         new(10, "q2_K", 256, 84, KBlocks.Q2K, hasMinima: true),
         new(11, "q3_K", 256, 110, KBlocks.Q3K),
-        new(12, "q4_K", 256, 144, KBlocks.Q4K, hasMinima: true),
+        new(12, "q4_K", 256, 144, KBlocks.Q4K, KQuantizer.ToQ4K, hasMinima: true),
         new(13, "q5_K", 256, 176, KBlocks.Q5K, hasMinima: true),
-        new(14, "q6_K", 256, 210, KBlocks.Q6K),
+        new(14, "q6_K", 256, 210, KBlocks.Q6K, KQuantizer.ToQ6K),
         new(15, "q8_K", 256, 292),
         new(16, "iq2_xxs", 256, 66),
         new(17, "iq2_xs", 256, 74),
@@ -70,6 +71,9 @@ public sealed class GgmlType
 
     /// <summary>How a block becomes numbers; null for floats, and for types that are not read.</summary>
     public BlockUnpacker? Unpack { get; }
+
+    /// <summary>How floats become a block; null for types that floats are not made.</summary>
+    internal BlockPacker? Pack { get; }
 
     /// <summary>Whether <see cref="Block.Min"/> is of use.</summary>
     public bool HasMinima { get; }
