@@ -185,17 +185,18 @@ public sealed record ChatTemplate(string Name, string User, string Answer)
             foreach (string piece in Split(part.Text, Markers))
             {
                 byte[] utf8 = Encoding.UTF8.GetBytes(piece);
-                bool isMarker = Markers.Contains(piece);
-                int? special = isMarker ? tokenizer.Special(utf8) : null, found = isMarker ? tokenizer.Find(utf8) : null;
-                bool isText = !isMarker || (part.IsTyped ? special is not null && special != found : (special ?? found) is null);
-                if (isText)
+                int? special = tokenizer.Special(utf8), found = tokenizer.Find(utf8);
+                bool isSafe = special is not null && special != found; // no text becomes the marker's token
+                if (!Markers.Contains(piece) || (part.IsTyped && isSafe))
                     text.Append(piece);
                 else if (part.IsTyped)
                     AddTokens(tokenizer.EncodeBytes(utf8));
                 else if (special is { } id)
                     AddSpecial(id);
+                else if (found is { } token)
+                    AddTokens([token]); // no merge may reach it
                 else
-                    AddTokens([found!.Value]); // it may be one token that no merge reaches
+                    text.Append(piece);
             }
         }
         AddTokens([]);
