@@ -37,15 +37,7 @@ public static partial class ChatTemplateRecognition
         bool isOnceAtMost = !template.User.Contains(ChatTemplate.BosPart, StringComparison.Ordinal);
         return template with { Begin = isOnceAtMost && Has("bos_token") ? ChatTemplate.BosPart : "" };
 
-        bool Has(params ReadOnlySpan<string> texts)
-        {
-            foreach (string text in texts)
-            {
-                if (!jinja.Contains(text, StringComparison.Ordinal))
-                    return false;
-            }
-            return true;
-        }
+        bool Has(params string[] texts) => Array.TrueForAll(texts, text => jinja.Contains(text, StringComparison.Ordinal));
     }
 
     private static ChatTemplate RecogniseChatMl(string jinja)
