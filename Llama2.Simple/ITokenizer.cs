@@ -14,7 +14,6 @@ public interface ITokenizer
     bool AddsBos { get; }
 
     /// <summary>The tokens of a text in UTF-8; bytes that are no UTF-8 are taken as run.c takes them.</summary>
-    /// <param name="utf8">The text.</param>
     /// <param name="bos">Whether <see cref="Bos"/> goes first, if it <see cref="AddsBos"/>; before an empty text always, since a model
     /// needs one token to go on from.</param>
     /// <param name="eos">Whether <see cref="Eos"/> goes last.</param>
@@ -36,7 +35,6 @@ public interface ITokenizer
 
     /// <summary>The bytes that a token adds to a text.</summary>
     /// <param name="previous">The token before it: after BOS a leading blank is left out, as sentencepiece does.</param>
-    /// <param name="token">The token.</param>
     ReadOnlySpan<byte> Decode(int previous, int token);
 
     ReadOnlySpan<byte> Piece(int token); // as it stands in the vocabulary

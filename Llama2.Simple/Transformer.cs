@@ -4,8 +4,7 @@ namespace Llama2.Simple;
 /// The reference: run.c's <c>forward</c> for float32 weights and runq.c's for int8 ones, bit for bit. <see cref="Forward(Row,
 /// Span{float})"/> is the whole model; Llama2.Fast computes the same in less time.
 /// </summary>
-/// <param name="config">The model's shape.</param>
-/// <param name="weights">Its weights; a file that holds them must stay open for as long.</param>
+/// <param name="weights">The model's weights; a file that holds them must stay open for as long.</param>
 public sealed class Transformer(Config config, Weights weights) : ITransformer
 {
     // the current wave of activations

@@ -16,7 +16,6 @@ public sealed class Weights
     public bool IsClassifierShared => ReferenceEquals(TokenEmbedding, Classifier);
 
     /// <summary>Builds a model from its tensors.</summary>
-    /// <param name="layers">Number of layers.</param>
     /// <param name="isClassifierShared">Whether the classifier is the embedding table.</param>
     /// <param name="tensor">
     /// Gives the tensor of a name (run.c's) and a layer, which is 0 where there is one for all; null for biases and RoPE's factors in

@@ -14,7 +14,6 @@ public abstract class ModelFile(string path) : IDisposable
     public static ModelFile Open(string path) => MappedFile.Open(path).GiveTo(file => Open(file, path));
 
     /// <summary>The same of a mapped file, which belongs to the model from now on.</summary>
-    /// <param name="file">The file.</param>
     /// <param name="path">Its name in messages; the other parts of a split GGUF file lie beside it.</param>
     /// <exception cref="ModelFileException">It holds no model that can be run; it is still the caller's.</exception>
     public static ModelFile Open(MappedFile file, string path)

@@ -7,7 +7,6 @@ namespace Llama2.Simple.Generation;
 /// The loop that generates: each step is one forward pass for all its sequences, so that the weights are read once for all. A sequence's
 /// tokens do not depend on the others.
 /// </summary>
-/// <param name="transformer">The model.</param>
 /// <param name="policy">Has sequences with drafters take several tokens a step; without it none does. It changes only the time.</param>
 public sealed class Batch(ITransformer transformer, DraftPolicy? policy = null)
 {

@@ -6,7 +6,6 @@ namespace Llama2.Simple.Generation;
 /// <summary>A turn of a <see cref="Conversation"/>.</summary>
 /// <param name="Start">The position of its first token.</param>
 /// <param name="Answer">The position of the answer's first token.</param>
-/// <param name="User">The user's text.</param>
 /// <param name="Ended">Whether the model ended the answer itself.</param>
 public sealed record Turn(int Start, int Answer, string User, bool Ended);
 
@@ -21,11 +20,9 @@ public sealed class Conversation
 
     /// <summary>A conversation, a new one or one to go on with.</summary>
     /// <param name="transformer">The model; it may serve other conversations in turn.</param>
-    /// <param name="tokenizer">The model's tokenizer.</param>
     /// <param name="sequence">Holds the tokens of <paramref name="turns"/>; it belongs to the conversation now.</param>
     /// <param name="template">The format of the turns.</param>
     /// <param name="system">The system prompt, or empty.</param>
-    /// <param name="turns">Turns so far.</param>
     /// <param name="policy">Has the sequence's drafters used; it changes only the time.</param>
     /// <exception cref="ChatTemplateException">The template has no place for a system prompt.</exception>
     public Conversation(

@@ -19,7 +19,6 @@ public sealed record Perplexity(int Tokens, int Windows, double Nats)
     /// name="stride"/> tokens after the window before; a token is predicted in the first window that it is in. The figure does not depend
     /// on how many rows are fed at once.
     /// </summary>
-    /// <param name="transformer">The model.</param>
     /// <param name="tokens">The text, without BOS.</param>
     /// <param name="bos">The token before each window; null for none: the text's first token is then not predicted.</param>
     /// <param name="window">Tokens of a window, BOS included: at least 2, at most the model's context.</param>

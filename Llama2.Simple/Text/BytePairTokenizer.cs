@@ -14,7 +14,6 @@ public class BytePairTokenizer : VocabularyTokenizer
     /// <summary>A tokenizer of this vocabulary.</summary>
     /// <param name="vocabulary">Its pieces are bytes, not <see cref="ByteCharacters"/>; each of the 256 bytes is one.</param>
     /// <param name="merges">Pairs of tokens and what they become, the first one first. A piece that is no text is never made.</param>
-    /// <param name="splitter">Cuts text into words.</param>
     /// <param name="ignoresMerges">Whether a word that is a piece is taken whole, even if no merges lead to it; so in Llama 3.</param>
     /// <exception cref="ArgumentException">A byte is no piece.</exception>
     public BytePairTokenizer(

@@ -53,12 +53,9 @@ public sealed record ChatTemplate(string Name, string User, string Answer)
     private string AfterAnswer => Answer[(Answer.IndexOf('}', Answer.IndexOf(AnswerPart, StringComparison.Ordinal)) + 1)..].TrimStart(' ');
 
     /// <summary>The tokens that a turn adds to a conversation, up to where the model's answer begins.</summary>
-    /// <param name="tokenizer">The model's tokenizer.</param>
-    /// <param name="user">The user's text.</param>
     /// <param name="system">
     /// The system prompt, empty if there is none; only the first turn has it, also where the template would move it to the last one.
     /// </param>
-    /// <param name="first">Whether it is the first turn.</param>
     /// <param name="ended">Whether the model ended its last answer itself.</param>
     /// <exception cref="ChatTemplateException">The template has no place for a system prompt.</exception>
     public int[] Encode(ITokenizer tokenizer, string user, string system = "", bool first = true, bool ended = true)
@@ -78,7 +75,6 @@ public sealed record ChatTemplate(string Name, string User, string Answer)
     }
 
     /// <summary>The tokens of a whole conversation; BOS is first where the template or the tokenizer says so.</summary>
-    /// <param name="tokenizer">The model's tokenizer.</param>
     /// <param name="messages">The messages, a system prompt first if there is one.</param>
     /// <param name="asks">Whether the model is to answer, so that the beginning of its message is the end.</param>
     /// <exception cref="ChatTemplateException">The template has no form for these messages.</exception>
@@ -89,7 +85,6 @@ public sealed record ChatTemplate(string Name, string User, string Answer)
     /// <param name="messages">The messages, a system prompt first if there is one.</param>
     /// <param name="bos">The text that stands for BOS.</param>
     /// <param name="eos">The text that stands for EOS.</param>
-    /// <param name="asks">Whether the model is to answer.</param>
     /// <exception cref="ChatTemplateException">The template has no form for these messages.</exception>
     public string Render(IReadOnlyList<Message> messages, string bos, string eos, bool asks = true) =>
         string.Concat(Parts(messages, asks).Select(part => part switch

@@ -113,7 +113,6 @@ public class SentencePieceTokenizer : VocabularyTokenizer
     }
 
     /// <summary>Merges neighbours until no two are a piece together: the best score first, the leftmost pair of equals.</summary>
-    /// <param name="text">The text.</param>
     /// <param name="symbols">The lengths of its symbols, at first of its characters.</param>
     protected virtual void Merge(ReadOnlySpan<byte> text, List<int> symbols)
     {

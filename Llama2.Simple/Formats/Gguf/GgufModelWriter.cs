@@ -11,10 +11,6 @@ public static class GgufModelWriter
     private const int ChunkElements = 1 << 18; // that are in memory at once, or one row
 
     /// <summary>Lists a model's metadata and tensors; <see cref="GgufWriter.Write"/> then writes them.</summary>
-    /// <param name="name">The model's name.</param>
-    /// <param name="config">Its shape.</param>
-    /// <param name="weights">Its weights.</param>
-    /// <param name="tokenizer">Its tokenizer, or null.</param>
     /// <param name="types">The types of its matrices, one of <see cref="TypeMix.All"/> by its name; vectors are float32.</param>
     /// <exception cref="ArgumentException">The config has a scaling of RoPE.</exception>
     public static GgufWriter Create(string name, Config config, Weights weights, Tokenizer? tokenizer, string types)

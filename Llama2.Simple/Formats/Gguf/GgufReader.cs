@@ -53,7 +53,6 @@ internal sealed class GgufReader(ReadOnlyMemory<byte> bytes, string path, string
     /// <summary>A text for messages: short, in one line.</summary>
     public static string Shown(ReadOnlySpan<byte> text) => Shown(Encoding.UTF8.GetString(text[..Math.Min(text.Length, 4 * MaxShown)]));
 
-    /// <summary>A text for messages: short, in one line.</summary>
     public static string Shown(string text)
     {
         string shown = string.Concat(text.Take(MaxShown + 1).Select(c => char.IsControl(c) || c is '\u2028' or '\u2029' ? '\ufffd' : c));

@@ -6,7 +6,6 @@ namespace Llama2.Simple.Formats.Llama2C;
 /// <param name="Name">run.c's name.</param>
 /// <param name="Count">How many follow one another.</param>
 /// <param name="Rows">Rows of each; a vector is one row.</param>
-/// <param name="Columns">Columns of each.</param>
 /// <param name="GroupSize">Elements a scale where they are int8, 0 where they are float32.</param>
 public sealed record TensorSpec(string Name, int Count, int Rows, int Columns, int GroupSize)
 {

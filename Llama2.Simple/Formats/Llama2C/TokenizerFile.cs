@@ -12,7 +12,6 @@ public static class TokenizerFile
     public const int MaxBytes = 1 << 26;
 
     /// <summary>Reads a tokenizer.</summary>
-    /// <param name="path">The file.</param>
     /// <param name="vocabSize">Tokens that the model knows, or 0 to take what is there.</param>
     /// <exception cref="ModelFileException">There is no such file, it is no tokenizer, or one of another size.</exception>
     public static Tokenizer Open(string path, int vocabSize = 0)

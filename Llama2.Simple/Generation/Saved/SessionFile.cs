@@ -36,7 +36,6 @@ public static class SessionFile
 
     /// <summary>Writes a session.</summary>
     /// <param name="session">The session; its cache may hold the last token too.</param>
-    /// <param name="config">The model's shape.</param>
     /// <param name="fingerprint"><see cref="ModelFingerprint.Of"/> the model.</param>
     /// <param name="implementation">Name of the implementation, up to 8 ASCII characters.</param>
     public static void Write(Stream stream, SavedSession session, Config config, ReadOnlySpan<byte> fingerprint, string implementation)

@@ -38,7 +38,6 @@ internal sealed class StepTimes
 
     /// <summary>Adds the time of a forward pass.</summary>
     /// <param name="rows">1 to <see cref="MaxRows"/>.</param>
-    /// <param name="seconds">Its time.</param>
     /// <param name="expected">What was expected: until a second one is known, a first time counts at most twice as much.</param>
     public void Add(int rows, double seconds, double expected)
     {

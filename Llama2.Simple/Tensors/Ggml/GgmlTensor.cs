@@ -18,8 +18,6 @@ public abstract class GgmlTensor : Tensor
     }
 
     /// <summary>A matrix in a file.</summary>
-    /// <param name="type">The elements' type.</param>
-    /// <param name="rows">Rows.</param>
     /// <param name="columns">Elements in a row: whole blocks.</param>
     /// <param name="file">The file, which must stay open for as long as the tensor is used.</param>
     /// <param name="offset">Where the first row begins, in bytes, of any alignment.</param>

@@ -32,7 +32,6 @@ public sealed class TypeMix
     /// <summary>
     /// The type of a matrix. Rows that are not of whole blocks of 256 are q8_0, and those that are not of whole blocks of 32 float16.
     /// </summary>
-    /// <param name="weights">The model.</param>
     /// <param name="name">run.c's name of the matrix.</param>
     /// <param name="layer">Its layer, or 0.</param>
     public GgmlType TypeOf(Weights weights, string name, int layer)
