@@ -100,24 +100,18 @@ public sealed class AdaptiveDrafts(TimeProvider clock, bool always = false) : Dr
 
         // A text asks its own drafters first, but for those that are right less often than one that drafts for all texts at once. The
         // text that is furthest behind is the first to ask.
-        Span<bool> isShared = stackalloc bool[first.Count], isOut = stackalloc bool[first.Count];
+        List<int> own = [], shared = [];
         for (int i = 0; i < first.Count; i++)
-        {
-            isShared[i] = texts.Length > 1 && texts[1].Sequence.Drafters[i] == first[i];
-            isOut[i] = !isShared[i];
-        }
-        int together = Best(texts, isOut).Drafter;
+            (texts.Length > 1 && texts[1].Sequence.Drafters[i] == first[i] ? shared : own).Add(i);
+        int together = Best(texts, shared).Drafter;
+        double leastChance = together == NoDrafter ? 0 : _drafters[together].Chance;
         List<Drafts> rest = [];
         foreach (Drafts text in texts.ToArray().OrderBy(text => text.Sequence.DraftsAhead))
         {
-            for (int i = 0; i < first.Count; i++)
-                isOut[i] = isShared[i] || (together != NoDrafter && _drafters[i].Chance < _drafters[together].Chance);
-            if (!AskBest([text], isOut))
+            if (!AskBest([text], own.FindAll(i => _drafters[i].Chance >= leastChance)))
                 rest.Add(text);
         }
-        for (int i = 0; i < first.Count; i++)
-            isOut[i] = !isShared[i];
-        AskBest(CollectionsMarshal.AsSpan(rest), isOut);
+        AskBest(CollectionsMarshal.AsSpan(rest), shared);
     }
 
     // Right drafts save time where all texts have them. What some are ahead of another one does not let that one end sooner.
@@ -153,11 +147,11 @@ public sealed class AdaptiveDrafts(TimeProvider clock, bool always = false) : Dr
     }
 
     // Asks the most promising drafter that has a guess.
-    private bool AskBest(ReadOnlySpan<Drafts> texts, Span<bool> isOut)
+    private bool AskBest(ReadOnlySpan<Drafts> texts, List<int> drafters)
     {
-        while (texts.Length > 0 && Best(texts, isOut) is (var drafter and >= 0, var count))
+        while (texts.Length > 0 && Best(texts, drafters) is (var drafter and >= 0, var count))
         {
-            isOut[drafter] = true;
+            drafters.Remove(drafter);
             if (Ask(texts, drafter, count) > 0)
                 return true;
         }
@@ -165,16 +159,16 @@ public sealed class AdaptiveDrafts(TimeProvider clock, bool always = false) : Dr
     }
 
     // The drafter and the number of drafts for each of these texts with which a token of this step takes the shortest time.
-    private (int Drafter, int Count) Best(ReadOnlySpan<Drafts> texts, ReadOnlySpan<bool> isOut)
+    private (int Drafter, int Count) Best(ReadOnlySpan<Drafts> texts, List<int> drafters)
     {
         (int Drafter, int Count) best = (NoDrafter, 0);
         double without = _times.Of(_rows);
         double shortest = always ? double.PositiveInfinity
             : (1 - Worthwhile * texts.Length / _sequences) * (without + _drafting) / _expected;
-        for (int i = 0; i < isOut.Length; i++)
+        foreach (int i in drafters)
         {
             IDrafter itself = texts[0].Sequence.Drafters[i];
-            if (isOut[i] || (!always && !itself.IsReady && !IsWorthGettingReady(texts[0].Sequence)))
+            if (!always && !itself.IsReady && !IsWorthGettingReady(texts[0].Sequence))
                 continue;
             Drafter drafter = _drafters[i];
             double seconds = drafter.Seconds(texts.Length);
