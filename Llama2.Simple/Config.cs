@@ -10,18 +10,16 @@ namespace Llama2.Simple;
 /// <param name="SeqLen">Context length: the maximum number of positions in a <see cref="KvCache"/>.</param>
 public sealed record Config(int Dim, int HiddenDim, int LayerCount, int HeadCount, int KvHeadCount, int VocabSize, int SeqLen)
 {
-    private readonly int _headSize, _ropeDim; // 0: the default
-
     // run.c's values, which other formats may replace
     public float NormEpsilon { get; init; } = 1e-5f;    // added to the mean square in RMSNorm
     public float RopeBase { get; init; } = 10000;       // of RoPE's frequencies
     public RopeScaling? RopeScaling { get; init; }      // of RoPE's frequencies, for a longer context than the model was trained with
 
     /// <summary>Floats in one attention head; <see cref="Dim"/> / <see cref="HeadCount"/> unless it is set.</summary>
-    public int HeadSize { get => _headSize > 0 ? _headSize : Dim / HeadCount; init => _headSize = value; }
+    public int HeadSize { get => field > 0 ? field : Dim / HeadCount; init; }
 
     /// <summary>Floats of a head that RoPE turns, from its first; all of them unless it is set.</summary>
-    public int RopeDim { get => _ropeDim > 0 ? _ropeDim : HeadSize; init => _ropeDim = value; }
+    public int RopeDim { get => field > 0 ? field : HeadSize; init; }
 
     /// <summary>run.c's names of the fields, in the order of a checkpoint's header, and their values.</summary>
     public static IReadOnlyList<string> FieldNames { get; } =

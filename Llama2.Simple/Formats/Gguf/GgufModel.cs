@@ -25,7 +25,6 @@ public sealed partial class GgufModel : ModelFile
     ];
 
     private readonly List<GgufFile> _parts = [];
-    private ITokenizer? _tokenizer;
     private readonly Dictionary<string, GgufTensor> _tensors = [];
 
     private GgufModel(GgufFile first, string path) : base(path)
@@ -63,7 +62,7 @@ public sealed partial class GgufModel : ModelFile
     public override long Length => _parts.Sum(part => part.Length);
     /// <exception cref="ModelFileException">The file's tokenizer is of an unknown kind, or wrong.</exception>
     public override ITokenizer? Tokenizer =>
-        Metadata.GetString("tokenizer.ggml.model") is null or "none" or "no_vocab" ? null : _tokenizer ??= GgufTokenizer.Create(Metadata);
+        Metadata.GetString("tokenizer.ggml.model") is null or "none" or "no_vocab" ? null : field ??= GgufTokenizer.Create(Metadata);
 
     /// <summary>The sliding window, which the context is no longer than; null where the model has none that is shorter.</summary>
     public int? SlidingWindow => GgufConfig.Window(Metadata);
