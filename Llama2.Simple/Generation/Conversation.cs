@@ -16,7 +16,7 @@ public sealed class Conversation
     private readonly int _seqLen;
     private readonly ITokenizer _tokenizer;
     private readonly List<Turn> _turns;
-    private int _longestPiece; // in bytes; 0 until it is wanted
+    private int? _longestPiece; // in bytes; null until it is wanted
 
     /// <summary>A conversation, a new one or one to go on with.</summary>
     /// <param name="transformer">The model; it may serve other conversations in turn.</param>
@@ -52,12 +52,8 @@ public sealed class Conversation
     /// <summary>A lower bound of <see cref="Encode(string)"/>'s tokens, without encoding: none is longer than the longest piece.</summary>
     public int LeastTokens(string user)
     {
-        if (_longestPiece == 0)
-        {
-            for (int id = 0; id < _tokenizer.VocabSize; id++)
-                _longestPiece = Math.Max(_longestPiece, _tokenizer.Piece(id).Length);
-        }
-        return user.Length / Math.Max(_longestPiece, 1); // a char is a byte or more
+        _longestPiece ??= Enumerable.Range(0, _tokenizer.VocabSize).Max(id => _tokenizer.Piece(id).Length);
+        return user.Length / Math.Max(_longestPiece.Value, 1); // a char is a byte or more
     }
 
     /// <summary>The tokens that saying this would add before the answer.</summary>
