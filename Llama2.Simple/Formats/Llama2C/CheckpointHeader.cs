@@ -68,7 +68,7 @@ public sealed record CheckpointHeader(int Version, Config Config, bool SharedCla
             throw Error("header", $"{bytes} bytes", $"{start.Length}");
 
         int version = legacy ? 0 : BinaryPrimitives.ReadInt32LittleEndian(start[4..]);
-        if (version is not (0 or 1 or 2) || (!legacy && version == 0))
+        if (!legacy && version is not (1 or 2))
             throw Error("version", "1 or 2", $"{version}");
 
         ReadOnlySpan<byte> ints = start[(legacy ? 0 : ConfigOffset)..];
