@@ -116,13 +116,12 @@ public static class GgufTokenizer
         {
             ReadOnlySpan<byte> text = texts[i].Span;
             int blank = text.Length > 1 ? text[1..].IndexOf((byte)' ') + 1 : 0;
-            bool isPair = blank > 0;
-            if (isPair)
+            if (blank > 0)
             {
                 text[..blank].CopyTo(joined);
                 text[(blank + 1)..].CopyTo(joined.AsSpan(blank));
             }
-            if (!isPair || !ids.TryGetValue(text[..blank], out int left) || !ids.TryGetValue(text[(blank + 1)..], out int right)
+            if (blank == 0 || !ids.TryGetValue(text[..blank], out int left) || !ids.TryGetValue(text[(blank + 1)..], out int right)
                 || !ids.TryGetValue(joined.AsSpan(0, text.Length - 1), out int merged))
                 throw metadata.Error($"{Merges}[{i}]", "two pieces that are a piece together", GgufReader.Shown(text));
             merges[i] = (left, right, merged);

@@ -216,9 +216,10 @@ public sealed class GgufMetadata
                     _ => element.Bytes(),
                 };
                 int count = reader.Count(field, minBytes);
-                if (element.Bytes() > 0 && element != GgufValueType.Bool)
-                    reader.Take(count * minBytes, field);
-                for (int i = 0; i < count && (element.Bytes() == 0 || element == GgufValueType.Bool); i++)
+                bool isNumber = element.Bytes() > 0 && element != GgufValueType.Bool;
+                if (isNumber)
+                    reader.Take(count * minBytes, field); // whatever they are
+                for (int i = 0; i < count && !isNumber; i++)
                     Skip(reader, element, field, depth + 1);
                 break;
             default:
