@@ -9,7 +9,7 @@ public static class GgufTokenizer
 {
     private const string Prefix = "tokenizer.ggml.", Model = Prefix + "model", Splitter = Prefix + "pre", Tokens = Prefix + "tokens",
         Types = Prefix + "token_type", Scores = Prefix + "scores", Merges = Prefix + "merges",
-        Bos = Prefix + "bos_token_id", Eos = Prefix + "eos_token_id";
+        Bos = Prefix + "bos_token_id", Eos = Prefix + "eos_token_id", AddsBos = Prefix + "add_bos_token";
 
     /// <summary>The pieces with which chat models end a turn; a file names one of them as EOS and often not the others.</summary>
     private static readonly string[] EndPieces =
@@ -52,7 +52,8 @@ public static class GgufTokenizer
             Tokenizer.ParseByte(piece) is null ? PieceType.Normal : PieceType.Byte);
         if (types[unknown] == PieceType.Normal)
             types[unknown] = PieceType.Unknown;
-        return new SentencePieceTokenizer(NewVocabulary(metadata, pieces, types, bos, ends, addsBos: true), scores)
+        Vocabulary vocabulary = new(pieces, types, bos, ends) { AddsBos = metadata.GetBool(AddsBos) ?? true };
+        return new SentencePieceTokenizer(vocabulary, scores)
         {
             UnknownId = unknown,
             AddsBlank = metadata.GetBool(Prefix + "add_space_prefix") ?? true,
@@ -80,7 +81,7 @@ public static class GgufTokenizer
             if (types[id] == PieceType.Normal)
                 pieces[id] = ByteCharacters.Decode(pieces[id]) ?? pieces[id];
         }
-        Vocabulary vocabulary = NewVocabulary(metadata, pieces, types, bos, ends, addsBos: splitter == TextSplitter.Llama3);
+        Vocabulary vocabulary = new(pieces, types, bos, ends) { AddsBos = metadata.GetBool(AddsBos) ?? splitter == TextSplitter.Llama3 };
         for (int value = 0; value < 256; value++)
         {
             if (vocabulary.Find([(byte)value]) is null)
@@ -128,12 +129,6 @@ public static class GgufTokenizer
         }
         return merges;
     }
-
-    private static Vocabulary NewVocabulary(
-        GgufMetadata metadata, byte[][] pieces, PieceType[] types, int bos, int[] ends, bool addsBos) => new(pieces, types, bos, ends)
-        {
-            AddsBos = metadata.GetBool(Prefix + "add_bos_token") ?? addsBos,
-        };
 
     private static IEnumerable<int> OtherEnds(GgufMetadata metadata, byte[][] pieces)
     {
