@@ -89,6 +89,7 @@ public sealed partial class GgufModel : ModelFile
             throw Error("file", $"a name that ends in -00001-of-{count:D5}.gguf, of the first of {count} parts", "another name");
         if (number != 0)
             throw Error(Number, $"0, the first part: {PartPath(0)}", $"{number}");
+        long? total = first.Metadata.GetInteger(TensorCount);
         for (int i = 1; i < count; i++)
         {
             string path = PartPath(i);
@@ -100,12 +101,12 @@ public sealed partial class GgufModel : ModelFile
                 throw part.Metadata.Error(Count, $"{count}, as in the first part", $"{part.Metadata.GetInteger(Count)}");
             if (part.Metadata.GetInteger(Number) != i)
                 throw part.Metadata.Error(Number, $"{i}", $"{part.Metadata.GetInteger(Number)}");
-            if (part.Metadata.GetInteger(TensorCount) is { } other && other != first.Metadata.GetInteger(TensorCount))
-                throw part.Metadata.Error(TensorCount, $"{first.Metadata.GetInteger(TensorCount)}, as in the first part", $"{other}");
+            if (part.Metadata.GetInteger(TensorCount) is { } other && other != total)
+                throw part.Metadata.Error(TensorCount, $"{total}, as in the first part", $"{other}");
         }
         long tensors = _parts.Sum(part => (long)part.Tensors.Count);
-        if (first.Metadata.GetInteger(TensorCount) is { } expected && expected != tensors)
-            throw Error(TensorCount, $"the {tensors} tensors of all parts", $"{expected}");
+        if (total is not null && total != tensors)
+            throw Error(TensorCount, $"the {tensors} tensors of all parts", $"{total}");
 
         string PartPath(int i) => $"{Path[..name.Index]}-{i + 1:D5}-of-{count:D5}{name.Groups[3].Value}";
     }
