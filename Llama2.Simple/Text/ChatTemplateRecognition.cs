@@ -70,12 +70,11 @@ public static partial class ChatTemplateRecognition
                 UserWithSystem = open + "<<SYS>>\n{system}\n<</SYS>>\n\n{user}" + close,
                 Alternates = alternates,
             };
-            if (!isTrimmed)
-                return llama2;
             bool trimsTogether = jinja.Contains(" content.strip()", StringComparison.Ordinal); // system prompt and message as one text
-            return Trimmed(llama2) is var trimmed && trimsTogether
-                ? trimmed with { UserWithSystem = llama2.UserWithSystem.Replace("{user}", "{user|rtrim}", StringComparison.Ordinal) }
-                : trimmed;
+            return !isTrimmed ? llama2 : !trimsTogether ? Trimmed(llama2) : Trimmed(llama2) with
+            {
+                UserWithSystem = llama2.UserWithSystem.Replace("{user}", "{user|rtrim}", StringComparison.Ordinal),
+            };
         }
         string before = BlankBeforeAnswer().IsMatch(jinja) ? " " : "", after = BlankAfterEos().IsMatch(jinja) ? " " : "";
         bool takesSystem = jinja.Contains("system", StringComparison.Ordinal);
