@@ -15,21 +15,19 @@ public sealed class TextSplitter
 
     private readonly Rule _rule;
 
-    private TextSplitter(string name, Rule rule) => (Name, _rule) = (name, rule);
+    private TextSplitter(Rule rule) => _rule = rule;
 
     /// <summary>
     /// Llama 3's:
     /// <c>(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+</c>.
     /// </summary>
-    public static TextSplitter Llama3 { get; } = new("llama-bpe", Llama3Word);
+    public static TextSplitter Llama3 { get; } = new(Llama3Word);
 
     /// <summary>GPT-2's: <c>'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+</c>.</summary>
-    public static TextSplitter Gpt2 { get; } = new("gpt-2", Gpt2Word);
+    public static TextSplitter Gpt2 { get; } = new(Gpt2Word);
 
     /// <summary>SmolLM's: each digit alone, and GPT-2's for what lies between, as if it were all.</summary>
-    public static TextSplitter SmolLm { get; } = new("smollm", SmolLmWord);
-
-    public string Name { get; } // as GGUF's tokenizer.ggml.pre has it
+    public static TextSplitter SmolLm { get; } = new(SmolLmWord);
 
     /// <summary>The lengths in bytes of the words of a text, which cover it.</summary>
     public List<int> Split(ReadOnlySpan<byte> utf8)
