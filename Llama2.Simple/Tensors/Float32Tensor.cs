@@ -11,7 +11,7 @@ public sealed class Float32Tensor(int rows, int columns, ReadOnlyMemory<float> d
     /// <summary>The elements, row by row: (rows, columns).</summary>
     public ReadOnlyMemory<float> Data { get; } = data;
 
-    public override string TypeName => "f32";
+    public override string Describe() => "f32";
     public override long Bytes => sizeof(float) * Elements;
 
     public override void CopyRow(int row, Span<float> destination) => Data.Span.Slice(row * Columns, Columns).CopyTo(destination);

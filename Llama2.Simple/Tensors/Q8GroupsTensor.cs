@@ -14,7 +14,6 @@ public sealed class Q8GroupsTensor(int rows, int columns, int groupSize, ReadOnl
     public ReadOnlyMemory<sbyte> Values { get; } = values; // (rows, columns)
     public ReadOnlyMemory<float> Scales { get; } = scales; // (rows * columns / group_size,), at any address, also an odd one
 
-    public override string TypeName => "q8_0";
     public override long Bytes => Elements + sizeof(float) * (Elements / GroupSize);
     public override string Describe() => $"q8_0 in groups of {GroupSize}";
 

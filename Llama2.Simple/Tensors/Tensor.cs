@@ -14,11 +14,10 @@ public abstract class Tensor
     public int Rows { get; }
     public int Columns { get; }
     public long Elements => (long)Rows * Columns;
-    public abstract long Bytes { get; }      // of all elements, scales included
-    public abstract string TypeName { get; } // f32, q8_0
+    public abstract long Bytes { get; } // of all elements, scales included
 
-    /// <summary>The type in words, with what its name leaves out.</summary>
-    public virtual string Describe() => TypeName;
+    /// <summary>The type in words: f32, q4_K, q8_0 in groups of 64.</summary>
+    public abstract string Describe();
 
     /// <summary>Writes a row as floats: (columns,).</summary>
     public abstract void CopyRow(int row, Span<float> destination);

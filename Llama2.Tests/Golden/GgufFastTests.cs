@@ -66,7 +66,7 @@ public sealed class GgufFastTests
         float[] expected = Logits(simple, golden.Logits().Prompt, 1), actual = Logits(fast, golden.Logits().Prompt, 12);
         string[] floats = ["f32", "f16", "bf16"];
         bool[] areFloats = [.. file.Weights.Named().Where(named => !Weights.IsVector(named.Name))
-            .Select(named => floats.Contains(named.Tensor.TypeName)).Distinct()];
+            .Select(named => floats.Contains(named.Tensor.Describe())).Distinct()];
         if (areFloats is [false])
             Bits.AssertEqual(expected, actual, name);
         // Products of floats are sums in another order. Where blocks follow, some activations are then rounded to another of their 15 bits.

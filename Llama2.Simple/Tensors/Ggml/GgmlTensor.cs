@@ -57,7 +57,7 @@ public abstract class GgmlTensor : Tensor
     public GgmlType Type { get; }
     public int RowBytes { get; }
 
-    public override string TypeName => Type.Name;
+    public override string Describe() => Type.Name;
     public override long Bytes => (long)Rows * RowBytes;
 
     /// <summary>The bytes of a row.</summary>
