@@ -96,11 +96,11 @@ public sealed record ChatTemplate(string Name, string User, string Answer)
 
     private List<Part> Parts(IReadOnlyList<Message> messages, bool asks)
     {
-        bool hasSystem = messages.Count > 0 && messages[0].Speaker == Speaker.System;
-        Message[] rest = [.. messages.Skip(hasSystem ? 1 : 0)];
-        CheckSystem(hasSystem ? messages[0].Text : "");
+        string? given = messages is [{ Speaker: Speaker.System, Text: var text }, ..] ? text : null;
+        Message[] rest = [.. messages.Skip(given is null ? 0 : 1)];
+        CheckSystem(given ?? "");
         CheckOrder(rest);
-        string? system = hasSystem ? messages[0].Text : DefaultSystem;
+        string? system = given ?? DefaultSystem;
         int holder = system is null || UserWithSystem is null ? -1 // of the system prompt among the messages
             : IsSystemInLast ? Array.FindLastIndex(rest, message => message.Speaker == Speaker.User)
             : IsEmpty(system) ? -1
