@@ -33,14 +33,14 @@ public static class FileKind
     ];
 
     /// <summary>The error, or a clearer one if the file is known to be of another kind than the expected one.</summary>
-    /// <param name="start">The file's first bytes, up to <see cref="StartBytes"/>.</param>
-    /// <param name="length">Bytes of the whole file.</param>
-    public static ModelFileException Explain(ModelFileException error, string expected, ReadOnlySpan<byte> start, long length) =>
-        Of(start, length) is { } found && found != expected
+    public static ModelFileException Explain(ModelFileException error, string expected, MappedFile file) =>
+        Of(file.Start, file.Length) is { } found && found != expected
             ? new ModelFileException(error.Path, "file", expected, found, error)
             : error;
 
     /// <summary>The kind of a file, and for one of a foreign kind the advice; null if it is unknown.</summary>
+    /// <param name="start">The file's first bytes, up to <see cref="StartBytes"/>.</param>
+    /// <param name="length">Bytes of the whole file.</param>
     public static string? Of(ReadOnlySpan<byte> start, long length)
     {
         foreach ((byte[] known, string kind) in Known)

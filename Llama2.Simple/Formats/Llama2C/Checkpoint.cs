@@ -40,7 +40,7 @@ public sealed class Checkpoint : ModelFile
         }
         catch (ModelFileException e)
         {
-            throw FileKind.Explain(e, FileKind.Checkpoint, file.Start, file.Length);
+            throw FileKind.Explain(e, FileKind.Checkpoint, file);
         }
     }
 

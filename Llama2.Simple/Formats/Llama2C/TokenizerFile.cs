@@ -31,7 +31,7 @@ public static class TokenizerFile
         }
         catch (ModelFileException e)
         {
-            throw FileKind.Explain(e, FileKind.Tokenizer, file.Start, file.Length);
+            throw FileKind.Explain(e, FileKind.Tokenizer, file);
         }
     }
 

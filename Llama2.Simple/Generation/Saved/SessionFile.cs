@@ -136,7 +136,7 @@ public static class SessionFile
         return new SavedSession(tokens, ReadCache(), temperature, topp, random, notes);
 
         ModelFileException Wrong(string field, string expected, string found) => new(path, field, expected, found);
-        ModelFileException Foreign(ModelFileException e) => FileKind.Explain(e, FileKind.Session, file.Start, file.Length);
+        ModelFileException Foreign(ModelFileException e) => FileKind.Explain(e, FileKind.Session, file);
 
         KvCache ReadCache()
         {
