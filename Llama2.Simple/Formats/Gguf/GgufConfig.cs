@@ -6,8 +6,6 @@ internal static class GgufConfig
     public const string Architecture = "llama";
     private const string Family = "llama: Llama 1 to 3.2, Code Llama, TinyLlama, SmolLM, Vicuna, Mistral 7B and others of their shape";
 
-    private const string ContextLength = "context_length";
-
     private const int MaxWidth = 1 << 24;  // of a vector; also the largest vocabulary and context, exact as floats
     private const int MaxLayers = 1 << 14; // a hundred times Llama 2's
 
@@ -45,7 +43,7 @@ internal static class GgufConfig
         if (ropeDim % 2 != 0)
             throw metadata.Error(Key("rope.dimension_count"), "an even number", $"{ropeDim}");
 
-        int trained = Required(ContextLength, MaxWidth);
+        int trained = Required("context_length", MaxWidth);
         Config config = new(dim, hidden, layers, heads, kvHeads, VocabSize(metadata, embeddingRows), Window(metadata) ?? trained)
         {
             NormEpsilon = Float("attention.layer_norm_rms_epsilon", 0, 1) ?? throw Missing("attention.layer_norm_rms_epsilon"),
@@ -55,7 +53,6 @@ internal static class GgufConfig
         };
         return config with { RopeScaling = Scaling(config, trained) };
 
-        string Key(string name) => $"{Architecture}.{name}";
         ModelFileException Missing(string name) => metadata.Error(Key(name), "a value", "none");
         int Required(string name, int max) => metadata.GetInteger(Key(name), 1, max) ?? throw Missing(name);
 
@@ -106,14 +103,16 @@ internal static class GgufConfig
     /// window needs none.
     /// </summary>
     public static int? Window(GgufMetadata metadata) =>
-        metadata.GetInteger(Architecture + ".attention.sliding_window", 0, int.MaxValue) is > 0 and int window
-        && window < metadata.GetInteger($"{Architecture}.{ContextLength}") ? window : null;
+        metadata.GetInteger(Key("attention.sliding_window"), 0, int.MaxValue) is > 0 and int window
+        && window < metadata.GetInteger(Key("context_length")) ? window : null;
+
+    private static string Key(string name) => $"{Architecture}.{name}";
 
     private static int VocabSize(GgufMetadata metadata, long embeddingRows)
     {
-        const string Tokens = "tokenizer.ggml.tokens", Size = Architecture + ".vocab_size";
-        long size = metadata.GetLength(Tokens) ?? metadata.GetInteger(Size) ?? embeddingRows;
+        const string Tokens = "tokenizer.ggml.tokens";
+        long size = metadata.GetLength(Tokens) ?? metadata.GetInteger(Key("vocab_size")) ?? embeddingRows;
         return size is >= 1 and <= MaxWidth ? (int)size
-            : throw metadata.Error(metadata.TypeOf(Tokens) is null ? Size : Tokens, $"1 to {MaxWidth} tokens", $"{size}");
+            : throw metadata.Error(metadata.TypeOf(Tokens) is null ? Key("vocab_size") : Tokens, $"1 to {MaxWidth} tokens", $"{size}");
     }
 }
