@@ -1,5 +1,6 @@
 using System.Security;
 using System.Text;
+using Llama2.Cli.Terminal;
 
 namespace Llama2.Cli.Bench;
 
@@ -20,7 +21,7 @@ internal static class BenchChart
             {
                 double length = Math.Max(1, MaxBar * row.Median / panel.Max(other => other.Median));
                 string style = row.IsPeer ? "peer" : row.Kernel is null ? "simple" : row.Key.Name.StartsWith("fast int8") ? "int8" : "fast";
-                Text(Left - 8, 14, "label", "end", $"{row.Key.Name}, {RowKey.InWords(row.Key.Threads)}");
+                Text(Left - 8, 14, "label", "end", $"{row.Key.Name}, {Notes.Count(row.Key.Threads, "thread")}");
                 svg.Append($"<rect class=\"{style}\" x=\"{Left}\" y=\"{y}\" width=\"{length:0.#}\" height=\"{BarHeight}\" rx=\"3\"/>\n");
                 Text(Left + 6 + length, 14, "value", "start", BenchTable.Number(row.Median));
                 y += RowHeight;

@@ -53,9 +53,7 @@ internal sealed record Machine(string Cpu, int Cores, string Os, string Runtime)
 /// <param name="Name">simple, fast, fast int8, fast avx2 and so on, or a peer's name.</param>
 internal sealed record RowKey(string Model, string Name, int Threads, Phase Phase)
 {
-    public override string ToString() => $"{Model}: {Name}, {InWords(Threads)}, {InWords(Phase)}";
-
-    public static string InWords(int threads) => threads == 1 ? "1 thread" : $"{threads} threads";
+    public override string ToString() => $"{Model}: {Name}, {Notes.Count(Threads, "thread")}, {InWords(Phase)}";
 
     public static string InWords(Phase phase) => phase == Phase.Decode ? "decode" : "prefill";
 }

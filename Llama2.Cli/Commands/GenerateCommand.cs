@@ -100,7 +100,7 @@ internal sealed class GenerateCommand(Command command)
 
         Sequence sequence = NewSequence(result, model, speculation, saved, goesOn, onLogits);
         if (saved is not null && !_model.IsSilent(result))
-            Notes.Write($"session: {sequence.Fed} of {Speed.Tokens(tokens.Length)} from {load}");
+            Notes.Write($"session: {sequence.Fed} of {Notes.Count(tokens.Length, "token")} from {load}");
         bool json = result.GetValue(_json);
         int logProbs = result.GetValue(_logProbs) ?? 0, sampled = 0;
         Story story = new(sequence, model.Tokenizer, added with { Ids = tokens }, steps, _filters.Stops(result), shown);

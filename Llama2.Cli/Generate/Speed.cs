@@ -28,8 +28,8 @@ internal sealed class Speed(Sequence sequence)
         int fed = sequence.Fed - _loaded;
         TimeSpan prompt = Stopwatch.GetElapsedTime(_started, _firstToken == 0 ? _ended : _firstToken);
         TimeSpan generation = Stopwatch.GetElapsedTime(_firstToken, _ended);
-        Notes.Write($"prompt: {Tokens(_promptTokens)}, {PerSecond(Math.Min(fed, _promptTokens), prompt)} tok/s; "
-            + $"generation: {Tokens(sequence.Sampled)}, {PerSecond(sequence.Sampled - 1, generation)} tok/s"
+        Notes.Write($"prompt: {Notes.Count(_promptTokens, "token")}, {PerSecond(Math.Min(fed, _promptTokens), prompt)} tok/s; "
+            + $"generation: {Notes.Count(sequence.Sampled, "token")}, {PerSecond(sequence.Sampled - 1, generation)} tok/s"
             + (_firstToken == 0 ? "" : $"; time to first token: {SinceStart(_firstToken).TotalMilliseconds:F0} ms from the program's start")
             + (fed > 1 ? "; below both, as run.c counts" : ""));
         // run.c's clock starts after the first token, whose pass may be slower. A prompt takes few passes here, which all count.
@@ -39,9 +39,6 @@ internal sealed class Speed(Sequence sequence)
             Notes.Write($"achieved tok/s: {(fed - 1) / seconds:F6}");
         }
     }
-
-    /// <summary>A number of tokens, in words.</summary>
-    public static string Tokens(int count) => count == 1 ? "1 token" : $"{count} tokens";
 
     // Linux knows a program's start to 10 ms.
     private static TimeSpan SinceStart(long timestamp)
