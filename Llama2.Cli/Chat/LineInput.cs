@@ -9,29 +9,22 @@ internal sealed class LineInput : IDisposable
 {
     private const string PasteOn = "\e[?2004h", PasteOff = "\e[?2004l"; // whether the terminal marks what is pasted
 
-    private readonly Stream _input;
-    private readonly LineEditor? _editor;
-    private readonly Action? _onKey;
-    private readonly LineReader _lines;
+    private readonly Stream _input = Tty.OpenInput();
+    private readonly LineEditor? _editor = Tty.CanEdit ? new LineEditor("> ") : null;
+    private readonly LineReader _lines; // where lines are not edited
+    private readonly Action _onKey;
     private readonly byte[] _keys = new byte[4096];
     private Task<int>? _read; // goes on if its wait was cancelled: a read of stdin cannot be
 
-    /// <param name="edits">Whether lines can be edited, if that is possible.</param>
     /// <param name="onKey">Called at each key in a terminal, except Ctrl-C.</param>
-    public LineInput(bool edits, Action? onKey = null)
-    {
-        _input = Tty.OpenInput();
-        _onKey = onKey;
-        _editor = edits && Tty.CanEdit ? new LineEditor("> ") : null;
-        _lines = new LineReader(_input, "-");
-    }
+    public LineInput(Action onKey) => (_lines, _onKey) = (new LineReader(_input, "-"), onKey);
 
     public bool IsTerminal => _editor is not null; // if not, nobody can press Ctrl-C a second time
 
     /// <summary>The next line, or null where the input ends.</summary>
     /// <exception cref="OperationCanceledException">It was cancelled before the line ended.</exception>
     public string? Read(CancellationToken cancellation) => _editor is not null ? Edit(_editor, cancellation)
-        : ReadBytes(cancellation) is { } line ? Text(line)
+        : _lines.Read(cancellation) is { } line ? Text(line)
         : null;
 
     private static string Text(byte[] line)
@@ -40,10 +33,6 @@ internal sealed class LineInput : IDisposable
             Notes.Write("that line is no UTF-8: what is none of it is taken as U+FFFD");
         return Encoding.UTF8.GetString(line).TrimStart('\uFEFF'); // a byte order mark
     }
-
-    /// <summary>The next line where lines are not edited, as the bytes that came.</summary>
-    /// <exception cref="OperationCanceledException">It was cancelled before the line ended.</exception>
-    public byte[]? ReadBytes(CancellationToken cancellation) => _lines.Read(cancellation);
 
     private string? Edit(LineEditor editor, CancellationToken cancellation)
     {
@@ -82,7 +71,7 @@ internal sealed class LineInput : IDisposable
                         if (count == 0)
                             return null;
                         if (!_keys.AsSpan(0, count).Contains((byte)3))
-                            _onKey?.Invoke();
+                            _onKey();
                         editor.Feed(_keys.AsSpan(0, count));
                         break;
                 }

@@ -15,7 +15,7 @@ internal sealed class RunChat(Batch batch, Sequence sequence, ITokenizer tokeniz
     /// <param name="firstPrompt">The first user prompt; null to ask for it.</param>
     public int Run(string? systemPrompt, string? firstPrompt)
     {
-        using LineInput input = new(edits: false);
+        using LineReader lines = new(Tty.OpenInput(), "-");
         byte[]? system = Bytes(systemPrompt), user = Bytes(firstPrompt); // which need not be UTF-8, as in run.c
         sequence.IsEnd = token => tokenizer.IsEnd(token) && token != tokenizer.Bos; // of llama2.c's tokens EOS alone
         AnswerText text = new();
@@ -51,7 +51,7 @@ internal sealed class RunChat(Batch batch, Sequence sequence, ITokenizer tokeniz
             Output.Write(question);
             try
             {
-                return input.ReadBytes(cancellation);
+                return lines.Read(cancellation);
             }
             catch (OperationCanceledException)
             {
