@@ -60,26 +60,15 @@ internal static class ReportText
     {
         int columns = rows.Max(row => row.Length), width = Output.IsTerminal ? Tty.Size.Columns : int.MaxValue;
         int[] widths = [.. Enumerable.Range(0, columns).Select(column => rows.Max(row => row[column].Length))];
-        bool right = rows.Length > 2 && columns > 2;
         if (columns == 2)
-            return string.Concat(rows.Select(row => Pad(row[0], 0) + "  " + Wrapped(row[1], widths[0] + 2) + "\n"));
+        {
+            int indent = widths[0] + 2;
+            return string.Concat(rows.Select(row => row[0].PadRight(indent) + TextWidth.Wrap(row[1], width, indent, indent) + "\n"));
+        }
         while (columns > 1 && widths.Take(columns).Sum() + 2 * (columns - 1) > width)
             columns--;
         return string.Concat(rows.Select(row => string.Join("  ", row.Take(columns).Select(Pad)).TrimEnd() + "\n"));
 
-        string Wrapped(string value, int indent)
-        {
-            string text = "";
-            int used = indent;
-            foreach (string word in value.Split(' '))
-            {
-                bool breaks = used > indent && used + 1 + word.Length > width;
-                text += (breaks ? "\n" + new string(' ', indent) : used > indent ? " " : "") + word;
-                used = (breaks ? indent : used + (used > indent ? 1 : 0)) + word.Length;
-            }
-            return text;
-        }
-
-        string Pad(string cell, int column) => right && column > 0 ? cell.PadLeft(widths[column]) : cell.PadRight(widths[column]);
+        string Pad(string cell, int column) => rows.Length > 2 && column > 0 ? cell.PadLeft(widths[column]) : cell.PadRight(widths[column]);
     }
 }

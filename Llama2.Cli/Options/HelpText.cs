@@ -47,11 +47,11 @@ internal static class HelpText
         int column = width < 60 ? NarrowColumn : Column;
         bool isRoot = !command.Parents.Any();
         StringBuilder text = new();
-        Paragraph(command.Description + ".", 0);
+        Paragraph(command.Description + ".", 0, 0);
         string arguments = string.Concat(command.Arguments.Select(argument =>
             argument.Arity.MinimumNumberOfValues == 0 ? $" [{argument.Name}]" : $" <{argument.Name}>"));
         text.Append('\n');
-        Words($"Usage: llama2{(isRoot ? "" : " " + command.Name)}{arguments} [options]", 0, 7, "");
+        Paragraph($"Usage: llama2{(isRoot ? "" : " " + command.Name)}{arguments} [options]", 0, 7);
         if (command.Subcommands.Count > 0)
             text.Append("       llama2 <command> --help\n\nCommands:\n");
         foreach (Command sub in command.Subcommands)
@@ -69,7 +69,7 @@ internal static class HelpText
         foreach (string example in examples ?? [])
         {
             text.Append("  ");
-            Words(example, 2, NarrowColumn, " \\"); // a shell takes it as one line still
+            Paragraph(example, 2, NarrowColumn, " \\"); // a shell takes it as one line still
         }
         return text.ToString();
 
@@ -77,27 +77,11 @@ internal static class HelpText
         {
             bool fits = name.Length + 4 <= column; // beside its description
             text.Append($"  {name}").Append(fits ? "" : "\n").Append(' ', fits ? column - 2 - name.Length : column);
-            Paragraph(description ?? "", column);
+            Paragraph(description ?? "", column, column);
         }
 
-        void Paragraph(string words, int indent) => Words(words, indent, indent, "");
-
-        void Words(string words, int used, int indent, string atBreak)
-        {
-            bool isFirst = true; // in its line
-            foreach (string word in words.Split(' '))
-            {
-                if (!isFirst && used + 1 + word.Length + atBreak.Length > width)
-                {
-                    text.Append(atBreak).Append('\n').Append(' ', indent);
-                    (used, isFirst) = (indent, true);
-                }
-                text.Append(isFirst ? "" : " ").Append(word);
-                used += (isFirst ? 0 : 1) + word.Length;
-                isFirst = false;
-            }
-            text.Append('\n');
-        }
+        void Paragraph(string words, int used, int indent, string atBreak = "") =>
+            text.Append(TextWidth.Wrap(words, width, used, indent, atBreak)).Append('\n');
     }
 
     /// <summary>"-t, --temperature float"; other spellings, which are for the habits of other programs, are left out.</summary>

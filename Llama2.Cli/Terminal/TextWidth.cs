@@ -45,19 +45,29 @@ internal static class TextWidth
 
     private static string WrapLine(string line, int columns)
     {
-        int indent = line.Length - line.TrimStart(' ').Length, used = indent;
-        StringBuilder wrapped = new(line, 0, indent, line.Length * 2);
-        foreach (string word in line[indent..].Split(' '))
+        int indent = line.Length - line.TrimStart(' ').Length;
+        return line[..indent] + Wrap(line[indent..], columns, indent, indent);
+    }
+
+    /// <summary>Words broken at blanks to fit so many columns.</summary>
+    /// <param name="used">Columns of what is before them in their line.</param>
+    /// <param name="indent">Blanks before each line after the first.</param>
+    /// <param name="atBreak">What ends each line before the last.</param>
+    public static string Wrap(string words, int columns, int used, int indent, string atBreak = "")
+    {
+        StringBuilder wrapped = new(words.Length * 2);
+        int start = used; // of the line
+        foreach (string word in words.Split(' '))
         {
             int width = Of(word);
-            if (used > indent && used + 1 + width > columns)
+            if (used > start && used + 1 + width + atBreak.Length > columns)
             {
                 while (wrapped[^1] == ' ')
                     wrapped.Length--;
-                wrapped.Append('\n').Append(' ', indent);
-                used = indent;
+                wrapped.Append(atBreak).Append('\n').Append(' ', indent);
+                used = start = indent;
             }
-            else if (used > indent)
+            else if (used > start)
             {
                 wrapped.Append(' ');
                 used++;
