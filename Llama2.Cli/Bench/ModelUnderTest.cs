@@ -30,7 +30,7 @@ internal sealed class ModelUnderTest : IDisposable
             _source = isShape
                 ? new ModelSource(Make("model.bin", stream => Shape.Parse(text!).Write(stream, cancellation)))
                 : ModelFiles.RequireCheckpoint(text);
-            _file = Input.Wait(Task.Run(_source.Open, CancellationToken.None), cancellation); // a named pipe waits for its writer
+            _file = Input.Wait(_source.Open, cancellation); // a named pipe waits for its writer
         }
         catch
         {

@@ -149,8 +149,7 @@ internal sealed class GenerateCommand(Command command)
         {
             // opening a named pipe blocks until a reader opens it; without a buffer nothing is left to write as the file is closed
             return Directory.Exists(path) ? throw new IOException("it is a folder")
-                : Input.Wait(Task.Run(() => new FileStream(path, FileMode.Append, FileAccess.Write, FileShare.Read, bufferSize: 0),
-                    CancellationToken.None), cancellation);
+                : Input.Wait(() => new FileStream(path, FileMode.Append, FileAccess.Write, FileShare.Read, bufferSize: 0), cancellation);
         }
         catch (Exception e) when (OutputException.IsOfDisk(e))
         {

@@ -17,8 +17,7 @@ internal sealed class SessionStore(LoadedModel model)
     {
         Input.ThrowIfClosed(path);
         byte[] fingerprint = Fingerprint;
-        return Input.Wait(
-            Task.Run(() => SessionFile.Read(path, model.Config, fingerprint, model.Implementation), CancellationToken.None), cancellation);
+        return Input.Wait(() => SessionFile.Read(path, model.Config, fingerprint, model.Implementation), cancellation);
     }
 
     /// <summary>Saves the tokens that were fed and the one that comes next, or else the token that ended the text.</summary>

@@ -27,7 +27,7 @@ internal static class AtomicFile
             string target = RealPath(path);
             if (IsDevice(path))
             {
-                Input.Wait(Task.Run(WriteInPlace), cancellation.IsCancellationRequested ? default : cancellation);
+                Input.Wait(WriteInPlace, cancellation.IsCancellationRequested ? default : cancellation);
             }
             else
             {

@@ -13,7 +13,7 @@ internal static class Input
     public static Stream Open(string path, CancellationToken cancellation) =>
         path == "-" || IsStdin(path)
         ? Tty.OpenInput() // also under its other names, as the runtime has a file of its own there if the shell closed it
-        : Wait(Task.Run(() => OpenFile(path), CancellationToken.None), cancellation);
+        : Wait(() => OpenFile(path), cancellation);
 
     private static bool IsStdin(string path) => path is "/dev/stdin" or "/dev/fd/0" or "/proc/self/fd/0";
 
@@ -44,17 +44,16 @@ internal static class Input
     public static byte[] ReadText(string path, CancellationToken cancellation)
     {
         using Stream stream = Open(path, cancellation);
-        using MemoryStream bytes = new();
-        Wait(Task.Run(Copy, CancellationToken.None), cancellation);
-        ReadOnlySpan<byte> text = bytes.GetBuffer().AsSpan(0, (int)bytes.Length);
+        ReadOnlySpan<byte> text = Wait(ReadAll, cancellation);
         return (text.EndsWith("\r\n"u8) ? text[..^2] : text.EndsWith("\n"u8) ? text[..^1] : text).ToArray();
 
-        bool Copy()
+        byte[] ReadAll()
         {
+            using MemoryStream bytes = new();
             byte[] buffer = new byte[1 << 16];
             for (int count; (count = stream.Read(buffer)) > 0; bytes.Write(buffer, 0, count))
                 ThrowIfTooLong(path, bytes.Length + count);
-            return true;
+            return bytes.ToArray();
         }
     }
 
@@ -93,5 +92,6 @@ internal static class Input
 
     /// <summary>Waits for what cannot be cancelled, as a read of a pipe or of a terminal, but abandoned.</summary>
     /// <exception cref="OperationCanceledException">It was cancelled before.</exception>
-    public static T Wait<T>(Task<T> work, CancellationToken cancellation) => work.WaitAsync(cancellation).GetAwaiter().GetResult();
+    public static T Wait<T>(Func<T> work, CancellationToken cancellation) =>
+        Task.Run(work, CancellationToken.None).WaitAsync(cancellation).GetAwaiter().GetResult();
 }

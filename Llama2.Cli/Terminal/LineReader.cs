@@ -20,7 +20,7 @@ internal sealed class LineReader(Stream stream, string path) : IDisposable
             Input.ThrowIfTooLong(path, line.Length + _end - _start);
             line.Write(_buffer, _start, _end - _start);
             _start = 0;
-            _end = Input.Wait(Task.Run(() => stream.Read(_buffer), CancellationToken.None), cancellation);
+            _end = Input.Wait(() => stream.Read(_buffer), cancellation);
             if (_end == 0)
                 return line.Length == 0 ? null : WithoutReturn(line);
         }
