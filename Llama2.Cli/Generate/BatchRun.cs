@@ -68,54 +68,53 @@ internal sealed class BatchRun(
                 json = json[Encoding.UTF8.Preamble.Length..];
             if (json.Length == 0)
                 continue;
-            if (Parse(json, out string? problem, out string[] others) is { } prompt)
+            (string Text, ulong? Seed, string[] Others) prompt;
+            try
             {
-                if (!silent && others.Where(_unused.Add).ToArray() is { Length: > 0 } unused)
-                    Notes.Write($"{path}: line {line}: not used: {string.Join(", ", unused)}");
-                Story story = Begin(line, prompt.Text, prompt.Seed);
-                if (story.LeftOut is { } note && !silent)
-                    Notes.Write($"{path}: line {line}: {note}");
-                yield return story;
+                prompt = Parse(json);
+            }
+            catch (FormatException e)
+            {
+                _bad = true;
+                Notes.Write($"llama2: {path}: line {line}: {e.Message}");
                 continue;
             }
-            _bad = true;
-            Notes.Write($"llama2: {path}: line {line}: {problem}");
+            if (!silent && prompt.Others.Where(_unused.Add).ToArray() is { Length: > 0 } unused)
+                Notes.Write($"{path}: line {line}: not used: {string.Join(", ", unused)}");
+            Story story = Begin(line, prompt.Text, prompt.Seed);
+            if (story.LeftOut is { } note && !silent)
+                Notes.Write($"{path}: line {line}: {note}");
+            yield return story;
         }
     }
 
-    private static (string Text, ulong? Seed)? Parse(byte[] json, out string? problem, out string[] others)
+    /// <summary>The prompt of a line, its seed if it has one, and the names of its other fields.</summary>
+    /// <exception cref="FormatException">It is no such object.</exception>
+    private static (string Text, ulong? Seed, string[] Others) Parse(byte[] json)
     {
-        others = [];
         if (!Utf8.IsValid(json))
-        {
-            problem = "no JSON, which is UTF-8"; // to put U+FFFD in its place would be another prompt
-            return null;
-        }
+            throw new FormatException("no JSON, which is UTF-8"); // to put U+FFFD in its place would be another prompt
         try
         {
             using JsonDocument document = JsonDocument.Parse(json, Once);
+            JsonElement root = document.RootElement;
+            if (root.ValueKind != JsonValueKind.Object)
+                throw new FormatException("expected an object");
+            if (!root.TryGetProperty("prompt", out JsonElement prompt))
+                throw new FormatException("prompt: expected a string, found nothing");
+            if (prompt.ValueKind != JsonValueKind.String)
+                throw new FormatException($"prompt: expected a string, found {prompt.ValueKind}");
             ulong seed = 0;
-            JsonElement root = document.RootElement, prompt = default;
-            problem = root.ValueKind != JsonValueKind.Object ? "expected an object"
-                : !root.TryGetProperty("prompt", out prompt) ? "prompt: expected a string, found nothing"
-                : prompt.ValueKind != JsonValueKind.String ? $"prompt: expected a string, found {prompt.ValueKind}"
-                : root.TryGetProperty("seed", out JsonElement number) && !IsSeed(number, out seed) ? "seed: expected a whole number from 1"
-                : null;
-            if (problem is null)
-                others = [.. root.EnumerateObject().Select(field => field.Name).Where(name => name is not ("prompt" or "seed"))];
-            return problem is null ? (prompt.GetString()!, seed == 0 ? null : seed) : null;
+            bool hasSeed = root.TryGetProperty("seed", out JsonElement number);
+            if (hasSeed && (number.ValueKind != JsonValueKind.Number || !number.TryGetUInt64(out seed) || seed == 0))
+                throw new FormatException("seed: expected a whole number from 1");
+            IEnumerable<string> others = root.EnumerateObject().Select(field => field.Name).Where(name => name is not ("prompt" or "seed"));
+            return (prompt.GetString()!, hasSeed ? seed : null, [.. others]);
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException) // the latter for half a surrogate pair
         {
-            problem = "no JSON: " + e.Message.ReplaceLineEndings(" ");
-            return null;
+            throw new FormatException("no JSON: " + e.Message.ReplaceLineEndings(" "));
         }
-    }
-
-    private static bool IsSeed(JsonElement number, out ulong seed)
-    {
-        seed = 0;
-        return number.ValueKind == JsonValueKind.Number && number.TryGetUInt64(out seed) && seed != 0;
     }
 
     private Story Begin(int line, string prompt, ulong? seed)
