@@ -105,7 +105,7 @@ internal sealed class GenerateCommand(Command command)
         int logProbs = result.GetValue(_logProbs) ?? 0, sampled = 0;
         Story story = new(sequence, model.Tokenizer, added with { Ids = tokens }, steps, _filters.Stops(result), shown);
         Speed speed = new(sequence);
-        OutputException? failure = null;
+        Exception? failure = null;
         if (story.LeftOut is { } note && !_model.IsSilent(result))
             Notes.Write(note);
         try
@@ -127,13 +127,9 @@ internal sealed class GenerateCommand(Command command)
             if (!_model.IsSilent(result))
                 speed.Report(speculation);
         }
-        catch (ReaderGoneException) when (save is not null)
+        catch (Exception e) when (save is not null && e is OutputException or ReaderGoneException)
         {
-            // as after Ctrl-C, what there is is saved
-        }
-        catch (OutputException e) when (save is not null)
-        {
-            failure = e; // likewise
+            failure = e; // as after Ctrl-C, what there is is saved
         }
         if (save is not null && sequence.Fed > 0)
             store.Save(save, sequence, cancellation, sequence.End == TextEnd.Model ? sequence.LastSampled : null);
