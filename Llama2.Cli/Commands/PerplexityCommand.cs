@@ -1,6 +1,6 @@
 using System.CommandLine;
-using System.Text.Json;
 using System.Text.Json.Nodes;
+using Llama2.Cli.Inspect;
 using Llama2.Cli.Models;
 using Llama2.Cli.Options;
 using Llama2.Cli.Terminal;
@@ -14,8 +14,6 @@ namespace Llama2.Cli.Commands;
 internal static class PerplexityCommand
 {
     private const int DefaultContext = 512;
-
-    private static readonly JsonSerializerOptions Json = new() { WriteIndented = true };
 
     public static void AddTo(Command command)
     {
@@ -35,7 +33,7 @@ internal static class PerplexityCommand
             UsageException.ThrowIf(step < 1 || step >= window, $"--stride: expected 1 to {window - 1}, less than a window, found {step}");
             Perplexity found = Measure(loaded, result.GetRequiredValue(file), window, step, isSilent: model.IsSilent(result));
             if (result.GetValue(json))
-                Output.WriteLine(Report(loaded, found, window, step).ToJsonString(Json));
+                Output.WriteLine(Report(loaded, found, window, step).ToJsonString(ReportText.Json));
             else
                 Output.WriteLines($"perplexity {found.Value:F4}, {found.NatsPerToken:F6} nats a token over "
                     + $"{Notes.Count(found.Tokens, "token")}\n"
