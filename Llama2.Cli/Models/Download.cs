@@ -202,15 +202,10 @@ internal sealed class Download(HttpClient http, RemoteFile file, string path)
             int count = await PatientlyAsync(token => body.ReadAsync(buffer, token).AsTask(), broken, cancellation);
             if (count == 0)
                 break;
-            if (part.Length + count > _length)
+            if (part.Length + count > (_length ?? MaxLength))
             {
                 Empty(part);
-                throw Fail($"length: expected {_length} bytes, found more");
-            }
-            if (part.Length + count > MaxLength)
-            {
-                Empty(part);
-                throw TooLong("more");
+                throw _length is null ? TooLong("more") : Fail($"length: expected {_length} bytes, found more");
             }
             part.Position = part.Length;
             part.Write(buffer, 0, count);
