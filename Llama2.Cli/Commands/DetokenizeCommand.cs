@@ -11,8 +11,6 @@ namespace Llama2.Cli.Commands;
 /// <summary>Token ids to text.</summary>
 internal static class DetokenizeCommand
 {
-    private const StringSplitOptions RemoveEmpty = StringSplitOptions.RemoveEmptyEntries;
-
     public static void AddTo(Command command)
     {
         Argument<string[]> ids = command.AddArgument<string[]>(
@@ -23,7 +21,8 @@ internal static class DetokenizeCommand
             ITokenizer t = ModelFiles.OpenTokenizer(result.GetValue(tokenizer));
             string[] words = result.GetValue(ids) ?? [];
             if (words is [] or ["-"])
-                words = Encoding.ASCII.GetString(Input.ReadText("-", CancellationToken.None)).Split((char[]?)null, RemoveEmpty);
+                words = Encoding.ASCII.GetString(Input.ReadText("-", CancellationToken.None))
+                    .Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries);
             int[] tokens = [.. words.Select(word => Id(word, t.VocabSize))];
             for (int i = tokens is [var first, ..] && first == t.Bos ? 1 : 0; i < tokens.Length; i++)
                 Output.Write(t.Decode(i == 0 ? -1 : tokens[i - 1], tokens[i])); // its bytes, which need not be UTF-8

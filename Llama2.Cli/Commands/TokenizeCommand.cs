@@ -20,7 +20,9 @@ internal static class TokenizeCommand
         command.SetAction(result =>
         {
             ITokenizer t = FastTokenizer.Of(ModelFiles.OpenTokenizer(result.GetValue(tokenizer)));
-            int[] ids = t.Encode(Bytes(result.GetRequiredValue(text)), bos: !result.GetValue(noBos));
+            string given = result.GetRequiredValue(text);
+            byte[] utf8 = given == "-" ? Input.ReadText("-", CancellationToken.None) : ArgumentBytes.Of(given);
+            int[] ids = t.Encode(utf8, bos: !result.GetValue(noBos));
             if (result.GetValue(pieces))
                 Output.Write(string.Concat(ids.Select(id => $"{id} {Encoding.UTF8.GetString(t.Piece(id)).ReplaceLineEndings("\\n")}\n")));
             else
@@ -28,7 +30,4 @@ internal static class TokenizeCommand
             return ExitCode.Success;
         });
     }
-
-    private static byte[] Bytes(string text) =>
-        text == "-" ? Input.ReadText("-", CancellationToken.None) : ArgumentBytes.Of(text);
 }

@@ -14,7 +14,7 @@ namespace Llama2.Cli.Models;
 /// <param name="VocabSize">Of a model or a tokenizer.</param>
 internal sealed record ListedModel(ModelSource Source, string Where, long Bytes, string Type, Config? Config = null, int? VocabSize = null)
 {
-    public string Name => Source.Resource is null ? ModelFiles.NameOf(Source.Path) : Source.Name;
+    public string Name => ModelFiles.NameOf(Source.Resource ?? Source.Path);
 
     /// <summary>What is in weights/, in the user's folder and inside the program.</summary>
     public static IEnumerable<ListedModel> All() =>

@@ -42,7 +42,9 @@ internal sealed class Speculation
 
     /// <summary>Drafters for one more sequence.</summary>
     public IReadOnlyList<IDrafter> NewDrafters() => Policy is null ? []
-        : [.. _mode != Self ? [new LookupDrafter()] : Array.Empty<IDrafter>(), .. _self is not null ? [_self] : Array.Empty<IDrafter>()];
+        : _self is null ? [new LookupDrafter()]
+        : _mode == Self ? [_self]
+        : [new LookupDrafter(), _self];
 
     /// <summary>Makes the smaller copy, if there is to be one; else the first text that it pays for waits for it.</summary>
     public void Prepare() => _ = _copy?.Value;

@@ -48,14 +48,14 @@ internal static class Define
     }
 
     /// <summary>As System.CommandLine's AcceptOnlyFromAmong, whose errors have many lines.</summary>
-    public static void AcceptOnlyFrom<T>(this Option<T> option, params string[] values)
+    public static void AcceptOnlyFrom(this Option option, params string[] values)
     {
         option.CompletionSources.Add(values);
         option.Validators.Add(result => RefuseOther(result, $"{result.IdentifierToken?.Value}", result.Tokens, values));
     }
 
     /// <summary>The same for an argument.</summary>
-    public static void AcceptOnlyFrom<T>(this Argument<T> argument, params string[] values)
+    public static void AcceptOnlyFrom(this Argument argument, params string[] values)
     {
         argument.CompletionSources.Add(values);
         argument.Validators.Add(result => RefuseOther(result, argument.Name, result.Tokens, [.. values, ""])); // "" is refused already
