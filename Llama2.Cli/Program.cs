@@ -47,8 +47,7 @@ internal static class Program
             if (result.Action is not PrintAction && UsageErrors.In(result, args) is { } wrong)
                 throw new UsageException(wrong + " (llama2 --help lists the options)");
             InvocationConfiguration configuration = new() { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null };
-            int code = result.Invoke(configuration);
-            return code == ExitCode.Interrupted ? Interrupt.ExitCode : code;
+            return result.Invoke(configuration);
         }
         catch (OperationCanceledException)
         {

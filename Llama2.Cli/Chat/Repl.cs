@@ -51,7 +51,7 @@ internal sealed class Repl(
                 }
                 catch (OperationCanceledException)
                 {
-                    return ExitCode.Interrupted;
+                    return Interrupt.ExitCode;
                 }
                 interrupt.Reset();
             }
@@ -62,7 +62,7 @@ internal sealed class Repl(
             else if (line.Trim().Length > 0)
                 Answer(line);
             if (interrupt.Leaves || (Conversation.End == TextEnd.Cancelled && !input.IsTerminal))
-                return ExitCode.Interrupted;
+                return Interrupt.ExitCode;
         }
     }
 

@@ -26,7 +26,7 @@ internal sealed class RunChat(Batch batch, Sequence sequence, ITokenizer tokeniz
             if (user is null)
             {
                 Output.WriteLine();
-                return cancellation.IsCancellationRequested ? ExitCode.Interrupted : ExitCode.Success;
+                return cancellation.IsCancellationRequested ? Interrupt.ExitCode : ExitCode.Success;
             }
             byte[] systemPart = system is null or [] ? [] : [.. "<<SYS>>\n"u8, .. system, .. "\n<</SYS>>\n\n"u8];
             byte[] turn = [.. "[INST] "u8, .. systemPart, .. user, .. " [/INST]"u8];
@@ -37,7 +37,7 @@ internal sealed class RunChat(Batch batch, Sequence sequence, ITokenizer tokeniz
             if (tokens.Ids.Length > room)
                 Notes.Write(tokens.CutAt(Math.Max(0, room)));
             if (sequence.End == TextEnd.Cancelled)
-                return ExitCode.Interrupted;
+                return Interrupt.ExitCode;
             if (sequence.End != TextEnd.Model)
             {
                 Notes.Write($"the conversation ends here: {Notes.Count(steps, "token")} used up");
