@@ -109,17 +109,8 @@ internal static class ConvertCommand
         return (writer.Length, writer.Write);
     }
 
-    private static Tokenizer? FindTokenizer(ModelSource source, ModelFile model)
-    {
-        try
-        {
-            return ModelFiles.OpenTokenizer(null, source, model.Config.VocabSize) as Tokenizer;
-        }
-        catch (ModelFileException)
-        {
-            return null;
-        }
-    }
+    private static Tokenizer? FindTokenizer(ModelSource source, ModelFile model) =>
+        ModelFiles.TokenizerBytes(source, model.Config.VocabSize) is { } bytes ? new(TokenizerFile.Parse(bytes, source.Path)) : null;
 
     /// <summary>Says which matrices are of another type than the one asked for, and that a tokenizer is missing.</summary>
     private static void NoteOnGguf(ModelFile model, ModelFile written, TypeMix types)
