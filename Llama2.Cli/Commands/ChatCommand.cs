@@ -37,8 +37,7 @@ internal sealed class ChatCommand(Command command)
         string[] stops = _filters.Stops(result);
         using LoadedModel model = _model.Load(result);
         Speculation speculation = _speculate.For(result, model);
-        Sequence New(SavedSession? saved) => NewSequence(result, model, speculation, saved);
-        ConversationFiles files = new(model, New, (sequence, template, system, turns) =>
+        ConversationFiles files = new(model, NewSequence, (sequence, template, system, turns) =>
             new Conversation(model.Transformer, model.Tokenizer, sequence, template, system, turns, speculation.Policy)
             {
                 Stops = stops,
@@ -79,17 +78,16 @@ internal sealed class ChatCommand(Command command)
         if (save is not null)
             files.Save(save, repl.Conversation, interrupt.Next());
         return exitCode;
+
+        Sequence NewSequence(SavedSession? saved) => new(model.Config, _sampler.Create(result, model, saved), saved?.Cache, saved?.Tokens)
+        {
+            Filters = _filters.Filters(result, model),
+            Drafters = speculation.NewDrafters(),
+        };
     }
 
     /// <summary>Refuses an option that says something else than the conversation it would have to change.</summary>
     private static void RefuseOther(Option option, ParseResult result, string saved, string path) =>
         UsageException.ThrowIf(result.IsGiven(option) && result.GetResult(option)!.Tokens[^1].Value != saved,
             $"{option.Name}: {path} holds a conversation with {(saved.Length > 0 ? $"'{saved}'" : "none")}, which cannot be changed");
-
-    private Sequence NewSequence(ParseResult result, LoadedModel model, Speculation speculation, SavedSession? saved) =>
-        new(model.Config, _sampler.Create(result, model, saved), saved?.Cache, saved?.Tokens)
-        {
-            Filters = _filters.Filters(result, model),
-            Drafters = speculation.NewDrafters(),
-        };
 }
