@@ -36,6 +36,10 @@ public sealed class FastTransformer : ITransformer
     /// <summary>All kernels there are, for any machine, in the same order.</summary>
     public static IReadOnlyList<string> AllKernelNames { get; } = [.. Kernel.All.Select(kernel => kernel.Name)];
 
+    /// <summary>The kernel where none is named: the environment's choice, or the preferred one.</summary>
+    /// <exception cref="KernelException">The machine has no such kernel.</exception>
+    public static string DefaultKernel => Kernel.Find(null).Name;
+
     /// <summary>The environment variable that forces a kernel.</summary>
     public const string KernelVariable = Kernel.Variable;
 

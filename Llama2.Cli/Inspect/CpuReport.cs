@@ -2,7 +2,6 @@ using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics.Arm;
 using System.Runtime.Intrinsics.X86;
 using System.Text.Json.Nodes;
-using Llama2.Cli.Terminal;
 using Llama2.Fast;
 
 namespace Llama2.Cli.Inspect;
@@ -10,23 +9,19 @@ namespace Llama2.Cli.Inspect;
 /// <summary>The report of inspect --cpu: the kernels of Llama2.Fast, which one this machine takes, and why.</summary>
 internal static class CpuReport
 {
+    /// <exception cref="KernelException">The environment asks for a kernel that the machine does not have.</exception>
     public static JsonObject Create()
     {
         IReadOnlyList<string> supported = FastTransformer.KernelNames;
-        string? forced = Environment.GetEnvironmentVariable(FastTransformer.KernelVariable) is { Length: > 0 } name ? name : null;
-        string chosen = forced ?? supported[0];
-        if (!supported.Contains(chosen))
-        {
-            throw new UsageException(
-                $"{FastTransformer.KernelVariable}: this machine has no kernel {chosen}, only {string.Join(", ", supported)}");
-        }
+        string chosen = FastTransformer.DefaultKernel;
+        bool isForced = Environment.GetEnvironmentVariable(FastTransformer.KernelVariable) is { Length: > 0 };
         return new JsonObject
         {
             ["architecture"] = $"{RuntimeInformation.ProcessArchitecture}",
             ["instructions"] = string.Join(' ', Instructions().Where(set => set.IsSupported).Select(set => set.Name)),
             ["threads"] = FastTransformer.DefaultThreads,
             ["chosen"] = chosen,
-            ["because"] = forced is not null ? $"{FastTransformer.KernelVariable} says so" : "it is the first that this machine supports",
+            ["because"] = isForced ? $"{FastTransformer.KernelVariable} says so" : "it is the first that this machine supports",
             ["kernels"] = new JsonArray([.. FastTransformer.AllKernelNames.Select(kernel => new JsonObject
             {
                 ["kernel"] = kernel,
