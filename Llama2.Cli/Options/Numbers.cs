@@ -1,5 +1,6 @@
 using System.CommandLine.Parsing;
 using System.Globalization;
+using System.Numerics;
 
 namespace Llama2.Cli.Options;
 
@@ -14,8 +15,8 @@ internal static class Numbers
     }
 
     private static Func<string, (object? Value, string Problem)>? Reader(Type type) =>
-        type == typeof(int) ? text => Whole(text, int.MinValue, int.MaxValue, number => (int)number)
-        : type == typeof(long) ? text => Whole(text, long.MinValue, long.MaxValue, number => number)
+        type == typeof(int) ? Whole<int>
+        : type == typeof(long) ? Whole<long>
         : type == typeof(float) ? text => ((float?)Number(text), "is not a number")
         : type == typeof(double) ? text => (Number(text), "is not a number")
         : null;
@@ -29,15 +30,14 @@ internal static class Numbers
         return value;
     }
 
-    private static (object? Value, string Problem) Whole(string text, long min, long max, Func<long, object> convert)
+    private static (object? Value, string Problem) Whole<T>(string text)
+        where T : struct, IBinaryInteger<T>, IMinMaxValue<T>
     {
-        bool fits = long.TryParse(text, NumberStyles.Integer, CultureInfo.InvariantCulture, out long number)
-            && number >= min && number <= max;
         string digits = text.Trim().TrimStart('-', '+');
         string problem = digits == "" || !digits.All(char.IsAsciiDigit) ? "is not a whole number"
-            : text.Contains('-') ? $"is too small: the smallest is {min}"
-            : $"is too large: the largest is {max}";
-        return (fits ? convert(number) : null, problem);
+            : text.Contains('-') ? $"is too small: the smallest is {T.MinValue}"
+            : $"is too large: the largest is {T.MaxValue}";
+        return (T.TryParse(text, NumberStyles.Integer, CultureInfo.InvariantCulture, out T number) ? number : null, problem);
     }
 
     /// <summary>A number, perhaps inf or -inf; null for all else, and for NaN.</summary>
