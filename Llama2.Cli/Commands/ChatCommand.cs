@@ -60,7 +60,7 @@ internal sealed class ChatCommand(Command command)
 
         using Interrupt interrupt = new(pressesToLeave: 2);
         using LineInput input = new(onKey: interrupt.Reset);
-        if (input.IsTerminal && !_model.IsSilent(result))
+        if (input.IsTerminal && !ModelOptions.IsSilent(result))
             Notes.Write("/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves");
         string[] parameters = [$"temperature {sampler.Temperature}", $"top-p {sampler.TopP}", .. _filters.Given(result)];
         Repl repl = new(input, interrupt, conversation, files, string.Join(", ", parameters), speculation);

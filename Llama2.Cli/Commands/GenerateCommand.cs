@@ -56,9 +56,8 @@ internal sealed class GenerateCommand(Command command)
         Speculation speculation = _speculate.For(result, model);
         if (result.GetValue(_batch) is { } batch)
         {
-            string[] stops = _filters.Stops(result);
-            return new BatchRun(model, () => NewSequence(result, model, speculation), speculation, stops, steps, _model.IsSilent(result),
-                interrupt.Token).Run(batch);
+            return new BatchRun(model, () => NewSequence(result, model, speculation), speculation, _filters.Stops(result), steps,
+                ModelOptions.IsSilent(result), interrupt.Token).Run(batch);
         }
 
         using FileStream? logits = result.GetValue(_logits) is { } file ? OpenLogits(file, interrupt.Token) : null;
@@ -99,14 +98,14 @@ internal sealed class GenerateCommand(Command command)
         }
 
         Sequence sequence = NewSequence(result, model, speculation, saved, goesOn, onLogits);
-        if (saved is not null && !_model.IsSilent(result))
+        if (saved is not null && !ModelOptions.IsSilent(result))
             Notes.Write($"session: {sequence.Fed} of {Notes.Count(tokens.Length, "token")} from {load}");
         bool json = result.GetValue(_json);
         int logProbs = result.GetValue(_logProbs) ?? 0, sampled = 0;
         Story story = new(sequence, model.Tokenizer, added with { Ids = tokens }, steps, _filters.Stops(result), shown);
         Speed speed = new(sequence);
         Exception? failure = null;
-        if (story.LeftOut is { } note && !_model.IsSilent(result))
+        if (story.LeftOut is { } note && !ModelOptions.IsSilent(result))
             Notes.Write(note);
         try
         {
@@ -124,7 +123,7 @@ internal sealed class GenerateCommand(Command command)
             }
             Output.WriteLine(json ? ResultJson.Line(story.Result) : "");
             FiniteWeights.NoteOn(sequence, model);
-            if (!_model.IsSilent(result))
+            if (!ModelOptions.IsSilent(result))
                 speed.Report(speculation);
         }
         catch (Exception e) when (save is not null && e is OutputException or ReaderGoneException)

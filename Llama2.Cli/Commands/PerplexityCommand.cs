@@ -31,7 +31,7 @@ internal static class PerplexityCommand
             UsageException.ThrowIf(window < 2 || window > most, $"--context: expected 2 to {most}, found {window}");
             int step = result.GetValue(stride) ?? window / 2;
             UsageException.ThrowIf(step < 1 || step >= window, $"--stride: expected 1 to {window - 1}, less than a window, found {step}");
-            Perplexity found = Measure(loaded, result.GetRequiredValue(file), window, step, isSilent: model.IsSilent(result));
+            Perplexity found = Measure(loaded, result.GetRequiredValue(file), window, step, isSilent: ModelOptions.IsSilent(result));
             if (result.GetValue(json))
                 Output.WriteLine(Report(loaded, found, window, step).ToJsonString(ReportText.Json));
             else

@@ -9,11 +9,12 @@ namespace Llama2.Cli.Options;
 /// <summary>The options that name a model and choose its implementation.</summary>
 internal sealed class ModelOptions
 {
+    private const string Silent = "--silent";
+
     private readonly Argument<string?> _checkpoint;
     private readonly Option<string?> _checkpointOption, _tokenizer, _quantize;
     private readonly Option<string> _implementation;
     private readonly Option<int> _threads;
-    private readonly Option<bool> _silent;
 
     public ModelOptions(Command command, bool isRequired = false)
     {
@@ -28,7 +29,7 @@ internal sealed class ModelOptions
         _quantize = command.AddOption<string?>("--quantize", "type",
             $"{string.Join(" or ", LoadedModel.QuantizedTypes)}: floats become 8 or 4 bits as they are loaded");
         _quantize.AcceptOnlyFrom(LoadedModel.QuantizedTypes);
-        _silent = command.AddFlag("--silent", "nothing on stderr but errors");
+        command.AddFlag(Silent, "nothing on stderr but errors");
         _threads.Validators.Add(result =>
         {
             string text = result.Tokens[^1].Value;
@@ -50,7 +51,7 @@ internal sealed class ModelOptions
         command.AddOption<string?>("--tokenizer -tokenizer -z", "file", "tokenizer; default: " + theDefault);
 
     /// <summary>Whether notes on stderr are unwanted.</summary>
-    public bool IsSilent(ParseResult result) => result.GetValue(_silent);
+    public static bool IsSilent(ParseResult result) => result.GetValue<bool>(Silent);
 
     /// <summary>Opens the model and says on stderr which it is.</summary>
     public LoadedModel Load(ParseResult result)

@@ -32,7 +32,7 @@ internal sealed class SamplerOptions(Command command)
         float temperature = Temperature(result, saved);
         float topp = saved is null || result.IsGiven(_topP) ? result.GetValue(_topP) : saved.TopP;
         ulong seed = GivenSeed(result) ?? saved?.RandomState ?? SeedOf(0);
-        if (seed == (ulong)_newSeed && temperature > 0 && !_isShown && !result.GetValue<bool>("--silent"))
+        if (seed == (ulong)_newSeed && temperature > 0 && !_isShown && !ModelOptions.IsSilent(result))
         {
             Notes.Write($"seed: {seed}");
             _isShown = true;

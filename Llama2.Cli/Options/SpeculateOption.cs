@@ -19,7 +19,7 @@ internal sealed class SpeculateOption(Command command)
         UsageException.ThrowIf(mode == Speculation.Self && !Speculation.HasCopy(model.Weights),
             $"--speculate self: expected a float32 model, found {model.Weights.Classifier.Describe()}, of which no smaller copy is made");
         bool isOff = model.Implementation == LoadedModel.Simple && result.IsGiven(_speculate) && mode != Speculation.Off;
-        if (isOff && !result.GetValue<bool>("--silent"))
+        if (isOff && !ModelOptions.IsSilent(result))
             Notes.Write("speculation: off, since simple computes rows one by one");
         return new Speculation(model, mode);
     }
