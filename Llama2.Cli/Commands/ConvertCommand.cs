@@ -78,7 +78,7 @@ internal static class ConvertCommand
         CheckpointCopy? copy = target.Version is { } version ? new CheckpointCopy(source, model, version, target.GroupSize) : null;
         FiniteWeights.Check(model, copy is null ? TypeMix.Find(target.Types) : null, interrupt.Token);
         (long length, Action<Stream, IProgress<long>> write) = copy is null ? Gguf(source, model, target.Types) : (copy.Length, copy.Write);
-        ProgressBar.RunAsync(Visible.Of(Path.GetFileName(path)), bar => Task.Run(() => AtomicFile.Write(path, stream =>
+        ProgressBar.RunAsync(Path.GetFileName(path), bar => Task.Run(() => AtomicFile.Write(path, stream =>
             write(stream, new WriteProgress(bar, length, interrupt.Token))))).GetAwaiter().GetResult();
 
         using ModelFile written = ModelFile.Open(path);

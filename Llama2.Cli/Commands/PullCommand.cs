@@ -55,18 +55,18 @@ internal static class PullCommand
         }
         try
         {
-            await ProgressBar.RunAsync(Visible.Of(file.Name), async bar =>
+            await ProgressBar.RunAsync(file.Name, async bar =>
             {
                 Download download = new(http, file, path)
                 {
                     OnProgress = bar.Report,
-                    OnRetry = line => bar.Note(Visible.Of(line)),
+                    OnRetry = bar.Note,
                     Check = part => CheckContents(part, file),
                     MaxLength = maxLength,
                 };
                 await download.RunAsync(cancellation);
                 string checksum = download.IsVerified ? "checksum verified" : "no checksum is known";
-                bar.Note(Visible.Of($"{path}: {new FileInfo(path).Length} bytes, {checksum}"));
+                bar.Note($"{path}: {new FileInfo(path).Length} bytes, {checksum}");
             });
         }
         catch (OperationCanceledException)
