@@ -1,10 +1,9 @@
 using System.Text.Json.Nodes;
 using Llama2.Simple.Formats.Gguf;
-using Llama2.Simple.Tensors;
 
 namespace Llama2.Cli.Inspect;
 
-/// <summary>What the report has of a GGUF file that other formats have not.</summary>
+/// <summary>The metadata of a GGUF file in the report; other formats have none.</summary>
 internal static class GgufReport
 {
     private const int MaxShown = 60, ElementsShown = 4; // characters of a text; elements of an array
@@ -47,11 +46,4 @@ internal static class GgufReport
         string line = string.Concat(text.Take(MaxShown + 1).Select(c => char.IsControl(c) ? ' ' : c));
         return line.Length > MaxShown ? line[..MaxShown] + "..." : line;
     }
-
-    /// <summary>The tensors in the order of the file, with their shapes as rows x columns.</summary>
-    public static IEnumerable<(string Name, int[] Shape, string Type, long Bytes, Func<Tensor> Open)> Tensors(GgufModel model) =>
-        from tensor in model.Tensors
-        let shape = tensor.Dimensions.Reverse().Select(size => (int)size).ToArray()
-        select (tensor.Name, shape, tensor.Type.Name, tensor.Bytes, (Func<Tensor>)(() => GgmlTensor.Create(
-            tensor.Type, shape.Length > 1 ? shape[0] : 1, shape[^1], tensor.File, tensor.Offset)));
 }

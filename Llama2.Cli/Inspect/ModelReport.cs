@@ -36,8 +36,7 @@ internal static class ModelReport
         if (gguf is not null)
             report["metadata"] = GgufReport.Metadata(gguf.Metadata);
         report["tensors"] = new JsonArray([.. gguf is not null
-            ? GgufReport.Tensors(gguf).Select(tensor =>
-                Row(tensor.Name, tensor.Shape, tensor.Type, tensor.Bytes, statistics ? tensor.Open : null))
+            ? gguf.Tensors.Select(tensor => Row(tensor, statistics))
             : ((Checkpoint)model).Header.Tensors().SelectMany(spec => Rows(model.Weights, spec, statistics))]);
         return report;
     }
@@ -80,6 +79,13 @@ internal static class ModelReport
             ["total"] = model.Length + cache + activations,
             ["speculation_adds"] = isCopied ? WeightQuantizer.CopyBytes(c, WeightQuantizer.GroupSizeFor(c)) : 0,
         };
+    }
+
+    private static JsonObject Row(GgufTensor tensor, bool statistics)
+    {
+        int[] shape = [.. tensor.Dimensions.Reverse().Select(size => (int)size)]; // rows x columns
+        return Row(tensor.Name, shape, tensor.Type.Name, tensor.Bytes, !statistics ? null
+            : () => GgmlTensor.Create(tensor.Type, shape.Length > 1 ? shape[0] : 1, shape[^1], tensor.File, tensor.Offset));
     }
 
     private static IEnumerable<JsonObject> Rows(Weights weights, TensorSpec spec, bool statistics)
