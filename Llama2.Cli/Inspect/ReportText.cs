@@ -33,13 +33,9 @@ internal static class ReportText
     }
 
     /// <summary>Objects with the same names, one at least, as a table.</summary>
-    public static string Of(JsonArray rows)
-    {
-        return Table([Names(rows[0]!), .. rows.Select(Cells)]);
-
-        static string[] Names(JsonNode row) => [.. row.AsObject().Select(pair => pair.Key)];
-        static string[] Cells(JsonNode? row) => [.. row!.AsObject().Select(pair => Cell(pair.Value))];
-    }
+    public static string Of(JsonArray rows) => Table([
+        [.. rows[0]!.AsObject().Select(pair => pair.Key)],
+        .. rows.Select(row => row!.AsObject().Select(pair => Cell(pair.Value)).ToArray())]);
 
     private static string Cell(JsonNode? value) => value?.GetValueKind() switch
     {

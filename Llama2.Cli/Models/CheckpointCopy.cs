@@ -23,8 +23,7 @@ internal sealed class CheckpointCopy
     {
         _model = model;
         int size = version < 2 ? 0 : groupSize ?? WeightQuantizer.GroupSizeFor(model.Config);
-        CheckpointHeader header = CheckpointLimits.HeaderFor(model, 1);
-        _header = header with { Version = version, GroupSize = size };
+        _header = CheckpointLimits.HeaderFor(model, version: 1) with { Version = version, GroupSize = size };
         if (version == 2)
         {
             UsageException.ThrowIf(!Divides(_header, size),

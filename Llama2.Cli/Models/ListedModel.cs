@@ -24,7 +24,7 @@ internal sealed record ListedModel(ModelSource Source, string Where, long Bytes,
     public static IEnumerable<ListedModel> In(string folder) =>
         from path in Directory.Exists(folder) ? Directory.GetFiles(folder).Order(StringComparer.Ordinal) : Enumerable.Empty<string>()
         let isUnfinished = path.EndsWith(Download.PartEnding, StringComparison.Ordinal)
-        where (isUnfinished || ModelFiles.NameOf(path) != Path.GetFileName(path)) && !SplitModel.IsLaterPart(path)
+        where (isUnfinished || ModelFiles.HasEnding(path)) && !SplitModel.IsLaterPart(path)
         where !IsDevice(path) // opening a pipe would wait for who writes it
         let source = new ModelSource(path)
         select isUnfinished ? new(source, folder, LengthOf(path), "unfinished download") : Read(source, folder);

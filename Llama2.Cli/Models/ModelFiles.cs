@@ -60,12 +60,15 @@ internal static class ModelFiles
     public static IEnumerable<string> NamesOf(string name) => Endings.Prepend("").Select(ending => name + ending);
 
     /// <summary>The names of all models that are there.</summary>
-    public static IEnumerable<string> Names() => Folders.Where(Directory.Exists).SelectMany(Directory.GetFiles).Select(Path.GetFileName)
-        .Where(file => NameOf(file!) != file).Select(file => NameOf(file!)).Append(ModelSource.Shipped.Name);
+    public static IEnumerable<string> Names() =>
+        Folders.Where(Directory.Exists).SelectMany(Directory.GetFiles).Where(HasEnding).Select(NameOf).Append(ModelSource.Shipped.Name);
+
+    /// <summary>Whether a file is named as models are.</summary>
+    public static bool HasEnding(string path) => Endings.Contains(Path.GetExtension(path));
 
     /// <summary>The name of a model's file without its ending.</summary>
     public static string NameOf(string path) =>
-        Endings.Contains(Path.GetExtension(path)) ? Path.GetFileNameWithoutExtension(path) : Path.GetFileName(path);
+        HasEnding(path) ? Path.GetFileNameWithoutExtension(path) : Path.GetFileName(path);
 
     /// <summary>The tokenizer named, else that of the checkpoint.</summary>
     /// <exception cref="ModelFileException">There is none, or it is of another size than the checkpoint's vocabulary.</exception>

@@ -17,20 +17,14 @@ internal static class ArgumentBytes
         if (!text.Contains('\ufffd') || !System.IO.File.Exists(File))
             return utf8;
         string[] words = Environment.GetCommandLineArgs(); // the program, then its arguments, which also end the file
-        byte[][] raw = [.. Split(System.IO.File.ReadAllBytes(File))];
+        string[] raw = Encoding.Latin1.GetString(System.IO.File.ReadAllBytes(File)).Split('\0')[..^1]; // a zero ends each word
         int at = Array.FindLastIndex(words, word => word == text || word.EndsWith('=' + text, StringComparison.Ordinal));
         if (at < 1 || raw.Length < words.Length)
             return utf8;
-        byte[] bytes = raw[raw.Length - words.Length + at];
+        byte[] bytes = Encoding.Latin1.GetBytes(raw[raw.Length - words.Length + at]);
         return bytes[Encoding.UTF8.GetByteCount(words[at][..^text.Length])..];
     }
 
     /// <summary>Whether the shell gave it as UTF-8.</summary>
     public static bool IsUtf8(string text) => !text.Contains('\ufffd') || Utf8.IsValid(Of(text));
-
-    private static IEnumerable<byte[]> Split(byte[] bytes) // each word is followed by a zero
-    {
-        for (int start = 0, end; (end = Array.IndexOf(bytes, (byte)0, start)) >= 0; start = end + 1)
-            yield return bytes[start..end];
-    }
 }
