@@ -3,11 +3,9 @@ using System.Runtime.Versioning;
 namespace Llama2.Tests.Cli;
 
 /// <summary>A file is there when it is complete, or stays as it was.</summary>
-public sealed class AtomicFileTests : IDisposable
+public sealed class AtomicFileTests : FolderTests
 {
-    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("llama2-");
-
-    private string Target => Path.Combine(_folder.FullName, "file");
+    private string Target => At("file");
 
     [Fact]
     public void The_old_file_is_replaced_when_all_is_written()
@@ -19,7 +17,7 @@ public sealed class AtomicFileTests : IDisposable
             Assert.Equal("before", File.ReadAllText(Target));
         });
         Assert.Equal("after", File.ReadAllText(Target));
-        Assert.Single(_folder.GetFiles());
+        Assert.Single(Directory.GetFiles(Folder));
     }
 
     [Theory]
@@ -34,7 +32,7 @@ public sealed class AtomicFileTests : IDisposable
             stream.Write("after"u8);
             throw new OperationCanceledException();
         }));
-        Assert.Equal(existed ? ["file"] : [], _folder.GetFiles().Select(file => file.Name));
+        Assert.Equal(existed ? ["file"] : [], Directory.GetFiles(Folder).Select(Path.GetFileName));
         if (existed)
             Assert.Equal("before", File.ReadAllText(Target));
     }
@@ -43,7 +41,7 @@ public sealed class AtomicFileTests : IDisposable
     public void A_link_stays_a_link()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "links need rights there");
-        string folder = _folder.CreateSubdirectory("folder").FullName;
+        string folder = Directory.CreateDirectory(At("folder")).FullName;
         File.WriteAllText(Path.Combine(folder, "real"), "before");
         File.CreateSymbolicLink(Target, Path.Combine("folder", "real"));
         AtomicFile.Write(Target, stream => stream.Write("after"u8));
@@ -57,9 +55,9 @@ public sealed class AtomicFileTests : IDisposable
         Assert.SkipWhen(OperatingSystem.IsWindows(), "links need rights there");
         File.CreateSymbolicLink(Target, "new");
         AtomicFile.Write(Target, stream => stream.Write("after"u8));
-        Assert.Equal("after", File.ReadAllText(Path.Combine(_folder.FullName, "new")));
+        Assert.Equal("after", File.ReadAllText(At("new")));
         Assert.NotNull(new FileInfo(Target).LinkTarget);
-        string other = Path.Combine(_folder.FullName, "other");
+        string other = At("other");
         File.CreateSymbolicLink(other, Path.Combine("no", "such"));
         AssertRefused(other, "there is no such folder");
     }
@@ -68,8 +66,8 @@ public sealed class AtomicFileTests : IDisposable
     public void One_place_under_two_names_is_the_same()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "links need rights there");
-        string folder = _folder.CreateSubdirectory("folder").FullName;
-        File.CreateSymbolicLink(Path.Combine(_folder.FullName, "other"), folder);
+        string folder = Directory.CreateDirectory(At("folder")).FullName;
+        File.CreateSymbolicLink(At("other"), folder);
         File.CreateSymbolicLink(Target, Path.Combine("other", "real"));
         Assert.True(AtomicFile.IsSame(Path.Combine(folder, "real"), Path.Combine(folder, "..", "other", "real")));
         Assert.True(AtomicFile.IsSame(Path.Combine(folder, "real"), Target));
@@ -83,14 +81,14 @@ public sealed class AtomicFileTests : IDisposable
         File.CreateSymbolicLink(Target, Target);
         AssertRefused(Target, "too many levels of symbolic links");
         Assert.StartsWith($"{Target}: cannot be written: ",
-            Assert.Throws<OutputException>(() => AtomicFile.IsSame(_folder.FullName, Target)).Message, StringComparison.Ordinal);
+            Assert.Throws<OutputException>(() => AtomicFile.IsSame(Folder, Target)).Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public void A_missing_folder_is_an_error_in_one_line()
     {
         AssertRefused(Path.Combine(Target, "no", "such"), "there is no such folder");
-        Assert.Empty(_folder.GetFiles());
+        Assert.Empty(Directory.GetFiles(Folder));
     }
 
     [Fact]
@@ -98,15 +96,15 @@ public sealed class AtomicFileTests : IDisposable
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "needs /dev/full and Linux's messages");
         AssertRefused("/dev/full", "No space left on device");
-        AssertRefused(_folder.FullName, "Is a directory");
-        Assert.Empty(_folder.GetFiles());
+        AssertRefused(Folder, "Is a directory");
+        Assert.Empty(Directory.GetFiles(Folder));
     }
 
     [Fact]
     public void A_link_under_a_name_that_can_be_guessed_is_not_followed()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "links need rights there");
-        string victim = Path.Combine(_folder.FullName, "victim");
+        string victim = At("victim");
         File.WriteAllText(victim, "mine");
         foreach (string guess in new[] { $"{Target}.{Environment.ProcessId}.tmp", Target + ".tmp", Target + ".part" })
             File.CreateSymbolicLink(guess, victim);
@@ -173,6 +171,4 @@ public sealed class AtomicFileTests : IDisposable
         OutputException e = Assert.Throws<OutputException>(() => AtomicFile.Write(path, stream => stream.Write("after"u8)));
         Assert.Equal($"{path}: cannot be written: {reason}", e.Message);
     }
-
-    public void Dispose() => _folder.Delete(recursive: true);
 }

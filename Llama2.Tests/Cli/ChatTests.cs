@@ -5,14 +5,8 @@ using System.Text.RegularExpressions;
 namespace Llama2.Tests.Cli;
 
 /// <summary>The chat of the built program, its lines from a pipe.</summary>
-public sealed class ChatTests : IDisposable
+public sealed class ChatTests : FolderTests
 {
-    private readonly string _folder = Directory.CreateTempSubdirectory("llama2-chat-").FullName;
-
-    public void Dispose() => Directory.Delete(_folder, recursive: true);
-
-    private string At(string name) => Path.Combine(_folder, name);
-
     private static readonly string[] Plain = ["chat", "--template", "plain", "-t", "0.8", "-s", "7", "-n", "25", "--silent"];
 
     private static BuiltProgram Say(string[] args, params string[] lines) =>
@@ -105,7 +99,7 @@ public sealed class ChatTests : IDisposable
     public void Ctrl_C_ends_a_chat_without_a_terminal_and_saves_it()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "sends SIGINT");
-        string model = EndlessModel.Write(_folder);
+        string model = EndlessModel.Write(Folder);
         BuiltProgram.Setup setup = new();
         string[] args = ["chat", model, "--template", "plain", "-s", "7", "--ignore-eos", "--persist-session", At("s"), "--silent"];
         using Process process = BuiltProgram.Start(setup, args);
@@ -250,9 +244,9 @@ public sealed class ChatTests : IDisposable
     public void Without_stdin_there_is_no_input(string args)
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "what is inherited is seen by a flag of Linux's files");
-        BuiltProgram.Setup setup = new() { Under = ["bash", "-c", "exec \"$@\" <&-", "bash"], WorkingDirectory = _folder };
+        BuiltProgram.Setup setup = new() { Under = ["bash", "-c", "exec \"$@\" <&-", "bash"], WorkingDirectory = Folder };
         Assert.Equal((0, ""), (BuiltProgram.Run(setup, [.. args.Split(' '), "--silent"]) is var run ? run.ExitCode : 0, run.Err));
-        setup = new() { Under = ["bash", "-c", "exec \"$@\" </dev/null", "bash"], WorkingDirectory = _folder };
+        setup = new() { Under = ["bash", "-c", "exec \"$@\" </dev/null", "bash"], WorkingDirectory = Folder };
         Assert.Equal(run.Out, BuiltProgram.Run(setup, [.. args.Split(' '), "--silent"]).Out);
     }
 

@@ -5,15 +5,9 @@ using Llama2.Simple.Formats.Gguf;
 namespace Llama2.Tests.Cli;
 
 /// <summary>llama2 convert as a process: between all formats, without a loss where there need be none.</summary>
-public sealed class ConvertTests : IDisposable
+public sealed class ConvertTests : FolderTests
 {
     private static readonly string Model = Repository.Weights("tales659K.bin");
-
-    private readonly string _folder = Directory.CreateTempSubdirectory("llama2-").FullName;
-
-    public void Dispose() => Directory.Delete(_folder, recursive: true);
-
-    private string At(string name) => Path.Combine(_folder, name);
 
     private static BuiltProgram Convert(params string[] args)
     {
@@ -148,7 +142,7 @@ public sealed class ConvertTests : IDisposable
         BuiltProgram program = BuiltProgram.Run("convert", At("in.gguf"), At("out.bin"));
         Assert.Equal((2, "", $"llama2: {At("in.gguf")}: RoPE base: expected 10000, all that a file of llama2.c can say, found 500000\n"),
             (program.ExitCode, program.Out, program.Err));
-        Assert.Equal([At("in.gguf")], Directory.GetFiles(_folder));
+        Assert.Equal([At("in.gguf")], Directory.GetFiles(Folder));
     }
 
     [Theory]
@@ -212,11 +206,11 @@ public sealed class ConvertTests : IDisposable
             stream.SetLength(header.FileLength);
         }
         using Process process = BuiltProgram.Start(new BuiltProgram.Setup(), "convert", At("large.bin"), At("out.gguf"));
-        while (!Directory.GetFiles(_folder, "out.gguf.*.tmp").Any(file => new FileInfo(file).Length > 1 << 20) && !process.HasExited)
+        while (!Directory.GetFiles(Folder, "out.gguf.*.tmp").Any(file => new FileInfo(file).Length > 1 << 20) && !process.HasExited)
             await Task.Delay(5, TestContext.Current.CancellationToken);
         BuiltProgram.Interrupt(process);
         await process.WaitForExitAsync(TestContext.Current.CancellationToken);
         Assert.Equal(130, process.ExitCode);
-        Assert.Equal([At("large.bin")], Directory.GetFiles(_folder));
+        Assert.Equal([At("large.bin")], Directory.GetFiles(Folder));
     }
 }

@@ -4,15 +4,14 @@ using static Llama2.Tests.Cli.FaultyServer;
 namespace Llama2.Tests.Cli;
 
 /// <summary>Whatever a server does, what lies under the final name is whole and right, or is what was there before.</summary>
-public sealed class DownloadTests : IDisposable
+public sealed class DownloadTests : FolderTests
 {
     private static readonly byte[] Contents = RandomContents(300_000);
     private static readonly string Sha256 = Convert.ToHexStringLower(SHA256.HashData(Contents));
 
-    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("llama2-");
     private readonly List<string> _retries = [];
 
-    private string Target => Path.Combine(_folder.FullName, "model.bin");
+    private string Target => At("model.bin");
 
     private string Part => Target + ".part";
 
@@ -259,7 +258,7 @@ public sealed class DownloadTests : IDisposable
         Download download = new(http, Remote(server), Target) { MaxLength = Contents.Length - 1 };
         DownloadException e = await Assert.ThrowsAsync<DownloadException>(() => download.RunAsync(TestContext.Current.CancellationToken));
         Assert.Contains($"expected at most 299999 bytes (see --max-gb), found 300000", e.Message, StringComparison.Ordinal);
-        Assert.Empty(_folder.GetFiles());
+        Assert.Empty(Directory.GetFiles(Folder));
     }
 
     [Fact]
@@ -284,7 +283,7 @@ public sealed class DownloadTests : IDisposable
         using HttpClient http = Download.CreateClient();
         Download download = new(http, Remote(server), Target) { Check = _ => throw new InvalidDataException() };
         await Assert.ThrowsAsync<InvalidDataException>(() => download.RunAsync(TestContext.Current.CancellationToken));
-        Assert.Empty(_folder.GetFiles());
+        Assert.Empty(Directory.GetFiles(Folder));
     }
 
     [Fact]
@@ -359,6 +358,4 @@ public sealed class DownloadTests : IDisposable
         new Random(seed).NextBytes(bytes);
         return bytes;
     }
-
-    public void Dispose() => _folder.Delete(recursive: true);
 }

@@ -8,12 +8,8 @@ using Llama2.Tests.Golden;
 namespace Llama2.Tests.Cli;
 
 /// <summary>The program in the place of run.c's: its flags, what it prints, how it ends.</summary>
-public sealed class DropInTests : IDisposable
+public sealed class DropInTests : FolderTests
 {
-    private readonly string _folder = Directory.CreateTempSubdirectory("llama2-").FullName;
-
-    public void Dispose() => Directory.Delete(_folder, recursive: true);
-
     public static TheoryData<string> DefaultModel =>
         [.. Directory.EnumerateFiles(Repository.Golden(), "tales659K*.json").Select(file => Path.GetFileNameWithoutExtension(file))];
 
@@ -22,7 +18,7 @@ public sealed class DropInTests : IDisposable
     public void Stdout_is_run_c_s_text_and_logits_are_its_bits(string name)
     {
         GoldenCase golden = GoldenCase.Read(name);
-        string logits = Path.Combine(_folder, "logits");
+        string logits = At("logits");
         BuiltProgram program = BuiltProgram.Run([.. Arguments(golden), "--logits", logits, "--impl", "simple"]);
         AssertPrints(golden, program);
         byte[] bytes = File.ReadAllBytes(logits);
@@ -115,7 +111,7 @@ public sealed class DropInTests : IDisposable
     [Fact]
     public void Without_z_the_tokenizer_beside_the_checkpoint_is_taken_or_all_places_are_named()
     {
-        string checkpoint = Path.Combine(_folder, "model.bin"), tokenizer = Path.Combine(_folder, "tokenizer.bin");
+        string checkpoint = At("model.bin"), tokenizer = At("tokenizer.bin");
         File.Copy(Repository.Golden("tales659K_q80.bin"), checkpoint);
         BuiltProgram.Setup elsewhere = new() { WorkingDirectory = Path.GetTempPath() };
         BuiltProgram missing = BuiltProgram.Run(elsewhere, checkpoint);
@@ -132,7 +128,7 @@ public sealed class DropInTests : IDisposable
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "sends SIGINT");
         BuiltProgram.Setup setup = new();
-        using Process process = BuiltProgram.Start(setup, EndlessModel.Write(_folder), "--ignore-eos");
+        using Process process = BuiltProgram.Start(setup, EndlessModel.Write(Folder), "--ignore-eos");
         char[] text = new char[10];
         process.StandardOutput.ReadBlock(text);
         BuiltProgram.Interrupt(process);
@@ -146,7 +142,7 @@ public sealed class DropInTests : IDisposable
     public void A_reader_that_goes_away_is_no_error()
     {
         BuiltProgram.Setup setup = new();
-        using Process process = BuiltProgram.Start(setup, EndlessModel.Write(_folder), "--ignore-eos");
+        using Process process = BuiltProgram.Start(setup, EndlessModel.Write(Folder), "--ignore-eos");
         process.StandardOutput.ReadBlock(new char[10]);
         process.StandardOutput.Close();
         string error = process.StandardError.ReadToEnd();

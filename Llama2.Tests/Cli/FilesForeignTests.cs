@@ -3,13 +3,9 @@ using System.IO.Compression;
 namespace Llama2.Tests.Cli;
 
 /// <summary>A file of another kind than the expected one is named by what it is.</summary>
-public sealed class FilesForeignTests : IDisposable
+public sealed class FilesForeignTests : FolderTests
 {
     private static readonly string Model = Repository.Weights("tales659K.bin"), Tokenizer = Repository.Weights("tok512-tales.bin");
-
-    private readonly string _folder = Directory.CreateTempSubdirectory("llama2-").FullName;
-
-    public void Dispose() => Directory.Delete(_folder, recursive: true);
 
     [Theory]
     [InlineData("lfs", "a Git LFS pointer; `git lfs pull` fetches the file itself")]
@@ -29,7 +25,7 @@ public sealed class FilesForeignTests : IDisposable
     [InlineData("session", "a saved session")]
     public void The_message_says_what_it_is(string what, string named)
     {
-        string path = Path.Combine(_folder, "file");
+        string path = At("file");
         if (what == "session")
             Assert.Equal(0, BuiltProgram.Run("-n", "5", "--save-session", path).ExitCode);
         else

@@ -4,13 +4,9 @@ using Llama2.Cli.Bench;
 namespace Llama2.Tests.Cli;
 
 /// <summary>Files that cannot be mapped are read, and small ones do not change under a program that runs.</summary>
-public sealed class FilesPipeTests : IDisposable
+public sealed class FilesPipeTests : FolderTests
 {
     private static readonly string Model = Repository.Weights("tales659K.bin"), Tokenizer = Repository.Weights("tok512-tales.bin");
-
-    private readonly string _folder = Directory.CreateTempSubdirectory("llama2-").FullName;
-
-    public void Dispose() => Directory.Delete(_folder, recursive: true);
 
     [Theory]
     [InlineData("-n 20 -t 0 -z <(cat TOKENIZER)")]
@@ -20,12 +16,12 @@ public sealed class FilesPipeTests : IDisposable
     public void What_comes_through_a_pipe_is_read(string args)
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "needs bash");
-        string session = Path.Combine(_folder, "session");
+        string session = At("session");
         BuiltProgram plain = BuiltProgram.Run("-n", "20", "-t", "0", "--save-session", session);
         string command = args.Replace("MODEL", Model, StringComparison.Ordinal).Replace("TOKENIZER", Tokenizer, StringComparison.Ordinal)
             .Replace("SESSION", session, StringComparison.Ordinal);
         BuiltProgram piped = BuiltProgram.Run(
-            new BuiltProgram.Setup { Under = ["bash", "-c", $"\"$@\" {command}", "bash"], WorkingDirectory = _folder }, []);
+            new BuiltProgram.Setup { Under = ["bash", "-c", $"\"$@\" {command}", "bash"], WorkingDirectory = Folder }, []);
         Assert.Equal((0, plain.Out), (piped.ExitCode, piped.Out));
     }
 
@@ -35,7 +31,7 @@ public sealed class FilesPipeTests : IDisposable
     public async Task Waiting_for_a_pipe_can_be_ended(string signal, int exitCode)
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "needs mkfifo");
-        string fifo = Path.Combine(_folder, "fifo");
+        string fifo = At("fifo");
         await Process.Start("mkfifo", [fifo]).WaitForExitAsync(TestContext.Current.CancellationToken);
         BuiltProgram.Setup setup = new();
         using Process process = BuiltProgram.Start(setup, Model, "-z", fifo);
@@ -50,7 +46,7 @@ public sealed class FilesPipeTests : IDisposable
     [InlineData("emptied")]
     public void A_small_model_that_changes_in_place_does_not_matter_to_a_chat(string how)
     {
-        string model = Path.Combine(_folder, "model.bin");
+        string model = At("model.bin");
         File.Copy(Model, model);
         BuiltProgram.Setup setup = new();
         string[] args = ["chat", model, "-z", Tokenizer, "-t", "0", "-n", "30"];
@@ -82,7 +78,7 @@ public sealed class FilesPipeTests : IDisposable
     [InlineData("gguf", "chat", "--template", "plain", "--impl", "simple")]
     public void A_larger_model_that_is_cut_while_a_chat_waits_is_one_line(string format, params string[] args)
     {
-        string model = Path.Combine(_folder, "model");
+        string model = At("model");
         Config config = new(256, 512, 2, 4, 4, 512, 256);
         if (format == "gguf")
             File.WriteAllBytes(model, SmallGguf.Create(config, values => values.Remove("tokenizer.ggml.tokens")));

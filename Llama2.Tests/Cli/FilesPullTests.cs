@@ -5,20 +5,16 @@ using static Llama2.Tests.Cli.FaultyServer;
 namespace Llama2.Tests.Cli;
 
 /// <summary>pull judges a file by its contents, leaves nothing of no use, and is not led astray by servers or planted files.</summary>
-public sealed class FilesPullTests : IDisposable
+public sealed class FilesPullTests : FolderTests
 {
     private static readonly byte[] Model = File.ReadAllBytes(Repository.Weights("tales659K.bin"));
     private static readonly byte[] TokenizerBytes = File.ReadAllBytes(Repository.Weights("tok512-tales.bin"));
 
-    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("llama2-");
-
-    public void Dispose() => _folder.Delete(recursive: true);
-
-    private string Weights(string file = "") => Path.Combine(_folder.FullName, "weights", file);
+    private string Weights(string file = "") => Path.Combine(Folder, "weights", file);
 
     private BuiltProgram Pull(params string[] args) =>
         BuiltProgram.Run(
-            new BuiltProgram.Setup { WorkingDirectory = _folder.FullName, Environment = { [ModelFolder.Variable] = "weights" } },
+            new BuiltProgram.Setup { WorkingDirectory = Folder, Environment = { [ModelFolder.Variable] = "weights" } },
             ["pull", .. args]);
 
     [Theory]
@@ -89,7 +85,7 @@ public sealed class FilesPullTests : IDisposable
         using FaultyServer server = new(_ => new Reply(Model));
         BuiltProgram.Setup setup = new()
         {
-            WorkingDirectory = _folder.FullName,
+            WorkingDirectory = Folder,
             Environment = { [Hub.MirrorVariable] = server.Address, [ModelFolder.Variable] = "weights" },
         };
         BuiltProgram run = BuiltProgram.Run(setup, "pull", "stories15M");
@@ -106,8 +102,8 @@ public sealed class FilesPullTests : IDisposable
     public void What_somebody_planted_as_the_part_is_not_written(string what)
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "links need rights there");
-        string victim = Path.Combine(_folder.FullName, "victim"), part = Weights("model.bin.part");
-        _folder.CreateSubdirectory("weights");
+        string victim = At("victim"), part = Weights("model.bin.part");
+        Directory.CreateDirectory(At("weights"));
         File.WriteAllText(victim, "mine");
         if (what is "hard link" or "file of another user")
             Assert.SkipUnless(OperatingSystem.IsLinux(), "hard links and owners are asked of Linux's statx");

@@ -4,15 +4,11 @@ using System.Runtime.InteropServices;
 namespace Llama2.Tests.Cli;
 
 /// <summary>quantize loses no number without a word, makes no file larger, and what it writes can be run.</summary>
-public sealed class FilesQuantizeTests : IDisposable
+public sealed class FilesQuantizeTests : FolderTests
 {
     private static readonly string Model = Repository.Weights("tales659K.bin");
 
-    private readonly string _folder = Directory.CreateTempSubdirectory("llama2-").FullName;
-
-    private string Target => Path.Combine(_folder, "out.bin");
-
-    public void Dispose() => Directory.Delete(_folder, recursive: true);
+    private string Target => At("out.bin");
 
     [Theory]
     [InlineData(float.NaN, 28, "token_embedding_table", "NaN in row 0, column 0")]
@@ -90,31 +86,31 @@ public sealed class FilesQuantizeTests : IDisposable
     [InlineData("v1.2.bin", "v1.2.tokenizer.bin")]
     public void What_is_written_finds_its_tokenizer(string name, string tokenizer)
     {
-        string output = Path.Combine(_folder, name);
-        File.Copy(Repository.Weights("tok512-tales.bin"), Path.Combine(_folder, "tokenizer.bin"));
-        File.AppendAllText(Path.Combine(_folder, "tokenizer.bin"), "\0\0\0\0\u0001\0\0\0x"); // one token more: another model's
+        string output = At(name);
+        File.Copy(Repository.Weights("tok512-tales.bin"), At("tokenizer.bin"));
+        File.AppendAllText(At("tokenizer.bin"), "\0\0\0\0\u0001\0\0\0x"); // one token more: another model's
         Assert.Equal(0, BuiltProgram.Run("quantize", Model, output).ExitCode);
-        Assert.Equal(File.ReadAllBytes(Repository.Weights("tok512-tales.bin")), File.ReadAllBytes(Path.Combine(_folder, tokenizer)));
+        Assert.Equal(File.ReadAllBytes(Repository.Weights("tok512-tales.bin")), File.ReadAllBytes(At(tokenizer)));
         BuiltProgram run = BuiltProgram.Run(output, "-t", "0", "-n", "20");
         Assert.Equal((0, BuiltProgram.Run(Model, "-t", "0", "-n", "20", "--quantize", "q8_0").Out), (run.ExitCode, run.Out));
 
-        string again = Path.Combine(_folder, "again.bin");
-        File.Copy(Path.Combine(_folder, tokenizer), Path.Combine(_folder, "tokenizer.bin"), overwrite: true);
+        string again = At("again.bin");
+        File.Copy(At(tokenizer), At("tokenizer.bin"), overwrite: true);
         Assert.Equal(0, BuiltProgram.Run("quantize", output, again).ExitCode);
-        Assert.False(File.Exists(Path.Combine(_folder, "again.tokenizer.bin"))); // the same one is there as tokenizer.bin
+        Assert.False(File.Exists(At("again.tokenizer.bin"))); // the same one is there as tokenizer.bin
     }
 
     [Fact]
     public void A_tokenizer_that_is_missing_or_another_ones_is_said_with_the_option_that_names_one()
     {
         string model = WriteModel(64, 64);
-        BuiltProgram run = BuiltProgram.Run(new BuiltProgram.Setup { WorkingDirectory = _folder }, Path.GetFileName(model));
+        BuiltProgram run = BuiltProgram.Run(new BuiltProgram.Setup { WorkingDirectory = Folder }, Path.GetFileName(model));
         Assert.Equal((2, ""), (run.ExitCode, run.Out));
         Assert.StartsWith("llama2: model.bin: tokenizer: expected a file that -z FILE names, or one beside the checkpoint, "
             + "found nothing at model.tokenizer.bin, ./tokenizer.bin, weights/tokenizer.bin, /", run.Err, StringComparison.Ordinal);
 
-        File.Copy(Repository.Weights("tok512-tales.bin"), Path.Combine(_folder, "tokenizer.bin"));
-        run = BuiltProgram.Run(new BuiltProgram.Setup { WorkingDirectory = _folder }, Path.GetFileName(model));
+        File.Copy(Repository.Weights("tok512-tales.bin"), At("tokenizer.bin"));
+        run = BuiltProgram.Run(new BuiltProgram.Setup { WorkingDirectory = Folder }, Path.GetFileName(model));
         Assert.Equal((2, ""), (run.ExitCode, run.Out));
         Assert.Equal("llama2: ./tokenizer.bin: vocabulary: expected the 96 tokens of the checkpoint, found 512; -z FILE names another "
             + "tokenizer\n", run.Err);
@@ -127,7 +123,7 @@ public sealed class FilesQuantizeTests : IDisposable
     public void What_cannot_be_read_again_is_no_output(string output)
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "needs mkfifo");
-        string path = output == "fifo" ? Path.Combine(_folder, output) : output;
+        string path = output == "fifo" ? At(output) : output;
         if (output == "fifo")
             System.Diagnostics.Process.Start("mkfifo", [path]).WaitForExit();
         BuiltProgram run = BuiltProgram.Run("quantize", Model, path);
@@ -137,7 +133,7 @@ public sealed class FilesQuantizeTests : IDisposable
 
     private string WriteModel(int dim, int hidden)
     {
-        string path = Path.Combine(_folder, "model.bin");
+        string path = At("model.bin");
         CheckpointHeader header = new(1, new Config(dim, hidden, 2, 4, 4, 96, 16), SharedClassifier: true);
         Random random = new(1);
         float[] floats = [.. Enumerable.Range(0, (int)(header.FileLength - header.Bytes) / sizeof(float))

@@ -4,15 +4,9 @@ using System.Runtime.Versioning;
 namespace Llama2.Tests.Cli;
 
 /// <summary>Unusual files: nothing of the user's is lost, shown to others or blown up.</summary>
-public sealed class FilesSafetyTests : IDisposable
+public sealed class FilesSafetyTests : FolderTests
 {
     private const UnixFileMode Private = UnixFileMode.UserRead | UnixFileMode.UserWrite;
-
-    private readonly string _folder = Directory.CreateTempSubdirectory("llama2-").FullName;
-
-    public void Dispose() => Directory.Delete(_folder, recursive: true);
-
-    private string At(string name) => Path.Combine(_folder, name);
 
     [Fact]
     [UnsupportedOSPlatform("windows")]

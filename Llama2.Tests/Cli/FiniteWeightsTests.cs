@@ -4,22 +4,18 @@ using Llama2.Cli.Models;
 namespace Llama2.Tests.Cli;
 
 /// <summary>A weight that is no number, or that a type does not hold, is named wherever it would be lost in a maximum or a sum.</summary>
-public sealed class FiniteWeightsTests : IDisposable
+public sealed class FiniteWeightsTests : FolderTests
 {
     private const int Weight = 28 + 4 * (512 * 96 + 6 * 96 + 3 * 96 * 96 + 2 * 96 + 1); // wq of layer 3, row 2, column 1
     private const string Place = "in row 2, column 1";
 
-    private readonly string _folder = Directory.CreateTempSubdirectory("llama2-finite-").FullName;
-
-    public void Dispose() => Directory.Delete(_folder, recursive: true);
-
     private string ModelWith(float value)
     {
-        string path = Path.Combine(_folder, "model.bin");
+        string path = At("model.bin");
         byte[] bytes = File.ReadAllBytes(Repository.Weights("tales659K.bin"));
         BinaryPrimitives.WriteSingleLittleEndian(bytes.AsSpan(Weight), value);
         File.WriteAllBytes(path, bytes);
-        File.Copy(Repository.Weights("tok512-tales.bin"), Path.Combine(_folder, "tokenizer.bin"), overwrite: true);
+        File.Copy(Repository.Weights("tok512-tales.bin"), At("tokenizer.bin"), overwrite: true);
         return path;
     }
 
@@ -31,7 +27,7 @@ public sealed class FiniteWeightsTests : IDisposable
     [InlineData("bf16", float.MaxValue)]
     public void A_number_that_a_type_does_not_hold_is_refused_before_anything_is_written(string type, float value)
     {
-        string model = ModelWith(value), output = Path.Combine(_folder, "out.gguf");
+        string model = ModelWith(value), output = At("out.gguf");
         File.WriteAllText(output, "old");
         BuiltProgram run = BuiltProgram.Run("convert", model, output, "--type", type);
         string held = type == "q4_k_m" ? "q8_0" : type; // whose blocks of 256 do not fit rows of 96
@@ -83,7 +79,7 @@ public sealed class FiniteWeightsTests : IDisposable
         const int Norms = 4 * 13 * 96, Table = 512 * 96, Wq = 96 * 96;
         int scale = 256 + Norms + (tensor == 0 ? Table : Table + Table / 32 * 4 + (tensor - 1) % 6 * (Wq + Wq / 32 * 4) + Wq);
         BinaryPrimitives.WriteSingleLittleEndian(bytes.AsSpan(scale), float.NaN);
-        string model = Path.Combine(_folder, "q.bin");
+        string model = At("q.bin");
         File.WriteAllBytes(model, bytes);
         BuiltProgram run = BuiltProgram.Run(new BuiltProgram.Setup { Input = "Tom" }, "perplexity", model, "-", "-z",
             Repository.Weights("tok512-tales.bin"));
@@ -99,7 +95,7 @@ public sealed class FiniteWeightsTests : IDisposable
     [InlineData("-m", "chat", "-y", "", "-i", "Tom", "-n", "40")]
     public void A_text_of_one_token_again_and_again_is_explained(params string[] args)
     {
-        string batch = Path.Combine(_folder, "batch");
+        string batch = At("batch");
         File.WriteAllText(batch, "{\"prompt\": \"Tom\"}");
         string[] all = [.. args.Select(arg => arg == "BATCH" ? batch : arg), ModelWith(float.NaN)];
         BuiltProgram run = BuiltProgram.Run(all), self = BuiltProgram.Run([.. all, "--speculate", "self"]);

@@ -4,21 +4,18 @@ using Llama2.Simple.Formats.Gguf;
 namespace Llama2.Tests.Cli;
 
 /// <summary>The program on GGUF files: whatever it does with a checkpoint of llama2.c, it does with these.</summary>
-public sealed class GgufProgramTests : IDisposable
+public sealed class GgufProgramTests : FolderTests
 {
-    private readonly string _folder = Directory.CreateTempSubdirectory("llama2-").FullName;
     private readonly string _model;
 
     public GgufProgramTests()
     {
-        _model = Path.Combine(_folder, "tales.model"); // no ending tells the format
+        _model = At("tales.model"); // no ending tells the format
         using Checkpoint checkpoint = Checkpoint.Open(Repository.Weights("tales659K.bin"));
         Tokenizer tokenizer = TokenizerFile.Open(Repository.Weights("tok512-tales.bin"), checkpoint.Config.VocabSize);
         using FileStream stream = File.Create(_model);
         GgufModelWriter.Create("tales", checkpoint.Config, checkpoint.Weights, tokenizer, "f32").Write(stream);
     }
-
-    public void Dispose() => Directory.Delete(_folder, recursive: true);
 
     [Theory]
     [InlineData("-t", "0", "-n", "40")]
@@ -106,7 +103,7 @@ public sealed class GgufProgramTests : IDisposable
     [Fact]
     public void Another_architecture_is_refused_by_its_name_with_the_list_of_what_runs()
     {
-        string path = Path.Combine(_folder, "other");
+        string path = At("other");
         File.WriteAllBytes(path, SmallGguf.Create(metadata: values => values["general.architecture"] = "qwen2"));
         BuiltProgram program = BuiltProgram.Run(path);
         const string Family = "llama: Llama 1 to 3.2, Code Llama, TinyLlama, SmolLM, Vicuna, Mistral 7B and others of their shape";
@@ -120,7 +117,7 @@ public sealed class GgufProgramTests : IDisposable
         BuiltProgram verify = BuiltProgram.Run("verify", _model);
         Assert.Equal(0, verify.ExitCode);
         Assert.Contains(Llama2.Cli.Commands.VerifyCommand.DefaultModel, verify.Out, StringComparison.Ordinal);
-        string prompts = Path.Combine(_folder, "prompts.jsonl");
+        string prompts = At("prompts.jsonl");
         File.WriteAllText(prompts, "{\"prompt\":\"One\"}\n{\"prompt\":\"Two\"}\n");
         BuiltProgram batch = BuiltProgram.Run(_model, "--batch", prompts, "-t", "0", "-n", "20", "--silent");
         Assert.Equal(BuiltProgram.Run("--batch", prompts, "-t", "0", "-n", "20", "--silent").Out, batch.Out);
@@ -129,7 +126,7 @@ public sealed class GgufProgramTests : IDisposable
     [Fact]
     public void A_session_belongs_to_its_model()
     {
-        string session = Path.Combine(_folder, "session");
+        string session = At("session");
         Assert.Equal(0, BuiltProgram.Run(_model, "-t", "0", "-n", "20", "--save-session", session, "--silent").ExitCode);
         BuiltProgram again = BuiltProgram.Run(_model, "-t", "0", "-n", "20", "--load-session", session, "--silent");
         Assert.Equal(0, again.ExitCode);
@@ -140,7 +137,7 @@ public sealed class GgufProgramTests : IDisposable
     [Fact]
     public void Convert_writes_a_file_that_tells_the_story_alone()
     {
-        string float32 = Path.Combine(_folder, "f32.gguf"), bits4 = Path.Combine(_folder, "q4.gguf");
+        string float32 = At("f32.gguf"), bits4 = At("q4.gguf");
         BuiltProgram program = BuiltProgram.Run("convert", Repository.Weights("tales659K.bin"), float32, "--type", "f32");
         Assert.Equal(0, program.ExitCode);
         Assert.Contains("GGUF v3, f32", program.Out, StringComparison.Ordinal);
@@ -159,7 +156,7 @@ public sealed class GgufProgramTests : IDisposable
     [InlineData("bf16", "q8_0")]
     public void Floats_quantised_at_load_are_what_convert_writes(string from, string to)
     {
-        string floats = Path.Combine(_folder, "floats.gguf"), blocks = Path.Combine(_folder, "blocks.gguf");
+        string floats = At("floats.gguf"), blocks = At("blocks.gguf");
         Assert.Equal(0, BuiltProgram.Run("convert", Repository.Weights("tales659K.bin"), floats, "--type", from).ExitCode);
         Assert.Equal(0, BuiltProgram.Run("convert", floats, blocks, "--type", to).ExitCode);
         string[] options = ["-s", "5", "-n", "60", "--silent"];
@@ -178,7 +175,7 @@ public sealed class GgufProgramTests : IDisposable
     // The model with more keys.
     private string WithKeys(Action<GgufWriter> add)
     {
-        string path = Path.Combine(_folder, "keys");
+        string path = At("keys");
         using GgufModel model = (GgufModel)ModelFile.Open(_model);
         GgufWriter writer = GgufModelWriter.Create(model, "f32");
         add(writer);
@@ -189,7 +186,7 @@ public sealed class GgufProgramTests : IDisposable
 
     private string Small()
     {
-        string path = Path.Combine(_folder, "small");
+        string path = At("small");
         File.WriteAllBytes(path, SmallGguf.Create());
         return path;
     }

@@ -5,10 +5,8 @@ using Llama2.Fast;
 namespace Llama2.Tests.Cli;
 
 /// <summary>llama2 inspect as a process: what it says of a file is what is in it.</summary>
-public sealed class InspectTests : IDisposable
+public sealed class InspectTests : FolderTests
 {
-    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("llama2-");
-
     [Fact]
     public void The_default_model_is_described()
     {
@@ -54,7 +52,7 @@ public sealed class InspectTests : IDisposable
     [Fact]
     public void Memory_of_a_large_float32_model_says_what_drafting_with_a_copy_adds()
     {
-        string path = Path.Combine(_folder.FullName, "large.bin");
+        string path = At("large.bin");
         CheckpointHeader header = new(0, new Config(512, 1024, 3, 8, 8, 4096, 64), SharedClassifier: true);
         using (FileStream file = File.Create(path)) // zeros, which a file system need not store
         {
@@ -78,7 +76,7 @@ public sealed class InspectTests : IDisposable
             value = random.NextSingle() - 0.5f;
         int wcls = floats.Length - 50 * 8; // the last tensor
         (floats[wcls + 3], floats[wcls + 9], floats[wcls + 11], floats[wcls + 12]) = (100, -90, float.NaN, float.PositiveInfinity);
-        string path = Path.Combine(_folder.FullName, "random.bin");
+        string path = At("random.bin");
         File.WriteAllBytes(path, [.. header.ToBytes(), .. MemoryMarshal.AsBytes<float>(floats)]);
 
         JsonElement[] rows = [.. Json("inspect", path, "--json", "--stats").GetProperty("tensors").EnumerateArray()];
@@ -103,9 +101,9 @@ public sealed class InspectTests : IDisposable
     [Fact]
     public void A_model_without_a_tokenizer_is_still_described()
     {
-        string path = Path.Combine(_folder.FullName, "model.bin");
+        string path = At("model.bin");
         File.Copy(Repository.Weights("tales659K.bin"), path);
-        BuiltProgram program = BuiltProgram.Run(new BuiltProgram.Setup { WorkingDirectory = _folder.FullName }, "inspect", "model.bin");
+        BuiltProgram program = BuiltProgram.Run(new BuiltProgram.Setup { WorkingDirectory = Folder }, "inspect", "model.bin");
         Assert.Equal(0, program.ExitCode);
         Assert.Matches("(?m)^tokenizer +model.bin: tokenizer: expected a file that -z FILE names", program.Out);
         Assert.Equal(512, Json("inspect", path, "--json", "-z", Repository.Weights("tok512-tales.bin")).GetProperty("tokenizer")
@@ -154,6 +152,4 @@ public sealed class InspectTests : IDisposable
         Assert.Matches("^llama2: [^\\n]*\\n$", program.Err);
         Assert.Contains(message, program.Err, StringComparison.Ordinal);
     }
-
-    public void Dispose() => _folder.Delete(recursive: true);
 }

@@ -5,14 +5,8 @@ using Llama2.Simple.Formats.Gguf;
 namespace Llama2.Tests.Cli;
 
 /// <summary>The program on models and sessions whose sizes are beyond 32 bits, and the memory it takes besides a model's file.</summary>
-public sealed class LargeFilesTests : IDisposable
+public sealed class LargeFilesTests : FolderTests
 {
-    private readonly string _folder = Directory.CreateTempSubdirectory("llama2-").FullName;
-
-    public void Dispose() => Directory.Delete(_folder, recursive: true);
-
-    private string At(string name) => Path.Combine(_folder, name);
-
     [Fact]
     public void A_model_of_40_GB_is_inspected()
     {

@@ -3,21 +3,17 @@ using System.Text.Json;
 namespace Llama2.Tests.Cli;
 
 /// <summary>The user's own folder of models: what is found there by its name, list and rm.</summary>
-public sealed class ModelFolderTests : IDisposable
+public sealed class ModelFolderTests : FolderTests
 {
-    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("llama2-");
+    private string Mine(string file = "") => Path.Combine(Folder, "mine", file);
 
-    private string Mine(string file = "") => Path.Combine(_folder.FullName, "mine", file);
-
-    private string Weights(string file = "") => Path.Combine(_folder.FullName, "weights", file);
+    private string Weights(string file = "") => Path.Combine(Folder, "weights", file);
 
     public ModelFolderTests()
     {
-        _folder.CreateSubdirectory("mine");
-        _folder.CreateSubdirectory("weights");
+        Directory.CreateDirectory(At("mine"));
+        Directory.CreateDirectory(At("weights"));
     }
-
-    public void Dispose() => _folder.Delete(recursive: true);
 
     [Fact]
     public void A_name_is_a_path_then_a_model_in_weights_then_one_of_the_users_then_the_one_inside_the_program()
@@ -27,7 +23,7 @@ public sealed class ModelFolderTests : IDisposable
         Assert.Contains(", llama2.c v2 q8_0", Described("tales659K"), StringComparison.Ordinal);
         File.Copy(Repository.Golden("tales659K_v1.bin"), Weights("tales659K.bin"));
         Assert.Contains(", llama2.c v1 f32", Described("tales659K"), StringComparison.Ordinal);
-        File.Copy(Repository.Weights("tales659K.bin"), Path.Combine(_folder.FullName, "tales659K"));
+        File.Copy(Repository.Weights("tales659K.bin"), At("tales659K"));
         string path = Described("tales659K", "-z", Repository.Weights("tok512-tales.bin"));
         Assert.Contains(", llama2.c v0 f32", path, StringComparison.Ordinal);
         Assert.StartsWith("tales659K (inside the program): ", Described(), StringComparison.Ordinal); // without a name, always
@@ -48,7 +44,7 @@ public sealed class ModelFolderTests : IDisposable
     [Fact]
     public void A_tokenizer_of_the_users_serves_a_model_elsewhere()
     {
-        string model = Path.Combine(_folder.CreateSubdirectory("other").FullName, "model.bin");
+        string model = Path.Combine(Directory.CreateDirectory(At("other")).FullName, "model.bin");
         File.Copy(Repository.Weights("tales659K.bin"), model);
         File.Copy(Repository.Weights("tok512-tales.bin"), Mine("tokenizer.bin"));
         Assert.Equal(Run(0, "-t", "0", "-n", "20").Out, Run(0, model, "-t", "0", "-n", "20").Out);
@@ -137,14 +133,14 @@ public sealed class ModelFolderTests : IDisposable
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "links need rights there");
         File.Copy(Repository.Weights("tales659K.bin"), Weights("w.bin"));
-        _folder.CreateSubdirectory("other").CreateSubdirectory("inner");
+        Directory.CreateDirectory(Path.Combine(Folder, "other", "inner"));
         File.CreateSymbolicLink(Mine("file.bin"), Weights("w.bin"));
-        File.CreateSymbolicLink(Mine("folder.bin"), Path.Combine(_folder.FullName, "other"));
+        File.CreateSymbolicLink(Mine("folder.bin"), At("other"));
         File.CreateSymbolicLink(Mine("nowhere.bin"), Mine("no"));
         Run(0, "rm", "file", "folder", "nowhere");
         Assert.Empty(Left());
         Assert.True(File.Exists(Weights("w.bin")));
-        Assert.True(Directory.Exists(Path.Combine(_folder.FullName, "other", "inner")));
+        Assert.True(Directory.Exists(Path.Combine(Folder, "other", "inner")));
     }
 
     [Theory]
@@ -177,9 +173,9 @@ public sealed class ModelFolderTests : IDisposable
         byte[] model = File.ReadAllBytes(Repository.Weights("tales659K.bin"));
         using FaultyServer server = new(_ => new FaultyServer.Reply(model));
         BuiltProgram.Setup setup = new() { Environment = { [ModelFolder.Variable] = null, ["XDG_DATA_HOME"] = null } };
-        setup.Environment[variable] = _folder.FullName;
+        setup.Environment[variable] = Folder;
         BuiltProgram run = BuiltProgram.Run(setup, "pull", server.Address + "/m.bin");
-        string path = Path.Combine(_folder.FullName, folder, "m.bin");
+        string path = Path.Combine(Folder, folder, "m.bin");
         Assert.Equal((0, $"{path}: {model.Length} bytes, no checksum is known\n"), (run.ExitCode, run.Err));
         Assert.Equal(model, File.ReadAllBytes(path));
     }
@@ -210,7 +206,7 @@ public sealed class ModelFolderTests : IDisposable
     private BuiltProgram Run(int exitCode, params string[] args)
     {
         BuiltProgram run = BuiltProgram.Run(
-            new BuiltProgram.Setup { WorkingDirectory = _folder.FullName, Environment = { [ModelFolder.Variable] = Mine() } }, args);
+            new BuiltProgram.Setup { WorkingDirectory = Folder, Environment = { [ModelFolder.Variable] = Mine() } }, args);
         Assert.True(run.ExitCode == exitCode, run.Err);
         return run;
     }

@@ -6,22 +6,19 @@ using Llama2.Fast;
 namespace Llama2.Tests.Cli;
 
 /// <summary>llama2 perplexity as a process.</summary>
-public sealed class PerplexityTests : IDisposable
+public sealed class PerplexityTests : FolderTests
 {
     private const string Text = "Once upon a time there was a little cat. It liked to play with a red ball in the garden.\n";
 
     private static readonly string Model = Repository.Weights("tales659K.bin");
 
-    private readonly string _folder = Directory.CreateTempSubdirectory("llama2-").FullName;
     private readonly string _file;
 
     public PerplexityTests()
     {
-        _file = Path.Combine(_folder, "text.txt");
+        _file = At("text.txt");
         File.WriteAllText(_file, Text);
     }
-
-    public void Dispose() => Directory.Delete(_folder, recursive: true);
 
     private static Perplexity Expected(int window, int stride)
     {
@@ -92,7 +89,7 @@ public sealed class PerplexityTests : IDisposable
         BuiltProgram program = BuiltProgram.Run("perplexity", Model, _file, "--silent");
         Assert.Equal((2, "", $"llama2: {_file}: text: expected at least 1 token, found 0\n"),
             (program.ExitCode, program.Out, program.Err));
-        program = BuiltProgram.Run("perplexity", Model, Path.Combine(_folder, "none"), "--silent");
+        program = BuiltProgram.Run("perplexity", Model, At("none"), "--silent");
         Assert.Equal((2, ""), (program.ExitCode, program.Out));
         Assert.Contains("none", program.Err, StringComparison.Ordinal);
         Assert.Equal(1, BuiltProgram.Run("perplexity", Model).ExitCode);

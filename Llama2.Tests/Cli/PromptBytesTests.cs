@@ -4,14 +4,8 @@ using static Llama2.Tests.Cli.BuiltProgram;
 namespace Llama2.Tests.Cli;
 
 /// <summary>The bytes of a prompt, wherever it comes from, are the tokens that run.c would have.</summary>
-public sealed class PromptBytesTests : IDisposable
+public sealed class PromptBytesTests : FolderTests
 {
-    private readonly string _folder = Directory.CreateTempSubdirectory("llama2-bytes-").FullName;
-
-    public void Dispose() => Directory.Delete(_folder, recursive: true);
-
-    private string At(string name) => Path.Combine(_folder, name);
-
     [Fact]
     public void A_prompt_file_s_bytes_are_tokens_as_tokenize_has_them()
     {

@@ -82,27 +82,20 @@ public sealed class PromptTokensTests
     [InlineData("--batch", "batch")]
     public void The_program_tells_the_story_of_what_is_used(string option, string file)
     {
-        DirectoryInfo folder = Directory.CreateTempSubdirectory("llama2-prompt-");
-        try
+        using TestFolder folder = new();
+        string text = string.Concat(Enumerable.Repeat("Tom and Sue went to the park. ", 350_000));
+        string path = folder.File(file);
+        string[] args = [option, path, "-t", "0", "-n", "300"];
+        string[] runs = [.. new[] { text, text[..3000] }.Select(prompt =>
         {
-            string text = string.Concat(Enumerable.Repeat("Tom and Sue went to the park. ", 350_000));
-            string path = Path.Combine(folder.FullName, file);
-            string[] args = [option, path, "-t", "0", "-n", "300"];
-            string[] runs = [.. new[] { text, text[..3000] }.Select(prompt =>
-            {
-                File.WriteAllText(path, file == "batch" ? $"{{\"prompt\": \"{prompt}\"}}" : prompt);
-                BuiltProgram run = BuiltProgram.Run(args);
-                Assert.Equal(0, run.ExitCode);
-                Assert.Matches(prompt == text ? "of more than [0-9]{4} tokens of the prompt, .* room for 300: the text ends there"
-                    : "of [0-9]{4} tokens of the prompt, .* room for 300: the text ends there", run.Err);
-                return run.Out;
-            })];
-            Assert.Equal(runs[1], runs[0]);
-        }
-        finally
-        {
-            folder.Delete(recursive: true);
-        }
+            File.WriteAllText(path, file == "batch" ? $"{{\"prompt\": \"{prompt}\"}}" : prompt);
+            BuiltProgram run = BuiltProgram.Run(args);
+            Assert.Equal(0, run.ExitCode);
+            Assert.Matches(prompt == text ? "of more than [0-9]{4} tokens of the prompt, .* room for 300: the text ends there"
+                : "of [0-9]{4} tokens of the prompt, .* room for 300: the text ends there", run.Err);
+            return run.Out;
+        })];
+        Assert.Equal(runs[1], runs[0]);
     }
 
     private sealed class CountingTokenizer(ITokenizer tokenizer) : ITokenizer

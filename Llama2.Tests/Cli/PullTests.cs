@@ -5,16 +5,14 @@ using static Llama2.Tests.Cli.FaultyServer;
 namespace Llama2.Tests.Cli;
 
 /// <summary>llama2 pull as a process, against a server on this machine.</summary>
-public sealed class PullTests : IDisposable
+public sealed class PullTests : FolderTests
 {
     private static readonly byte[] Model = File.ReadAllBytes(Repository.Weights("tales659K.bin"));
 
     /// <summary>The header by which Hugging Face tells a checksum.</summary>
     private static readonly string ModelChecksum = $"X-Linked-Etag: \"{Convert.ToHexString(SHA256.HashData(Model))}\"";
 
-    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("llama2-");
-
-    private string Weights(string file) => Path.Combine(_folder.FullName, "weights", file);
+    private string Weights(string file) => Path.Combine(Folder, "weights", file);
 
     [Fact]
     public void A_url_is_downloaded_into_weights()
@@ -99,7 +97,7 @@ public sealed class PullTests : IDisposable
     [Fact]
     public void What_is_there_is_not_replaced_unasked()
     {
-        _folder.CreateSubdirectory("weights");
+        Directory.CreateDirectory(At("weights"));
         File.WriteAllText(Weights("model.bin"), "mine");
         using FaultyServer server = new(_ => new Reply(Model));
         AssertFails(Pull(server.Address + "/model.bin"), 1, "--force replaces it");
@@ -126,7 +124,7 @@ public sealed class PullTests : IDisposable
     {
         using FaultyServer server = new(_ => new Reply(Model));
         Assert.Equal(0, Pull(server.Address + "/model.bin", "--to", "a/b").ExitCode);
-        Assert.Equal(Model, File.ReadAllBytes(Path.Combine(_folder.FullName, "a", "b", "model.bin")));
+        Assert.Equal(Model, File.ReadAllBytes(Path.Combine(Folder, "a", "b", "model.bin")));
     }
 
     [Fact]
@@ -194,7 +192,7 @@ public sealed class PullTests : IDisposable
 
     /// <summary>The user's own folder is weights/ here.</summary>
     private BuiltProgram.Setup Here() =>
-        new() { WorkingDirectory = _folder.FullName, Environment = { [ModelFolder.Variable] = "weights" } };
+        new() { WorkingDirectory = Folder, Environment = { [ModelFolder.Variable] = "weights" } };
 
     /// <summary>One line on stderr, the exit code, and nothing in weights/ that was not there before.</summary>
     private void AssertFails(BuiltProgram program, int exitCode, string message, string unwanted = "stack")
@@ -208,6 +206,4 @@ public sealed class PullTests : IDisposable
             Assert.DoesNotContain(Directory.GetFiles(Weights("")), file => file.EndsWith(".bin", StringComparison.Ordinal)
                 && File.ReadAllText(file) != "mine");
     }
-
-    public void Dispose() => _folder.Delete(recursive: true);
 }

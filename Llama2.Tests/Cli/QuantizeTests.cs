@@ -4,13 +4,11 @@ using System.Runtime.InteropServices;
 namespace Llama2.Tests.Cli;
 
 /// <summary>llama2 quantize as a process: the bytes of llama2.c's export.py, or no file at all.</summary>
-public sealed class QuantizeTests : IDisposable
+public sealed class QuantizeTests : FolderTests
 {
     private static readonly string Model = Repository.Weights("tales659K.bin");
 
-    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("llama2-");
-
-    private string Target => Path.Combine(_folder.FullName, "out.bin");
+    private string Target => At("out.bin");
 
     [Theory]
     [InlineData("tales659K.bin", "tales659K_q80.bin")]
@@ -29,7 +27,7 @@ public sealed class QuantizeTests : IDisposable
         BuiltProgram program = BuiltProgram.Run(["quantize", from, Target, .. options]);
         Assert.Equal((0, ""), (program.ExitCode, program.Err));
         Assert.Equal(File.ReadAllBytes(golden), File.ReadAllBytes(Target));
-        Assert.Empty(Directory.GetFiles(_folder.FullName).Except([Target, Path.Combine(_folder.FullName, "out.tokenizer.bin")]));
+        Assert.Empty(Directory.GetFiles(Folder).Except([Target, At("out.tokenizer.bin")]));
     }
 
     [Fact]
@@ -62,7 +60,7 @@ public sealed class QuantizeTests : IDisposable
     {
         CheckpointHeader header = new(1, new Config(64, 192, 2, 4, 4, 500, 40), SharedClassifier: true);
         Random random = new(1); // random weights have no strong opinions
-        string input = Path.Combine(_folder.FullName, "random.bin");
+        string input = At("random.bin");
         float[] floats = [.. Enumerable.Range(0, (int)(header.FileLength - header.Bytes) / sizeof(float))
             .Select(_ => random.NextSingle() - 0.5f)];
         File.WriteAllBytes(input, [.. header.ToBytes(), .. MemoryMarshal.AsBytes<float>(floats)]);
@@ -117,11 +115,11 @@ public sealed class QuantizeTests : IDisposable
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "links need rights there");
         File.Copy(Model, Target);
-        string link = Path.Combine(_folder.FullName, "link.bin");
+        string link = At("link.bin");
         File.CreateSymbolicLink(link, "out.bin");
         foreach ((string from, string to) in new[] { (Target, Target), (link, Target), (Target, link) })
         {
-            BuiltProgram program = BuiltProgram.Run(new BuiltProgram.Setup { WorkingDirectory = _folder.FullName }, "quantize",
+            BuiltProgram program = BuiltProgram.Run(new BuiltProgram.Setup { WorkingDirectory = Folder }, "quantize",
                 Path.GetFileName(from), to);
             Assert.Equal(1, program.ExitCode);
             Assert.Contains("is the input", program.Err, StringComparison.Ordinal);
@@ -135,15 +133,15 @@ public sealed class QuantizeTests : IDisposable
         AssertFails(BuiltProgram.Run("quantize", "nothing.bin", Target), 2, "nothing.bin: file: expected a file, found nothing there");
         AssertFails(BuiltProgram.Run("quantize", "stories15M", Target), 2, "`llama2 pull stories15M` downloads it");
         AssertFails(BuiltProgram.Run("quantize", Repository.Weights("tok512-tales.bin"), Target), 2, "tok512-tales.bin: ");
-        AssertFails(BuiltProgram.Run("quantize", _folder.FullName, Target), 2, "expected a file, found a folder");
+        AssertFails(BuiltProgram.Run("quantize", Folder, Target), 2, "expected a file, found a folder");
     }
 
     [Fact]
     public void An_output_that_cannot_be_written_is_one_line()
     {
-        AssertFails(BuiltProgram.Run("quantize", Model, Path.Combine(_folder.FullName, "no", "out.bin")), 2,
+        AssertFails(BuiltProgram.Run("quantize", Model, Path.Combine(Folder, "no", "out.bin")), 2,
             "out.bin: cannot be written: there is no such folder");
-        AssertFails(BuiltProgram.Run("quantize", Model, _folder.FullName), 2, "cannot be written: ");
+        AssertFails(BuiltProgram.Run("quantize", Model, Folder), 2, "cannot be written: ");
     }
 
     [Fact]
@@ -163,14 +161,14 @@ public sealed class QuantizeTests : IDisposable
         BuiltProgram program = BuiltProgram.Run(new BuiltProgram.Setup { Under = BuiltProgram.FullDisk(512) }, "quantize", Model, Target);
         Assert.Equal(2, program.ExitCode);
         Assert.Equal("before", File.ReadAllText(Target));
-        Assert.Single(_folder.GetFiles());
+        Assert.Single(Directory.GetFiles(Folder));
     }
 
     [Fact]
     public async Task Ctrl_c_leaves_nothing()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "needs signals");
-        string input = Path.Combine(_folder.FullName, "large.bin");
+        string input = At("large.bin");
         CheckpointHeader header = new(1, new Config(1024, 4096, 16, 16, 16, 4096, 64), SharedClassifier: true);
         using (FileStream stream = File.Create(input))
         {
@@ -178,12 +176,12 @@ public sealed class QuantizeTests : IDisposable
             stream.SetLength(header.FileLength); // a gigabyte of zeros, which takes no room on the disk
         }
         using Process process = BuiltProgram.Start(new BuiltProgram.Setup(), "quantize", input, Target);
-        while (_folder.GetFiles("out.bin.*.tmp").Length == 0 && !process.HasExited)
+        while (Directory.GetFiles(Folder, "out.bin.*.tmp").Length == 0 && !process.HasExited)
             await Task.Delay(5, TestContext.Current.CancellationToken);
         BuiltProgram.Interrupt(process);
         await process.WaitForExitAsync(TestContext.Current.CancellationToken);
         Assert.Equal(130, process.ExitCode);
-        Assert.Equal([input], Directory.GetFiles(_folder.FullName));
+        Assert.Equal([input], Directory.GetFiles(Folder));
     }
 
     private void AssertFails(BuiltProgram program, int exitCode, string message)
@@ -191,8 +189,6 @@ public sealed class QuantizeTests : IDisposable
         Assert.Equal((exitCode, ""), (program.ExitCode, program.Out));
         Assert.Matches("^llama2: [^\\n]*\\n$", program.Err);
         Assert.Contains(message, program.Err, StringComparison.Ordinal);
-        Assert.Empty(_folder.GetFiles());
+        Assert.Empty(Directory.GetFiles(Folder));
     }
-
-    public void Dispose() => _folder.Delete(recursive: true);
 }

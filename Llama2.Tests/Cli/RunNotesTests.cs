@@ -5,14 +5,8 @@ using static Llama2.Tests.Cli.BuiltProgram;
 namespace Llama2.Tests.Cli;
 
 /// <summary>What a run says on stderr besides its text: what is left out, the seed, the times.</summary>
-public sealed class RunNotesTests : IDisposable
+public sealed class RunNotesTests : FolderTests
 {
-    private readonly string _folder = Directory.CreateTempSubdirectory("llama2-notes-").FullName;
-
-    public void Dispose() => Directory.Delete(_folder, recursive: true);
-
-    private string At(string name) => Path.Combine(_folder, name);
-
     [Fact]
     public void A_prompt_that_is_too_long_is_said_with_both_numbers()
     {

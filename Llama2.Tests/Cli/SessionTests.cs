@@ -4,14 +4,8 @@ using System.Diagnostics;
 namespace Llama2.Tests.Cli;
 
 /// <summary>Sessions in files, through the built program.</summary>
-public sealed class SessionTests : IDisposable
+public sealed class SessionTests : FolderTests
 {
-    private readonly string _folder = Directory.CreateTempSubdirectory("llama2-session-").FullName;
-
-    public void Dispose() => Directory.Delete(_folder, recursive: true);
-
-    private string At(string name) => Path.Combine(_folder, name);
-
     private static string Text(params string[] args) => BuiltProgram.Text(args)[..^1];
 
     [Theory]
@@ -83,7 +77,7 @@ public sealed class SessionTests : IDisposable
     [InlineData("--logits", "one of logits", "a saved session", "sS2l\u0001\0\0\0and more")]
     public void A_file_of_another_kind_is_not_written_over(string option, string expected, string kind, string contents)
     {
-        string file = Path.Combine(_folder, "precious");
+        string file = At("precious");
         File.WriteAllText(file, contents);
         foreach (string[] command in option == "--logits" ? (string[][])[["generate"]] : [["generate"], ["chat"]])
         {
@@ -103,7 +97,7 @@ public sealed class SessionTests : IDisposable
     public void Logits_that_cannot_be_written_are_2_in_one_line(string file, string why)
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "needs /dev/full and Linux's messages");
-        file = file.Replace("FOLDER", _folder, StringComparison.Ordinal)
+        file = file.Replace("FOLDER", Folder, StringComparison.Ordinal)
             .Replace("LONG", At(new string('x', 300)), StringComparison.Ordinal);
         BuiltProgram run = BuiltProgram.Run("-n", "5", "-t", "0", "--silent", "--logits", file);
         Assert.Equal((2, $"llama2: {file}: cannot be written: {why}\n"), (run.ExitCode, run.Err));
@@ -120,14 +114,14 @@ public sealed class SessionTests : IDisposable
         Assert.Equal(2, run.ExitCode);
         Assert.StartsWith($"llama2: {At("s")}: cannot be written: ", run.Err, StringComparison.Ordinal);
         Assert.Equal(before, File.ReadAllBytes(At("s")));
-        Assert.Single(Directory.GetFiles(_folder));
+        Assert.Single(Directory.GetFiles(Folder));
     }
 
     [Fact]
     public void Ctrl_C_saves_what_there_is()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "sends SIGINT");
-        string[] same = [EndlessModel.Write(_folder), "--ignore-eos"];
+        string[] same = [EndlessModel.Write(Folder), "--ignore-eos"];
         BuiltProgram.Setup setup = new();
         using Process process = BuiltProgram.Start(setup, [.. same, "-s", "3", "--save-session", At("s")]);
         char[] beginning = new char[20];

@@ -3,12 +3,8 @@ using System.Text.RegularExpressions;
 namespace Llama2.Tests.Cli;
 
 /// <summary>The model that ships is inside the program: commands work in an empty folder, and no file lies beside the program.</summary>
-public sealed class ShippedModelTests : IDisposable
+public sealed class ShippedModelTests : FolderTests
 {
-    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("llama2-");
-
-    public void Dispose() => _folder.Delete(recursive: true);
-
     [Fact]
     public void Beside_the_program_there_is_no_model()
     {
@@ -50,7 +46,7 @@ public sealed class ShippedModelTests : IDisposable
     [Fact]
     public void A_copy_of_it_needs_no_tokenizer_beside_it_and_goes_on_with_its_sessions()
     {
-        File.Copy(Repository.Weights("tales659K.bin"), Path.Combine(_folder.FullName, "tales659K.bin"));
+        File.Copy(Repository.Weights("tales659K.bin"), At("tales659K.bin"));
         string whole = Run("-t", "0", "-n", "40").Out;
         string first = Run("tales659K.bin", "-t", "0", "-n", "20", "--save-session", "s").Out;
         string rest = Run("-t", "0", "-n", "20", "--load-session", "s").Out;
@@ -78,7 +74,7 @@ public sealed class ShippedModelTests : IDisposable
 
     private BuiltProgram Run(params string[] args)
     {
-        BuiltProgram run = BuiltProgram.Run(new BuiltProgram.Setup { WorkingDirectory = _folder.FullName }, args);
+        BuiltProgram run = BuiltProgram.Run(new BuiltProgram.Setup { WorkingDirectory = Folder }, args);
         Assert.True(run.ExitCode == 0, run.Err);
         return run;
     }

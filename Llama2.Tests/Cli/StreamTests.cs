@@ -3,13 +3,9 @@ using System.Diagnostics;
 namespace Llama2.Tests.Cli;
 
 /// <summary>Standard streams that are closed, full or waited for.</summary>
-public sealed class StreamTests : IDisposable
+public sealed class StreamTests : FolderTests
 {
-    private readonly string _folder = Directory.CreateTempSubdirectory("llama2-streams-").FullName;
-
     public StreamTests() => Assert.SkipWhen(OperatingSystem.IsWindows(), "needs bash");
-
-    public void Dispose() => Directory.Delete(_folder, recursive: true);
 
     private static BuiltProgram.Setup Redirected(string redirection) =>
         new() { Under = ["bash", "-c", $"exec \"$@\" {redirection}", "bash"] };
@@ -46,9 +42,9 @@ public sealed class StreamTests : IDisposable
     [Fact]
     public void A_reader_that_has_gone_ends_the_work_at_once_and_quietly()
     {
-        string prompts = Path.Combine(_folder, "prompts");
+        string prompts = At("prompts");
         File.WriteAllLines(prompts, Enumerable.Repeat("""{"prompt": "Tom"}""", 100_000));
-        foreach (string[] args in (string[][])[["--batch", prompts, "-n", "4"], ["verify"], [EndlessModel.Write(_folder), "--ignore-eos"]])
+        foreach (string[] args in (string[][])[["--batch", prompts, "-n", "4"], ["verify"], [EndlessModel.Write(Folder), "--ignore-eos"]])
         {
             BuiltProgram.Setup setup = new();
             using Process process = BuiltProgram.Start(setup, [.. args, .. args[0] == "verify" ? Array.Empty<string>() : ["--silent"]]);
@@ -62,9 +58,9 @@ public sealed class StreamTests : IDisposable
     [Fact]
     public void A_reader_that_has_gone_leaves_what_there_is_in_the_session()
     {
-        string session = Path.Combine(_folder, "session");
+        string session = At("session");
         BuiltProgram.Setup setup = new();
-        string model = EndlessModel.Write(_folder);
+        string model = EndlessModel.Write(Folder);
         using Process process = BuiltProgram.Start(setup, model, "--ignore-eos", "--save-session", session, "--silent");
         process.StandardOutput.ReadBlock(new char[10]);
         process.StandardOutput.Close();
@@ -79,7 +75,7 @@ public sealed class StreamTests : IDisposable
     [InlineData(0, "| head -c 9", "chat", "--template", "plain", "-i", "Tom had a dog.", "-s", "7", "-n", "400", "--ignore-eos")]
     public void A_stdout_that_fails_leaves_what_there_is_in_the_session(int exitCode, string redirection, params string[] args)
     {
-        string session = Path.Combine(_folder, "session");
+        string session = At("session");
         BuiltProgram.Setup fails = new() { Under = ["bash", "-c", $"set -o pipefail; \"$@\" {redirection}", "bash"] };
         Assert.Equal(exitCode, BuiltProgram.Run(fails, [.. args, "--save-session", session]).ExitCode);
         string[] again = args[0] == "chat" ? ["chat"] : ["-n", "5"];
@@ -136,7 +132,7 @@ public sealed class StreamTests : IDisposable
     [InlineData(143, "TERM", "serve", "--port", "0", "FIFO")]
     public void The_first_signal_ends_a_program_that_waits_for_input(int exitCode, string signal, params string[] args)
     {
-        string fifo = Path.Combine(_folder, "fifo");
+        string fifo = At("fifo");
         Process.Start("mkfifo", [fifo]).WaitForExit();
         BuiltProgram.Setup setup = new();
         using Process process = BuiltProgram.Start(setup, [.. args.Select(arg => arg == "FIFO" ? fifo : arg)]);
@@ -161,7 +157,7 @@ public sealed class StreamTests : IDisposable
     [InlineData(130, "INT", "chat", "-n", "3", "-i", "/save FIFO")]
     public void The_first_signal_ends_a_program_that_waits_for_the_other_end_of_a_pipe(int exitCode, string signal, params string[] args)
     {
-        string fifo = Path.Combine(_folder, "fifo");
+        string fifo = At("fifo");
         Process.Start("mkfifo", [fifo]).WaitForExit();
         BuiltProgram.Setup setup = new();
         using Process process = BuiltProgram.Start(setup, [.. args.Select(arg => arg.Replace("FIFO", fifo, StringComparison.Ordinal))]);
@@ -176,14 +172,14 @@ public sealed class StreamTests : IDisposable
         Thread.Sleep(500); // until it waits; a signal that comes earlier ends it, too
         Process.Start("kill", [$"-{signal}", $"{process.Id}"]).WaitForExit();
         Assert.Equal(exitCode, BuiltProgram.ExitCodeOf(process, setup));
-        Assert.Equal([fifo], Directory.GetFileSystemEntries(_folder));
+        Assert.Equal([fifo], Directory.GetFileSystemEntries(Folder));
     }
 
     [Fact]
     public void SIGTERM_ends_a_story_with_143()
     {
         BuiltProgram.Setup setup = new();
-        using Process process = BuiltProgram.Start(setup, EndlessModel.Write(_folder), "--ignore-eos");
+        using Process process = BuiltProgram.Start(setup, EndlessModel.Write(Folder), "--ignore-eos");
         process.StandardOutput.ReadBlock(new char[10]);
         Process.Start("kill", ["-TERM", $"{process.Id}"]).WaitForExit();
         process.StandardOutput.ReadToEnd();

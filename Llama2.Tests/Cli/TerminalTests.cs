@@ -5,14 +5,8 @@ using Llama2.Cli.Terminal;
 namespace Llama2.Tests.Cli;
 
 /// <summary>What the program does to a terminal: its modes, its width, its escape sequences.</summary>
-public sealed class TerminalTests : IDisposable
+public sealed class TerminalTests : FolderTests
 {
-    private readonly string _folder = Directory.CreateTempSubdirectory("llama2-terminal-").FullName;
-
-    public void Dispose() => Directory.Delete(_folder, recursive: true);
-
-    private string At(string name) => Path.Combine(_folder, name);
-
     [Theory]
     [InlineData("llama2 -n 5")]
     [InlineData("llama2 --help")]
@@ -79,7 +73,7 @@ public sealed class TerminalTests : IDisposable
         using FaultyServer server = new(request => new FaultyServer.Reply(model) { Status = request.Target == "/m.bin" ? 200 : 404 });
         using PseudoTerminal terminal = new($"before=$(stty -g); llama2 pull {server.Address}/m.bin --to weights;"
             + $"llama2 pull {server.Address}/none.bin --to weights;"
-            + "test \"$(stty -g)\" = \"$before\"", folder: _folder);
+            + "test \"$(stty -g)\" = \"$before\"", folder: Folder);
         Assert.Equal(0, terminal.End());
         Assert.Equal(model, File.ReadAllBytes(At("weights/m.bin")));
         Assert.True(terminal.Screen.LastIndexOf("\e[?25h", StringComparison.Ordinal)
@@ -134,7 +128,7 @@ public sealed class TerminalTests : IDisposable
         string names = command.StartsWith("tokenize", StringComparison.Ordinal) ? "tokenizer.bin ' there was a little girl'"
             : "$'m\\e[2J\\xc2\\x9b\\nx.bin'" + (command == "quantize" ? " q.bin 2>/dev/null" : "");
         string first = words[0].StartsWith('-') ? $"{names} {command}" : $"{command} {names}";
-        using PseudoTerminal terminal = new($"llama2 {first}", columns: 200, folder: _folder);
+        using PseudoTerminal terminal = new($"llama2 {first}", columns: 200, folder: Folder);
         Assert.Equal(0, terminal.End());
         Assert.All(shown, text => Assert.Contains(text, terminal.Screen, StringComparison.Ordinal));
         Assert.DoesNotContain("\e", terminal.Screen, StringComparison.Ordinal);
@@ -150,7 +144,7 @@ public sealed class TerminalTests : IDisposable
     {
         byte[] model = SmallGguf.Create(metadata: values => values[key] = values["x\e[2J"] = "llama\e[2J\u009b31m");
         File.WriteAllBytes(At("model"), model);
-        using PseudoTerminal terminal = new($"llama2 {command} model", columns: 200, folder: _folder);
+        using PseudoTerminal terminal = new($"llama2 {command} model", columns: 200, folder: Folder);
         Assert.Equal(code, terminal.End());
         Assert.Contains("llama", terminal.Screen, StringComparison.Ordinal);
         Assert.Contains("[2J", terminal.Screen.Replace("\\u001B", "", StringComparison.Ordinal), StringComparison.Ordinal);

@@ -3,14 +3,8 @@ using static Llama2.Tests.Cli.BuiltProgram;
 namespace Llama2.Tests.Cli;
 
 /// <summary>Command lines that users write, and what they are told.</summary>
-public sealed class UsageTests : IDisposable
+public sealed class UsageTests : FolderTests
 {
-    private readonly string _folder = Directory.CreateTempSubdirectory("llama2-usage-").FullName;
-
-    public void Dispose() => Directory.Delete(_folder, recursive: true);
-
-    private string At(string name) => Path.Combine(_folder, name);
-
     [Theory]
     [InlineData("-n: abc is not a whole number", "-n", "abc")]
     [InlineData("--steps: 1.5 is not a whole number", "--steps", "1.5")]
@@ -49,8 +43,8 @@ public sealed class UsageTests : IDisposable
     [InlineData("FOLDER/x: file: expected a file, found nothing there", "--batch", "FOLDER/x")]
     [InlineData("FOLDER/x/y: file: expected a file, found nothing there", "perplexity", "tales659K", "FOLDER/x/y")]
     public void A_text_that_cannot_be_read_is_named_in_the_user_s_words(string message, params string[] args) => Assert.Equal(
-        message.Replace("FOLDER", _folder, StringComparison.Ordinal),
-        Error(2, [.. args.Select(arg => arg.Replace("FOLDER", _folder, StringComparison.Ordinal))]));
+        message.Replace("FOLDER", Folder, StringComparison.Ordinal),
+        Error(2, [.. args.Select(arg => arg.Replace("FOLDER", Folder, StringComparison.Ordinal))]));
 
     [Theory]
     [InlineData("chat")]
@@ -92,11 +86,11 @@ public sealed class UsageTests : IDisposable
     public void A_name_that_is_no_UTF_8_is_bad_usage_since_it_would_be_another_file(string name, string args)
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "an argument's bytes are in Linux's /proc");
-        BuiltProgram.Setup setup = new() { Under = ["bash", "-c", $"\"$@\" {args}", "bash"], WorkingDirectory = _folder };
+        BuiltProgram.Setup setup = new() { Under = ["bash", "-c", $"\"$@\" {args}", "bash"], WorkingDirectory = Folder };
         BuiltProgram run = BuiltProgram.Run(setup);
         Assert.Equal((1, ""), (run.ExitCode, run.Out));
         Assert.StartsWith($"llama2: {name}: expected a name in UTF-8, found ", run.Err, StringComparison.Ordinal);
-        Assert.Empty(Directory.GetFiles(_folder));
+        Assert.Empty(Directory.GetFiles(Folder));
         File.Copy(Repository.Weights("tales659K.bin"), At("\ufffd"));
         Assert.Equal(0, BuiltProgram.Run(At("\ufffd"), "-z", Repository.Weights("tok512-tales.bin"), "-n", "5").ExitCode);
     }
@@ -144,7 +138,7 @@ public sealed class UsageTests : IDisposable
     {
         File.Copy(Repository.Weights("tales659K.bin"), At(name));
         File.WriteAllText(At("--text"), "Tom had a dog.");
-        BuiltProgram.Setup here = new() { WorkingDirectory = _folder, Environment = { [ModelFolder.Variable] = _folder } };
+        BuiltProgram.Setup here = new() { WorkingDirectory = Folder, Environment = { [ModelFolder.Variable] = Folder } };
         string tokenizer = Repository.Weights("tok512-tales.bin");
         BuiltProgram run = BuiltProgram.Run(here, [.. args.Select(arg => arg == "TOKENIZER" ? tokenizer : arg)]);
         Assert.True(run.ExitCode == 0, run.Err);
@@ -163,7 +157,7 @@ public sealed class UsageTests : IDisposable
         BuiltProgram.Setup typed = new() { Input = "-x" };
         Assert.Equal(BuiltProgram.Run(typed, "tokenize", "-").Out, BuiltProgram.Run("tokenize", "--", "-x").Out);
         File.Copy(Repository.Weights("tales659K.bin"), At("-m.bin"));
-        BuiltProgram.Setup here = new() { WorkingDirectory = _folder };
+        BuiltProgram.Setup here = new() { WorkingDirectory = Folder };
         BuiltProgram run = BuiltProgram.Run(here, "-z", Repository.Weights("tok512-tales.bin"), "-t", "0", "-n", "20", "--", "-m.bin");
         Assert.Equal((0, Text("-t", "0", "-n", "20")), (run.ExitCode, run.Out));
     }

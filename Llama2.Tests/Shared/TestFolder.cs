@@ -1,4 +1,4 @@
-namespace Llama2.Tests.Bench;
+namespace Llama2.Tests.Shared;
 
 /// <summary>An empty folder that lives as long as a test.</summary>
 internal sealed class TestFolder : IDisposable
