@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using Llama2.Cli.Bench;
-using Llama2.Tests.Bench;
 
 namespace Llama2.Tests.Cli;
 

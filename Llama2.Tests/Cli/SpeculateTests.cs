@@ -1,5 +1,4 @@
 using System.Text.Json;
-using Llama2.Tests.Bench;
 
 namespace Llama2.Tests.Cli;
 

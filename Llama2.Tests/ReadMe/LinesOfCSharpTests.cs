@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Text.RegularExpressions;
-using Llama2.Tests.Bench;
 
 namespace Llama2.Tests.ReadMe;
 

@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Net.Http.Json;
 using System.Net.Sockets;
 using System.Text;
-using Llama2.Tests.Bench;
 
 namespace Llama2.Tests.Cli.Server;
 

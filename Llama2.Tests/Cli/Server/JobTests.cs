@@ -2,7 +2,6 @@ using System.Text;
 using System.Text.Json.Nodes;
 using Llama2.Cli.Server;
 using Llama2.Fast.Engine;
-using Llama2.Tests.Bench;
 using Llama2.Tests.Fast;
 using Microsoft.AspNetCore.Http;
 using Job = Llama2.Cli.Server.Job;

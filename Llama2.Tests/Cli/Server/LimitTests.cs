@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Text;
 using System.Text.Json.Nodes;
-using Llama2.Tests.Bench;
 
 namespace Llama2.Tests.Cli.Server;
 

@@ -1,7 +1,6 @@
 using System.Text;
 using System.Text.Json.Nodes;
 using Llama2.Cli.Server;
-using Llama2.Tests.Bench;
 using Llama2.Tests.Fast;
 
 namespace Llama2.Tests.Cli.Server;

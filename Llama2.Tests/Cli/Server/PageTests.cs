@@ -1,6 +1,5 @@
 using System.Text.RegularExpressions;
 using Deque.AxeCore.Playwright;
-using Llama2.Tests.Bench;
 using Microsoft.Playwright;
 using static Microsoft.Playwright.Assertions;
 

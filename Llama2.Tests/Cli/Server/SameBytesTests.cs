@@ -1,6 +1,5 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using Llama2.Tests.Bench;
 
 namespace Llama2.Tests.Cli.Server;
 

@@ -1,6 +1,5 @@
 using System.Net.Http.Json;
 using System.Text.Json.Nodes;
-using Llama2.Tests.Bench;
 
 namespace Llama2.Tests.Cli.Server;
 
