@@ -36,33 +36,35 @@ internal sealed class Repl(
     /// <returns>The exit code.</returns>
     public int Run(string? first)
     {
-        for (string? line = first; ; line = null)
+        for (string? line = first ?? Read(); line is not null && line.Trim() != "/exit"; line = Read())
         {
-            if (line is null)
-            {
-                try
-                {
-                    line = input.Read(interrupt.Next());
-                }
-                catch (OperationCanceledException) when (!interrupt.Leaves && input.IsTerminal)
-                {
-                    Notes.Write("Ctrl-C again leaves, as do Ctrl-D and /exit");
-                    continue;
-                }
-                catch (OperationCanceledException)
-                {
-                    return Interrupt.ExitCode;
-                }
-                interrupt.Reset();
-            }
-            if (line is null || line.Trim() == "/exit")
-                return ExitCode.Success;
             if (line.StartsWith('/'))
                 Notes.Write(Execute(line));
             else if (line.Trim().Length > 0)
                 Answer(line);
             if (interrupt.Leaves || (Conversation.End == TextEnd.Cancelled && !input.IsTerminal))
                 return Interrupt.ExitCode;
+        }
+        return interrupt.Token.IsCancellationRequested ? Interrupt.ExitCode : ExitCode.Success;
+    }
+
+    /// <summary>The next line, or null where the input ends or Ctrl-C leaves.</summary>
+    private string? Read()
+    {
+        while (true)
+        {
+            try
+            {
+                string? line = input.Read(interrupt.Next());
+                interrupt.Reset();
+                return line;
+            }
+            catch (OperationCanceledException)
+            {
+                if (interrupt.Leaves || !input.IsTerminal)
+                    return null;
+                Notes.Write("Ctrl-C again leaves, as do Ctrl-D and /exit");
+            }
         }
     }
 
