@@ -55,7 +55,7 @@ internal sealed class Speculation
         return WeightBytes(model) + copy <= MostMemory * GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
     }
 
-    // Loops, since LINQ over tuples is compiled anew, which the run of a small model notices.
+    // A loop, since LINQ over tuples is compiled anew, which the run of a small model notices.
     private static long WeightBytes(LoadedModel model)
     {
         long bytes = 0;
@@ -64,22 +64,11 @@ internal sealed class Speculation
         return bytes;
     }
 
-    /// <summary>Whether a smaller copy of the weights can be made.</summary>
-    public static bool HasCopy(Weights weights)
-    {
-        foreach ((_, _, Tensor tensor) in weights.Named())
-        {
-            if (tensor is not Float32Tensor)
-                return false;
-        }
-        return true;
-    }
-
     /// <summary>Whether auto makes a copy of these weights where it pays.</summary>
     public static bool IsCopiedByDefault(Config config, Weights weights)
     {
         int groupSize = WeightQuantizer.GroupSizeFor(config);
-        return HasCopy(weights) && groupSize >= MinGroupSize
+        return weights.AreFloat32 && groupSize >= MinGroupSize
             && WeightQuantizer.CopyBytes(config, groupSize) >= MinCopiedBytes / sizeof(float);
     }
 }

@@ -16,7 +16,7 @@ internal sealed class SpeculateOption(Command command)
     public Speculation For(ParseResult result, LoadedModel model)
     {
         string mode = result.GetValue(_speculate)!;
-        UsageException.ThrowIf(mode == Speculation.Self && !Speculation.HasCopy(model.Weights),
+        UsageException.ThrowIf(mode == Speculation.Self && !model.Weights.AreFloat32,
             $"--speculate self: expected a float32 model, found {model.Weights.Classifier.Describe()}, of which no smaller copy is made");
         bool isOff = model.Implementation == LoadedModel.Simple && result.IsGiven(_speculate) && mode != Speculation.Off;
         if (isOff && !ModelOptions.IsSilent(result))
