@@ -33,7 +33,14 @@ internal sealed class Story
     public Sequence Sequence { get; }
     public string? LeftOut { get; } // says that the prompt is too long
     public string Text => _text.ToString(); // prompt and what was added
-    public TextResult Result => TextResult.Of(Sequence, _line, Text, _promptTokens);
+
+    public TextResult Result => new(_line, Text, _promptTokens, Sequence.Sampled, Sequence.End switch
+    {
+        TextEnd.Model => "end",
+        TextEnd.Stop => "stop",
+        TextEnd.Cancelled => "cancelled",
+        _ => "length",
+    });
 
     public void Add(string text) => _text.Append(text);
 }

@@ -12,20 +12,7 @@ namespace Llama2.Cli.Generate;
 /// <param name="PromptTokens">Tokens of the prompt that were fed.</param>
 /// <param name="GeneratedTokens">Tokens sampled.</param>
 /// <param name="End">end (the model ended it), stop (a stop string), length (all steps) or cancelled.</param>
-internal sealed record TextResult(int? Line, string Text, int PromptTokens, int GeneratedTokens, string End)
-{
-    public static TextResult Of(Sequence sequence, int? line, string text, int promptTokens)
-    {
-        string end = sequence.End switch
-        {
-            TextEnd.Model => "end",
-            TextEnd.Stop => "stop",
-            TextEnd.Cancelled => "cancelled",
-            _ => "length",
-        };
-        return new TextResult(line, text, promptTokens, sequence.Sampled, end);
-    }
-}
+internal sealed record TextResult(int? Line, string Text, int PromptTokens, int GeneratedTokens, string End);
 
 /// <summary>A token of --logprobs. Text is U+FFFD where a token is a part of a character; logarithms are natural.</summary>
 internal sealed record TokenResult(int Token, string Text, double Logprob, IReadOnlyList<TopToken> Top)
