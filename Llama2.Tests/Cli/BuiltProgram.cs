@@ -50,6 +50,14 @@ internal sealed record BuiltProgram(int ExitCode, string Out, string Err)
         return line["llama2: ".Length..];
     }
 
+    /// <summary>Asserts that it printed nothing, ended with this code, and said why in one line, which holds these words.</summary>
+    public void AssertFails(int exitCode, string message = "")
+    {
+        Assert.Equal((exitCode, ""), (ExitCode, Out));
+        Assert.Matches("^llama2: [^\\n]*\\n$", Err);
+        Assert.Contains(message, Err, StringComparison.Ordinal);
+    }
+
     private static string Succeeded(BuiltProgram run)
     {
         Assert.Equal((0, ""), (run.ExitCode, run.Err));

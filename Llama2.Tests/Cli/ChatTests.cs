@@ -322,13 +322,8 @@ public sealed class ChatTests : FolderTests
     [InlineData(2, "--load-session", "/nowhere/session")]
     [InlineData(2, "--save-session", "/nowhere/session")]
     [InlineData(1, "nosuchmodel")]
-    public void Bad_usage_is_1_and_a_bad_file_2(int exitCode, params string[] args)
-    {
-        BuiltProgram run = Say(["chat", "--silent", .. args], "Hi");
-        Assert.Equal((exitCode, ""), (run.ExitCode, run.Out));
-        Assert.StartsWith("llama2: ", run.Err, StringComparison.Ordinal);
-        Assert.Single(run.Err.TrimEnd().Split('\n'));
-    }
+    public void Bad_usage_is_1_and_a_bad_file_2(int exitCode, params string[] args) =>
+        Say(["chat", "--silent", .. args], "Hi").AssertFails(exitCode);
 
     /// <summary>A GGUF file whose template is chatml's, in a folder of its own.</summary>
     private string ChatMlModel()

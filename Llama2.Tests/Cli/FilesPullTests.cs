@@ -72,10 +72,7 @@ public sealed class FilesPullTests : FolderTests
             "cut tokenizer" => new Reply(TokenizerBytes[..^1]),
             _ => new Reply([]) { Status = 302, Headers = [what] },
         });
-        BuiltProgram run = Pull(server.Address + "/model.bin");
-        Assert.Equal((2, ""), (run.ExitCode, run.Out));
-        Assert.Matches("^llama2: [^\\n]*\\n$", run.Err);
-        Assert.Contains(message, run.Err, StringComparison.Ordinal);
+        Pull(server.Address + "/model.bin").AssertFails(2, message);
         Assert.Empty(Directory.GetFiles(Weights()));
     }
 

@@ -106,13 +106,8 @@ public sealed class FilterOptionsTests
     [InlineData(1, "--logprobs", "3")]
     [InlineData(1, "--batch", "x", "--json")]
     [InlineData(2, "--batch", "/nowhere/batch")]
-    public void Bad_usage_is_1_and_a_bad_file_2_in_one_line(int exitCode, params string[] args)
-    {
-        BuiltProgram run = BuiltProgram.Run([.. args, "--silent"]);
-        Assert.Equal((exitCode, ""), (run.ExitCode, run.Out));
-        Assert.StartsWith("llama2: ", run.Err, StringComparison.Ordinal);
-        Assert.Single(run.Err.TrimEnd().Split('\n'));
-    }
+    public void Bad_usage_is_1_and_a_bad_file_2_in_one_line(int exitCode, params string[] args) =>
+        BuiltProgram.Run([.. args, "--silent"]).AssertFails(exitCode);
 
     [Fact]
     public void A_batch_gives_each_prompt_the_text_it_has_alone_in_order()

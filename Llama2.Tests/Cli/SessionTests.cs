@@ -55,13 +55,8 @@ public sealed class SessionTests : FolderTests
         AssertRefused("dim", Repository.Shared("weights", "stories260K.bin"), "-z", Repository.Shared("weights", "tok512.bin"));
     }
 
-    private void AssertRefused(string field, params string[] args)
-    {
-        BuiltProgram run = BuiltProgram.Run([.. args, "--load-session", At("s"), "--silent"]);
-        Assert.Equal((2, ""), (run.ExitCode, run.Out));
-        Assert.StartsWith($"llama2: {At("s")}: {field}: expected ", run.Err, StringComparison.Ordinal);
-        Assert.Single(run.Err.TrimEnd().Split('\n'));
-    }
+    private void AssertRefused(string field, params string[] args) =>
+        BuiltProgram.Run([.. args, "--load-session", At("s"), "--silent"]).AssertFails(2, $"llama2: {At("s")}: {field}: expected ");
 
     [Fact]
     public void A_folder_that_is_missing_is_2_before_the_work()
