@@ -133,4 +133,14 @@ internal static class ConvertCommand
 
     private static string Describe(ModelFile model) =>
         Visible.Of($"{model.Path}: {model.Length:N0} bytes, {model.Format}, {model.Weights.DescribeTypes()}");
+
+    /// <summary>Shows the bytes written of a total, and stops the work between two tensors after Ctrl-C.</summary>
+    private sealed class WriteProgress(ProgressBar bar, long total, CancellationToken cancellation) : IProgress<long>
+    {
+        public void Report(long value)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            bar.Report(value, total);
+        }
+    }
 }
