@@ -36,7 +36,7 @@ internal static class ModelFolder
             $"rm: {name}: expected a name; only what is in {Path} is removed");
         if (ModelFiles.NamesOf(name).Select(file => System.IO.Path.Combine(Path, file)).FirstOrDefault(IsFile) is { } path)
             return path;
-        string? guess = DidYouMean.Guess(name, ListedModel.In(Path).Select(model => model.Source.Name));
+        string? guess = DidYouMean.Guess(name, ListedModel.In(Path).Select(model => model.Name));
         throw new ModelFileException(name, "model", $"one in {Path}",
             ModelFiles.FindByName(name) is { } elsewhere ? $"{elsewhere.Path}, which stays"
             : guess is null ? "nothing there" : $"nothing there; did you mean {guess}?");

@@ -150,6 +150,7 @@ public sealed class ModelFolderTests : FolderTests
     [InlineData("w", 2, "w: model: expected one in MINE, found weights/w.bin, which stays")]
     [InlineData("tales659K", 2, "tales659K: model: expected one in MINE, found tales659K (inside the program), which stays")]
     [InlineData("mx", 2, "mx: model: expected one in MINE, found nothing there; did you mean m?")]
+    [InlineData("rest.bin.par", 2, "rest.bin.par: model: expected one in MINE, found nothing there; did you mean rest.bin.part?")]
     [InlineData("nothing", 2, "nothing: model: expected one in MINE, found nothing there")]
     [InlineData("stories15M", 2, "stories15M: model: expected one in MINE, found nothing there")]
     [InlineData("folder", 2, "folder: model: expected one in MINE, found nothing there")]
@@ -158,10 +159,11 @@ public sealed class ModelFolderTests : FolderTests
     {
         File.Copy(Repository.Weights("tales659K.bin"), Mine("m.bin"));
         File.Copy(Repository.Weights("tales659K.bin"), Weights("w.bin"));
+        File.WriteAllText(Mine("rest.bin.part"), "");
         Directory.CreateDirectory(Mine("folder.bin"));
         Assert.Equal($"llama2: {message.Replace("MINE", Mine(), StringComparison.Ordinal)}\n", Run(exitCode, "rm", "m", name).Err);
         Assert.True(File.Exists(Weights("w.bin")) && Directory.Exists(Mine("folder.bin")));
-        Assert.Equal(["m.bin"], Left());
+        Assert.Equal(["m.bin", "rest.bin.part"], Left());
     }
 
     [Theory]
