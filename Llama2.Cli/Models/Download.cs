@@ -15,7 +15,7 @@ internal sealed class Download(HttpClient http, RemoteFile file, string path)
     public const string PartEnding = ".part";
 
     private const int MaxFruitlessAttempts = 5, MaxRedirects = 10;
-    private const int LeastProgress = 16 * 1024; // bytes of an attempt, and within Patience, that make it worth going on
+    private const int MinProgress = 16 * 1024; // bytes of an attempt, and within Patience, that make it worth going on
 
     private long? _length = file.Length;
     private string? _linkedSha256;          // as Hugging Face sends it with its redirect
@@ -142,7 +142,7 @@ internal sealed class Download(HttpClient http, RemoteFile file, string path)
             }
             catch (Exception e) when (e is TransientException or HttpRequestException)
             {
-                failures = part.Length >= most + LeastProgress ? 1 : failures + 1; // as long as it gets further, it is worth going on
+                failures = part.Length >= most + MinProgress ? 1 : failures + 1; // as long as it gets further, it is worth going on
                 most = Math.Max(most, part.Length);
                 if (failures == MaxFruitlessAttempts)
                     throw Fail($"{e.Message} ({failures} attempts)", e);
@@ -210,7 +210,7 @@ internal sealed class Download(HttpClient http, RemoteFile file, string path)
             part.Position = part.Length;
             part.Write(buffer, 0, count);
             OnProgress?.Invoke(part.Length, _length);
-            if (part.Length >= mark + LeastProgress)
+            if (part.Length >= mark + MinProgress)
             {
                 mark = part.Length;
                 sinceMark.Restart();

@@ -13,7 +13,7 @@ namespace Llama2.Cli.Models;
 /// </summary>
 internal static class FiniteWeights
 {
-    private const int FewestRepeated = 3, MostRepeated = 16; // tokens at the end of a text
+    private const int MinRepeated = 3, MaxRepeated = 16; // tokens at the end of a text
 
     /// <summary>Refuses a model with a NaN or an infinity, or with a number that a type does not hold.</summary>
     /// <param name="types">What the matrices become; null for a type of float32's range.</param>
@@ -48,15 +48,15 @@ internal static class FiniteWeights
     /// <param name="threads">Threads to work with, or 0 for the default.</param>
     /// <exception cref="ModelFileException">One is no finite number; the message says where.</exception>
     public static Weights Int8(ModelFile model, int threads = 0) =>
-        Or(model, null, () => WeightQuantizer.Quantize(model.Weights, WeightQuantizer.GroupSizeFor(model.Config), threads));
+        QuantizeOrExplain(model, null, () => WeightQuantizer.Quantize(model.Weights, WeightQuantizer.GroupSizeFor(model.Config), threads));
 
     /// <summary>The weights of a model of floats in ggml's types.</summary>
     /// <param name="threads">Threads to work with, or 0 for the default.</param>
     /// <exception cref="ModelFileException">One is no finite number, or none that its type holds; the message says where.</exception>
     public static Weights Of(ModelFile model, TypeMix types, int threads) =>
-        Or(model, types, () => WeightQuantizer.Quantize(model.Weights, types, threads));
+        QuantizeOrExplain(model, types, () => WeightQuantizer.Quantize(model.Weights, types, threads));
 
-    private static Weights Or(ModelFile model, TypeMix? types, Func<Weights> quantize)
+    private static Weights QuantizeOrExplain(ModelFile model, TypeMix? types, Func<Weights> quantize)
     {
         try
         {
@@ -75,9 +75,9 @@ internal static class FiniteWeights
     /// </summary>
     public static void NoteOn(Sequence text, LoadedModel model)
     {
-        int sampled = Math.Min(Math.Min(text.Sampled, text.Tokens.Length), MostRepeated);
+        int sampled = Math.Min(Math.Min(text.Sampled, text.Tokens.Length), MaxRepeated);
         ReadOnlySpan<int> end = text.Tokens[^sampled..];
-        if (sampled < FewestRepeated || end.ContainsAnyExcept(end[0]))
+        if (sampled < MinRepeated || end.ContainsAnyExcept(end[0]))
             return;
         try
         {

@@ -12,7 +12,7 @@ internal sealed class Speculation
 
     private const long MinBytes = 8 << 20;        // of weights: the tokens of smaller models take less time than deciding is worth
     private const long MinCopiedBytes = 32 << 20; // of float32 weights, from which on reading them is what takes the time
-    private const double MostMemory = 0.8;        // of the machine's, for weights and copy: else weights are read again from the file
+    private const double MaxMemory = 0.8;         // of the machine's, for weights and copy: else weights are read again from the file
     private const int MinGroupSize = 32;          // a copy with smaller groups has more than 30 % of the model's bytes
 
     private readonly string _mode;
@@ -52,7 +52,7 @@ internal sealed class Speculation
     private static bool FitsMemory(LoadedModel model)
     {
         long copy = WeightQuantizer.CopyBytes(model.Config, WeightQuantizer.GroupSizeFor(model.Config));
-        return WeightBytes(model) + copy <= MostMemory * GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+        return WeightBytes(model) + copy <= MaxMemory * GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
     }
 
     // A loop, since LINQ over tuples is compiled anew, which the run of a small model notices.
