@@ -19,7 +19,7 @@ internal sealed class LineInput : IDisposable
     /// <param name="onKey">Called at each key in a terminal, except Ctrl-C.</param>
     public LineInput(Action onKey) => (_lines, _onKey) = (new LineReader(_input, "-"), onKey);
 
-    public bool IsTerminal => _editor is not null; // if not, nobody can press Ctrl-C a second time
+    public bool IsTerminal => _editor is not null;
 
     /// <summary>The next line, or null where the input ends.</summary>
     /// <exception cref="OperationCanceledException">It was cancelled before the line ended.</exception>

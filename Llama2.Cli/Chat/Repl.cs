@@ -42,10 +42,10 @@ internal sealed class Repl(
                 Notes.Write(Execute(line));
             else if (line.Trim().Length > 0)
                 Answer(line);
-            if (interrupt.Leaves || (Conversation.End == TextEnd.Cancelled && !input.IsTerminal))
-                return Interrupt.ExitCode;
+            if (interrupt.Leaves)
+                break;
         }
-        return interrupt.Token.IsCancellationRequested ? Interrupt.ExitCode : ExitCode.Success;
+        return interrupt.Leaves ? Interrupt.ExitCode : ExitCode.Success;
     }
 
     /// <summary>The next line, or null where the input ends or Ctrl-C leaves.</summary>
@@ -61,7 +61,7 @@ internal sealed class Repl(
             }
             catch (OperationCanceledException)
             {
-                if (interrupt.Leaves || !input.IsTerminal)
+                if (interrupt.Leaves)
                     return null;
                 Notes.Write("Ctrl-C again leaves, as do Ctrl-D and /exit");
             }
@@ -133,7 +133,7 @@ internal sealed class Repl(
         {
             return e.Message;
         }
-        catch (OperationCanceledException) when (input.IsTerminal)
+        catch (OperationCanceledException)
         {
             return "stopped";
         }

@@ -58,7 +58,7 @@ internal sealed class ChatCommand(Command command)
             Notes.Write(Repl.Loaded(conversation));
         }
 
-        using Interrupt interrupt = new(pressesToLeave: 2);
+        using Interrupt interrupt = new(pressesToLeave: Tty.CanEdit ? 2 : 1); // without a terminal nobody presses a second time
         using LineInput input = new(onKey: interrupt.Reset);
         if (input.IsTerminal && !ModelOptions.IsSilent(result))
             Notes.Write("/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves");

@@ -33,14 +33,19 @@ internal sealed class Interrupt : IDisposable
     public CancellationToken Next()
     {
         CancellationTokenSource next = new();
-        _current = next;
+        Interlocked.Exchange(ref _current, next); // before it is asked, or a press between the two would be lost
         if (Leaves)
             next.Cancel();
         return next.Token;
     }
 
-    /// <summary>Forgets the presses so far: the user goes on.</summary>
-    public void Reset() => Volatile.Write(ref _presses, 0);
+    /// <summary>Forgets the presses so far, unless it is time to leave: the user goes on.</summary>
+    public void Reset()
+    {
+        int presses = Volatile.Read(ref _presses);
+        if (presses < _pressesToLeave)
+            Interlocked.CompareExchange(ref _presses, 0, presses);
+    }
 
     private void Press(PosixSignalContext context, int presses, int exitCode)
     {

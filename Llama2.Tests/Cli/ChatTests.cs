@@ -317,6 +317,25 @@ public sealed class ChatTests : FolderTests
     }
 
     [Theory]
+    [InlineData("TERM", 143)]
+    [InlineData("INT", 130)]
+    public async Task A_signal_while_a_command_waits_for_a_pipe_saves_the_conversation(string signal, int exitCode)
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "needs mkfifo");
+        Process.Start("mkfifo", [At("fifo")]).WaitForExit();
+        BuiltProgram.Setup setup = new();
+        using Process process = BuiltProgram.Start(setup, [.. Plain, "--persist-session", At("s")]);
+        process.StandardInput.Write($"Tom had a dog.\n/load {At("fifo")}\n");
+        process.StandardInput.Flush();
+        using Process writer = BuiltProgram.Start(new() { Under = ["bash", "-c", "exec 3>$0; echo open; sleep 60", At("fifo")] });
+        Assert.Equal("open", await writer.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken)); // it waits for bytes now
+        Process.Start("kill", [$"-{signal}", $"{process.Id}"]).WaitForExit();
+        Assert.Equal(exitCode, BuiltProgram.ExitCodeOf(process, setup));
+        writer.Kill(entireProcessTree: true);
+        Assert.Contains("1 turn, ", Say(["chat", "--load-session", At("s"), "--silent"]).Err, StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData(1, "--template", "gpt")]
     [InlineData(1, "--keep", "maybe", "x")]
     [InlineData(2, "--load-session", "/nowhere/session")]
