@@ -6,42 +6,32 @@ namespace Llama2.Cli.Server;
 /// Lets a number of connections in. The first request of one too many gets an answer that says so, and the connection ends; Kestrel lets
 /// in as many of these as of the others, and closes any beyond without a word.
 /// </summary>
-/// <param name="max">How many, or 0 for any number.</param>
-internal sealed class ConnectionLimit(int max)
+internal static class ConnectionLimit
 {
-    private int _open; // of those that are in
-
     /// <summary>Stands in the features of a connection that is one too many.</summary>
     public sealed record Exceeded(int Max);
 
     /// <summary>Counts connections before they are handled.</summary>
-    public ConnectionDelegate Count(ConnectionDelegate next) => max == 0 ? next : async connection =>
+    /// <param name="max">How many, or 0 for any number.</param>
+    public static ConnectionDelegate Count(ConnectionDelegate next, int max)
     {
-        bool isIn = TryEnter();
-        if (!isIn)
-            connection.Features.Set(new Exceeded(max));
-        try
+        if (max == 0)
+            return next;
+        SemaphoreSlim free = new(max);
+        return async connection =>
         {
-            await next(connection);
-        }
-        finally
-        {
-            if (isIn)
-                Interlocked.Decrement(ref _open);
-        }
-    };
-
-    // One that is refused is never counted, or it would keep out another that comes just when there is room.
-    private bool TryEnter()
-    {
-        int open = Volatile.Read(ref _open);
-        while (open < max)
-        {
-            int found = Interlocked.CompareExchange(ref _open, open + 1, open);
-            if (found == open)
-                return true;
-            open = found;
-        }
-        return false;
+            bool isIn = free.Wait(0); // one that is refused takes no place, or it would keep out another that comes just when there is room
+            if (!isIn)
+                connection.Features.Set(new Exceeded(max));
+            try
+            {
+                await next(connection);
+            }
+            finally
+            {
+                if (isIn)
+                    free.Release();
+            }
+        };
     }
 }

@@ -29,11 +29,10 @@ internal sealed class LlamaServer : IDisposable
         KestrelServerOptions options = new() { AddServerHeader = false };
         _address = (service.Options.Host, service.Options.Port);
         SetLimits(options.Limits, service.Options);
-        ConnectionLimit connections = new(service.Options.MaxConnections);
         options.Listen(Address(service.Options.Host), service.Options.Port, listen =>
         {
             listen.Protocols = HttpProtocols.Http1;
-            listen.Use(connections.Count);
+            listen.Use(next => ConnectionLimit.Count(next, service.Options.MaxConnections));
         });
         NullLoggerFactory log = NullLoggerFactory.Instance; // RequestLog says what there is to say
         SocketTransportFactory transport = new(MsOptions.Create(new SocketTransportOptions()), log);
