@@ -24,7 +24,7 @@ public sealed class GenerationEngine : IDisposable
     private EngineClosedException? _refusal; // why no requests are taken any more
     private bool _isStopping;                // those that are there end, too
 
-    private Batch _batch; // of the engine's thread, as is the number of failures
+    private readonly Batch _batch; // of the engine's thread, as is the number of failures
     private int _failures;
 
     private sealed record LastText(string Key, int[] Tokens, float Temperature, float TopP, ulong RandomState);
@@ -183,11 +183,10 @@ public sealed class GenerationEngine : IDisposable
     /// <summary>Ends all requests and the thread.</summary>
     public void Dispose()
     {
-        Close();
         lock (_gate)
         {
             _isStopping = true;
-            Monitor.Pulse(_gate);
+            Close();
         }
         _thread.Join();
     }
@@ -241,8 +240,7 @@ public sealed class GenerationEngine : IDisposable
                 {
                     _queue.RemoveFirst();
                     _running.Add(first);
-                    first.Pod = Array.IndexOf(_pods, null);
-                    _pods[first.Pod] = first;
+                    _pods[Array.IndexOf(_pods, null)] = first;
                 }
                 goesOn = _running.Count > 0 || ended.Count > 0;
                 if (goesOn || _refusal is not null)
@@ -258,7 +256,7 @@ public sealed class GenerationEngine : IDisposable
     private void Step()
     {
         List<Job> jobs = Choose();
-        long read = jobs.Sum(job => job.IsPrefill ? Math.Min(job.Waiting, _transformer.PreferredRows) : 0);
+        long read = jobs.Sum(job => Math.Min(job.Unread, _transformer.PreferredRows));
         long sampled = -jobs.Sum(job => (long)job.SampledTokens);
         foreach (EmbeddingJob job in jobs.OfType<EmbeddingJob>().ToArray())
         {
@@ -310,7 +308,7 @@ public sealed class GenerationEngine : IDisposable
         {
             if (!job.IsBegun && (room == 0 || !Try(job, () => Begin(job))))
                 continue;
-            int rows = job.IsPrefill ? Math.Min(job.Waiting, _transformer.PreferredRows) : 0;
+            int rows = Math.Min(job.Unread, _transformer.PreferredRows);
             bool fits = rows <= room;
             room = fits ? room - rows : 0; // who came later does not overtake
             if (job is TextJob text)
@@ -331,7 +329,7 @@ public sealed class GenerationEngine : IDisposable
             (cache, common) = _kept.Find(key, text.Prompt);
             foreach (TextJob other in _running.OfType<TextJob>().Where(other => other.IsBegun && other.CacheKey == key))
             {
-                int shared = text.Prompt.CommonPrefixLength(other.Sequence.Tokens[..other.Sequence.Fed]);
+                int shared = text.Prompt.AsSpan().CommonPrefixLength(other.Sequence.Tokens[..other.Sequence.Fed]);
                 if (shared > common)
                     (cache, common) = (other.Sequence.Cache, shared);
             }
@@ -395,9 +393,8 @@ public sealed class GenerationEngine : IDisposable
     {
         if (!_running.Remove(job))
             return;
-        int pod = job.Pod;
+        int pod = Array.IndexOf(_pods, job);
         _pods[pod] = null;
-        job.Pod = -1;
         if (job is TextJob { IsBegun: true } text)
         {
             SetInBatch(text, isIn: false);

@@ -3,21 +3,23 @@ using System.Diagnostics;
 namespace Llama2.Fast.Engine;
 
 /// <summary>A request on its way through the engine, whose thread alone changes it.</summary>
-internal abstract class Job(CancellationToken cancellation)
+/// <param name="tokens">The prompt: tokens that a model of this shape can be fed.</param>
+internal abstract class Job(Config config, IReadOnlyList<int> tokens, CancellationToken cancellation)
 {
     private readonly long _submitted = Stopwatch.GetTimestamp();
     private long _started, _firstToken, _ended; // 0 until then
 
     public bool IsCancelled => cancellation.IsCancellationRequested;
     public bool IsBegun => _started != 0;
-    public int Pod { get; set; } // while it runs
 
-    public abstract int PromptTokens { get; }
-    public abstract int CachedTokens { get; }  // of the prompt, that were taken from another cache
-    public abstract int FedTokens { get; }     // in its cache: these, and those that the model has seen
-    public abstract int SampledTokens { get; } // of the answer
-    public abstract int Waiting { get; }       // tokens to feed before it goes on; behind the prompt it is one
-    public abstract bool IsPrefill { get; }    // whether these are of the prompt
+    protected Config Config { get; } = config;
+    public int[] Prompt { get; } = Checked(config, tokens);
+    public int PromptTokens => Prompt.Length;
+    public int CachedTokens { get; protected set; }  // of the prompt, that were taken from another cache
+    public int SampledTokens { get; protected set; } // of the answer
+    public abstract int FedTokens { get; }           // in its cache: these, and those that the model has seen
+    public int Unread => Math.Max(0, PromptTokens - FedTokens); // tokens of the prompt
+    public bool IsPrefill => Unread > 0;
 
     public TimeSpan Queued => Stopwatch.GetElapsedTime(_submitted, IsBegun ? _started : Now);
     public TimeSpan Prefill => IsBegun ? Stopwatch.GetElapsedTime(_started, _firstToken != 0 ? _firstToken : Now) : TimeSpan.Zero;
@@ -25,26 +27,8 @@ internal abstract class Job(CancellationToken cancellation)
 
     private long Now => _ended != 0 ? _ended : Stopwatch.GetTimestamp();
 
-    /// <summary>A copy of tokens that a model of this shape can be fed.</summary>
-    protected static int[] Checked(Config config, IReadOnlyList<int> tokens)
-    {
-        int[] own = [.. tokens];
-        ArgumentOutOfRangeException.ThrowIfZero(own.Length, nameof(tokens));
-        if (own.Length > config.SeqLen)
-            throw new ContextFullException(config.SeqLen);
-        foreach (int token in own)
-            ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)token, (uint)config.VocabSize, nameof(tokens));
-        return own;
-    }
-
     /// <summary>Begins with the first positions of another cache, which are not fed again.</summary>
-    public void Begin(KvCache? cache, int common)
-    {
-        _started = Stopwatch.GetTimestamp();
-        Start(cache, common);
-    }
-
-    protected abstract void Start(KvCache? cache, int common);
+    public virtual void Begin(KvCache? cache, int common) => _started = Stopwatch.GetTimestamp();
 
     /// <summary>Takes the results of a step in which it was.</summary>
     /// <param name="error">Why it cannot go on, or null.</param>
@@ -69,11 +53,16 @@ internal abstract class Job(CancellationToken cancellation)
 
     /// <summary>Tells the reader that it has ended: the last thing that happens to it.</summary>
     /// <param name="error">Why, if not as it should or because it was cancelled.</param>
-    public void End(Exception? error)
-    {
-        _ended = Stopwatch.GetTimestamp();
-        Complete(error);
-    }
+    public virtual void End(Exception? error) => _ended = Stopwatch.GetTimestamp();
 
-    protected abstract void Complete(Exception? error);
+    private static int[] Checked(Config config, IReadOnlyList<int> tokens)
+    {
+        int[] own = [.. tokens];
+        ArgumentOutOfRangeException.ThrowIfZero(own.Length, nameof(tokens));
+        if (own.Length > config.SeqLen)
+            throw new ContextFullException(config.SeqLen);
+        foreach (int token in own)
+            ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)token, (uint)config.VocabSize, nameof(tokens));
+        return own;
+    }
 }

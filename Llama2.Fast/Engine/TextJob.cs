@@ -8,22 +8,19 @@ namespace Llama2.Fast.Engine;
 /// <summary>A text in the engine: a sequence in its batch.</summary>
 internal sealed class TextJob : Job
 {
-    private readonly Config _config;
     private readonly GenerationRequest _request;
     private readonly GuardedSampler _guard;
-    private readonly int[] _prompt;
+    private readonly Func<IReadOnlyList<IDrafter>> _newDrafters;
     private readonly List<TokenLogProbs> _promptLogProbs = [];
     private readonly List<GeneratedToken> _taken = []; // in the present step
     private Sequence? _sequence;
-    private readonly Func<IReadOnlyList<IDrafter>> _newDrafters;
-    private int _sampled, _cached;
 
     public TextJob(Config config, GenerationRequest request, Func<IReadOnlyList<IDrafter>> newDrafters, CancellationToken cancellation)
-        : base(cancellation)
+        : base(config, request.Prompt, cancellation)
     {
-        (_config, _request, _prompt) = (config, request, Checked(config, request.Prompt));
-        (_guard, _newDrafters) = (new GuardedSampler(request.Sampler), newDrafters);
         ArgumentOutOfRangeException.ThrowIfNegative(request.MaxNewTokens, nameof(request));
+        (_request, _newDrafters) = (request, newDrafters);
+        _guard = new GuardedSampler(request.Sampler);
     }
 
     public Channel<GeneratedToken> Output { get; } = Channel.CreateUnbounded<GeneratedToken>(new() { SingleWriter = true });
@@ -32,22 +29,17 @@ internal sealed class TextJob : Job
     public TextEnd? Ending { get; private set; } // null while it goes on and where it failed
     public IReadOnlyList<TokenLogProbs> PromptLogProbs => _promptLogProbs;
 
-    public override int PromptTokens => _prompt.Length;
     public override int FedTokens => _sequence?.Fed ?? 0;
-    public override int CachedTokens => _cached;
-    public override int SampledTokens => _sampled;
-    public override int Waiting => Sequence.Tokens.Length - Sequence.Fed;
-    public override bool IsPrefill => _sequence is null || _sequence.Fed < _prompt.Length;
     public string? CacheKey => _request.CacheKey;
-    public ReadOnlySpan<int> Prompt => _prompt;
     public bool NeedsWholePrompt => _request.PromptLogProbs; // a cache has no logits
 
-    protected override void Start(KvCache? cache, int common)
+    public override void Begin(KvCache? cache, int common)
     {
-        _cached = cache is null ? 0 : Math.Min(common, _prompt.Length - 1); // the last token is fed for its logits
-        int room = (int)Math.Min(_config.SeqLen, (long)_prompt.Length + _request.MaxNewTokens);
-        KvCache own = _cached > 0 ? PrefixCache.Copy(_config, cache!, _cached, Math.Min(room, 2 * _prompt.Length)) : new KvCache(_config);
-        _sequence = new Sequence(_config, _guard, own, _prompt)
+        base.Begin(cache, common);
+        CachedTokens = cache is null ? 0 : Math.Min(common, PromptTokens - 1); // the last token is fed for its logits
+        int room = (int)Math.Min(Config.SeqLen, (long)PromptTokens + _request.MaxNewTokens);
+        KvCache own = CachedTokens > 0 ? PrefixCache.Copy(Config, cache!, CachedTokens, Math.Min(room, 2 * PromptTokens)) : new(Config);
+        _sequence = new Sequence(Config, _guard, own, Prompt)
         {
             Filters = [.. _request.Filters.Select(_guard.Filter)],
             Text = _request.Text,
@@ -63,8 +55,8 @@ internal sealed class TextJob : Job
     private void AddPromptLogProbs(ReadOnlySpan<float> logits)
     {
         int next = _promptLogProbs.Count + 1;
-        if (next < _prompt.Length)
-            _promptLogProbs.Add(LogProbs(_prompt[next], logits, _request.TopLogProbs ?? 0));
+        if (next < PromptTokens)
+            _promptLogProbs.Add(LogProbs(Prompt[next], logits, _request.TopLogProbs ?? 0));
     }
 
     private void AddToken()
@@ -78,15 +70,16 @@ internal sealed class TextJob : Job
     {
         if (_guard.Failure is { } failure)
             ExceptionDispatchInfo.Throw(failure);
-        (_sampled, Ending) = (Sequence.Sampled, Sequence.End); // before the tokens are published, so that their reader sees both
+        (SampledTokens, Ending) = (Sequence.Sampled, Sequence.End); // before the tokens are published, so that their reader sees both
         foreach (GeneratedToken token in _taken)
             Output.Writer.TryWrite(token);
         _taken.Clear();
         return Ending is not null;
     }
 
-    protected override void Complete(Exception? error)
+    public override void End(Exception? error)
     {
+        base.End(error);
         if (error is null)
             Ending ??= TextEnd.Cancelled;
         _sequence = null; // frees the KV cache, also where tokens are still to be read
