@@ -12,9 +12,9 @@ public sealed class GenerationEngine : IDisposable
 {
     private readonly ITransformer _transformer;
     private readonly EngineOptions _options;
-    private readonly PrefixCache _kept;
     private readonly Thread _thread;
     private readonly object _gate = new(); // guards what follows
+    private readonly PrefixCache _kept;
     private readonly LinkedList<Job> _queue = [];
     private readonly List<Job> _running = []; // in the order in which they came
     private readonly Job?[] _pods;
@@ -326,7 +326,8 @@ public sealed class GenerationEngine : IDisposable
         int common = 0;
         if (_options.CacheBytes > 0 && job is TextJob { NeedsWholePrompt: false, CacheKey: { } key } text)
         {
-            (cache, common) = _kept.Find(key, text.Prompt);
+            lock (_gate)
+                (cache, common) = _kept.Find(key, text.Prompt);
             foreach (TextJob other in _running.OfType<TextJob>().Where(other => other.IsBegun && other.CacheKey == key))
             {
                 int shared = text.Prompt.AsSpan().CommonPrefixLength(other.Sequence.Tokens[..other.Sequence.Fed]);

@@ -2,23 +2,20 @@ namespace Llama2.Fast.Engine;
 
 /// <summary>
 /// Keys and values of texts that have ended, for prompts that begin as one of them: within a budget of bytes, from which those go first
-/// that were of no use for the longest time. Texts of different keys never meet. What it keeps is not written any more. Its members are
-/// safe for concurrent use.
+/// that were of no use for the longest time. Texts of different keys never meet. What it keeps is not written any more.
 /// </summary>
 internal sealed class PrefixCache(Config config, long budget)
 {
-    private readonly Lock _gate = new();        // guards what follows
     private readonly List<Entry> _entries = []; // the one used last is the last
 
     private sealed record Entry(string Key, int[] Tokens, KvCache Cache);
 
-    public long Bytes => Sum(entry => Size(config, entry.Cache));
-    public long Tokens => Sum(entry => entry.Tokens.Length);
+    public long Bytes => _entries.Sum(entry => Size(config, entry.Cache));
+    public long Tokens => _entries.Sum(entry => (long)entry.Tokens.Length);
 
     /// <summary>The kept text with the longest beginning in common with a prompt, and how many tokens that is.</summary>
     public (KvCache? Cache, int Common) Find(string key, ReadOnlySpan<int> prompt)
     {
-        using Lock.Scope scope = _gate.EnterScope();
         Entry? best = null;
         int most = 0;
         foreach (Entry entry in _entries)
@@ -36,7 +33,6 @@ internal sealed class PrefixCache(Config config, long budget)
     /// <returns>Whether they are kept, perhaps as the beginning of a longer text: not if they are larger than the budget.</returns>
     public bool Add(string key, int[] tokens, KvCache cache)
     {
-        using Lock.Scope scope = _gate.EnterScope();
         if (tokens.Length == 0 || Size(config, cache) > budget)
             return false;
         if (_entries.Find(entry => entry.Key == key && entry.Tokens.AsSpan().StartsWith(tokens)) is { } longer)
@@ -52,17 +48,10 @@ internal sealed class PrefixCache(Config config, long budget)
     }
 
     /// <summary>Forgets the texts that begin with these tokens.</summary>
-    public void Remove(string key, int[] tokens)
-    {
-        using Lock.Scope scope = _gate.EnterScope();
+    public void Remove(string key, int[] tokens) =>
         _entries.RemoveAll(entry => entry.Key == key && entry.Tokens.AsSpan().StartsWith(tokens));
-    }
 
-    public void Clear()
-    {
-        using Lock.Scope scope = _gate.EnterScope();
-        _entries.Clear();
-    }
+    public void Clear() => _entries.Clear();
 
     /// <summary>A new cache with the first positions of another one, and room for more.</summary>
     public static KvCache Copy(Config config, KvCache cache, int positions, int capacity)
@@ -86,11 +75,5 @@ internal sealed class PrefixCache(Config config, long budget)
     {
         _entries.Remove(entry);
         _entries.Add(entry);
-    }
-
-    private long Sum(Func<Entry, long> of)
-    {
-        using Lock.Scope scope = _gate.EnterScope();
-        return _entries.Sum(of);
     }
 }
