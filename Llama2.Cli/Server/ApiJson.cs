@@ -20,18 +20,15 @@ internal sealed record Timings(
     int CacheN, int PromptN, double PromptMs, double PromptPerTokenMs, double PromptPerSecond, int PredictedN, double PredictedMs,
     double PredictedPerTokenMs, double PredictedPerSecond, double QueuedMs);
 
-internal sealed record ChatCompletion(
-    string Id, string Object, long Created, string Model, string SystemFingerprint, IReadOnlyList<ChatChoice> Choices, Usage Usage,
-    Timings Timings);
+/// <summary>OpenAI's answer, or a part of one.</summary>
+internal sealed record Completion<TChoice>(
+    string Id, string Object, long Created, string Model, string SystemFingerprint, IReadOnlyList<TChoice> Choices,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] Usage? Usage,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] Timings? Timings);
 
 internal sealed record ChatChoice(int Index, ChatMessage Message, ChatLogProbs? Logprobs, string FinishReason);
 
 internal sealed record ChatMessage(string Role, string Content, string? Refusal = null);
-
-internal sealed record ChatChunk(
-    string Id, string Object, long Created, string Model, string SystemFingerprint, IReadOnlyList<ChatChunkChoice> Choices,
-    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] Usage? Usage = null,
-    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] Timings? Timings = null);
 
 internal sealed record ChatChunkChoice(int Index, ChatDelta Delta, ChatLogProbs? Logprobs, string? FinishReason);
 
@@ -47,12 +44,6 @@ internal sealed record ChatToken(
 
 internal sealed record ChatTopToken(string Token, double Logprob, int[] Bytes,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? Id = null);
-
-/// <summary>An answer of /v1/completions, or a part of one.</summary>
-internal sealed record Completion(
-    string Id, string Object, long Created, string Model, string SystemFingerprint, IReadOnlyList<CompletionChoice> Choices,
-    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] Usage? Usage = null,
-    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] Timings? Timings = null);
 
 internal sealed record CompletionChoice(int Index, string Text, CompletionLogProbs? Logprobs, string? FinishReason);
 
@@ -108,9 +99,9 @@ internal sealed record SlotErased(int IdSlot, int NErased);
 /// <summary>Writes the answers, with their fields in snake_case.</summary>
 [JsonSerializable(typeof(ErrorBody))]
 [JsonSerializable(typeof(ErrorText))]
-[JsonSerializable(typeof(ChatCompletion))]
-[JsonSerializable(typeof(ChatChunk))]
-[JsonSerializable(typeof(Completion))]
+[JsonSerializable(typeof(Completion<ChatChoice>))]
+[JsonSerializable(typeof(Completion<ChatChunkChoice>))]
+[JsonSerializable(typeof(Completion<CompletionChoice>))]
 [JsonSerializable(typeof(ListOf<ModelEntry>))]
 [JsonSerializable(typeof(ModelEntry))]
 [JsonSerializable(typeof(EmbeddingList<float[]>))]

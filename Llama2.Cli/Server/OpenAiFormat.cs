@@ -8,8 +8,8 @@ internal abstract class OpenAiFormat(string prefix, ServedModel model) : TextFor
 {
     public const string Fingerprint = "llama2-0.1";
 
-    protected string Id { get; } = $"{prefix}-{Guid.NewGuid():N}";
-    protected long Created { get; } = DateTimeOffset.UtcNow.ToUnixTimeSeconds();
+    private readonly string _id = $"{prefix}-{Guid.NewGuid():N}";
+    private readonly long _created = DateTimeOffset.UtcNow.ToUnixTimeSeconds();
 
     public override string ContentType => Events;
     public override byte[] End => "[DONE]"u8.ToArray();
@@ -17,16 +17,18 @@ internal abstract class OpenAiFormat(string prefix, ServedModel model) : TextFor
     public override byte[]? Next(Piece piece) => piece.Text != "" || piece.Tokens.Count > 0 ? Part(piece) : null;
 
     protected abstract byte[] Part(Piece piece);
+
+    protected byte[] Json<TChoice>(string kind, IReadOnlyList<TChoice> choices, Usage? usage = null, Timings? timings = null) =>
+        ApiJson.Bytes(new Completion<TChoice>(_id, kind, _created, Model.Name, Fingerprint, choices, usage, timings));
 }
 
 /// <summary>chat.completion and chat.completion.chunk.</summary>
 internal sealed class ChatFormat(ServedModel model, bool hasLogProbs) : OpenAiFormat("chatcmpl", model)
 {
-    public override byte[] Whole(IReadOnlyList<CollectedText> texts, Answers answers) => ApiJson.Bytes(new ChatCompletion(
-        Id, "chat.completion", Created, Model.Name, Fingerprint,
+    public override byte[] Whole(IReadOnlyList<CollectedText> texts, Answers answers) => Json<ChatChoice>("chat.completion",
         [.. texts.Select((text, i) => new ChatChoice(
             i, new("assistant", text.Text.ToString()), LogProbs(text.Tokens), FinishReason(text.End!.Value)))],
-        answers.Usage, answers.Timings));
+        answers.Usage, answers.Timings);
 
     public override byte[] First(int index) => Chunk([new(index, new("assistant", ""), null, null)]);
 
@@ -38,13 +40,13 @@ internal sealed class ChatFormat(ServedModel model, bool hasLogProbs) : OpenAiFo
     public override byte[] Counts(Answers answers) => Chunk([], answers.Usage);
 
     private byte[] Chunk(IReadOnlyList<ChatChunkChoice> choices, Usage? usage = null, Timings? timings = null) =>
-        ApiJson.Bytes(new ChatChunk(Id, "chat.completion.chunk", Created, Model.Name, Fingerprint, choices, usage, timings));
+        Json("chat.completion.chunk", choices, usage, timings);
 
     private ChatLogProbs? LogProbs(IReadOnlyList<TokenLogProbs> tokens) => hasLogProbs ? new(ChatTokens(tokens)) : null;
 }
 
 /// <summary>text_completion.</summary>
-internal sealed class CompletionFormat(ServedModel model, bool hasLogProbs, TextRequest request) : OpenAiFormat("cmpl", model)
+internal sealed class CompletionFormat(ServedModel model, TextRequest request) : OpenAiFormat("cmpl", model)
 {
     private readonly NamedTokens[] _named = [.. request.Texts.Select(text => new NamedTokens(model.Tokenizer, text.Previous))];
 
@@ -61,11 +63,11 @@ internal sealed class CompletionFormat(ServedModel model, bool hasLogProbs, Text
     public override byte[] Counts(Answers answers) => Part([], answers.Usage);
 
     private byte[] Part(IReadOnlyList<CompletionChoice> choices, Usage? usage = null, Timings? timings = null) =>
-        ApiJson.Bytes(new Completion(Id, "text_completion", Created, Model.Name, Fingerprint, choices, usage, timings));
+        Json("text_completion", choices, usage, timings);
 
     private CompletionLogProbs? LogProbs(int index, IReadOnlyList<TokenLogProbs> tokens)
     {
-        if (!hasLogProbs)
+        if (!request.HasLogProbs)
             return null;
         List<string> texts = [];
         List<double?> logProbs = [];

@@ -17,7 +17,7 @@ internal static class TextEndpoints
     {
         Fields fields = await call.ReadAsync();
         TextRequest request = TextRequest.Completion(fields, call.Model, call.User);
-        await AnswerAsync(call, request, new CompletionFormat(call.Model, request.HasLogProbs, request));
+        await AnswerAsync(call, request, new CompletionFormat(call.Model, request));
     }
 
     /// <summary>Generates the texts of a request and writes them, in parts if it wants them so.</summary>
