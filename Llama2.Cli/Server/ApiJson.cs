@@ -73,7 +73,8 @@ internal sealed record TokenIds(IReadOnlyList<int> Tokens);
 
 internal sealed record TokenPieces(IReadOnlyList<TokenPiece> Tokens);
 
-internal sealed record TokenPiece(int Id, JsonElement Piece);
+/// <summary>Its piece is a string, or numbers where its bytes are no text by themselves.</summary>
+internal sealed record TokenPiece(int Id, object Piece);
 
 internal sealed record Detokenized(string Content);
 
@@ -111,6 +112,8 @@ internal sealed record SlotErased(int IdSlot, int NErased);
 [JsonSerializable(typeof(TokenCount))]
 [JsonSerializable(typeof(TokenIds))]
 [JsonSerializable(typeof(TokenPieces))]
+[JsonSerializable(typeof(string))]
+[JsonSerializable(typeof(int[]))]
 [JsonSerializable(typeof(Detokenized))]
 [JsonSerializable(typeof(AppliedTemplate))]
 [JsonSerializable(typeof(Props))]

@@ -48,16 +48,17 @@ internal abstract class TextFormat(ServedModel model) : PartFormat
     protected static string FinishReason(TextEnd end) => end is TextEnd.Model or TextEnd.Stop ? "stop" : "length";
 
     protected ChatToken[] ChatTokens(IReadOnlyList<TokenLogProbs> tokens, bool withIds = false) => [.. tokens.Select(token => new ChatToken(
-        Text(token.Token), Finite(token.LogProb), Numbers(token.Token),
+        Text(token.Token), Finite(token.LogProb), Numbers(Bytes(token.Token)),
         [.. token.Top.Select(top => new ChatTopToken(
-            Text(top.Token), Finite(top.LogProb), Numbers(top.Token), withIds ? top.Token : null))],
+            Text(top.Token), Finite(top.LogProb), Numbers(Bytes(top.Token)), withIds ? top.Token : null))],
         withIds ? token.Token : null))];
 
     private string Text(int token) => Encoding.UTF8.GetString(Bytes(token));
 
-    private int[] Numbers(int token) => Array.ConvertAll(Bytes(token).ToArray(), value => (int)value);
+    /// <summary>Bytes as JSON is to have them, which else would be base64.</summary>
+    public static int[] Numbers(ReadOnlySpan<byte> bytes) => Array.ConvertAll(bytes.ToArray(), value => (int)value);
 
-    protected ReadOnlySpan<byte> Bytes(int token) => model.Tokenizer.Decode(-1, token);
+    private ReadOnlySpan<byte> Bytes(int token) => model.Tokenizer.Decode(-1, token);
 
     // JSON has no infinity; OpenAI writes this number for what is next to impossible.
     protected static double Finite(double logProb) => double.IsFinite(logProb) ? logProb : -9999;

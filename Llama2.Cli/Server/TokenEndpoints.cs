@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using System.Text;
-using System.Text.Json;
 using System.Text.Unicode;
 using Llama2.Simple;
 using Llama2.Simple.Text;
@@ -50,26 +49,8 @@ internal static class TokenEndpoints
             : ApiJson.Bytes(new TokenIds(ids)));
     }
 
-    // A string, or numbers where the bytes are no text by themselves.
-    private static JsonElement Piece(ReadOnlySpan<byte> bytes)
-    {
-        using MemoryStream json = new();
-        using (Utf8JsonWriter writer = new(json))
-        {
-            if (Utf8.IsValid(bytes))
-            {
-                writer.WriteStringValue(bytes);
-            }
-            else
-            {
-                writer.WriteStartArray();
-                foreach (byte value in bytes)
-                    writer.WriteNumberValue(value);
-                writer.WriteEndArray();
-            }
-        }
-        return JsonElement.Parse(json.ToArray());
-    }
+    private static object Piece(ReadOnlySpan<byte> bytes) =>
+        Utf8.IsValid(bytes) ? Encoding.UTF8.GetString(bytes) : TextFormat.Numbers(bytes);
 
     /// <summary>How many tokens the prompt of a conversation has.</summary>
     public static async Task CountAsync(Call call)
