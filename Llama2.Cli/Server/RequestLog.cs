@@ -28,12 +28,5 @@ internal static class RequestLog
 
     /// <summary>Why it ended: the ends of its texts, or what went wrong.</summary>
     public static string End(CountedWork work) => work.Failure ?? (work.Answers is null ? "done" : string.Join(',',
-        work.Answers.Generations.Select(generation => generation.End switch
-        {
-            TextEnd.Model => "model",
-            TextEnd.Stop => "stop",
-            TextEnd.Length => "length",
-            TextEnd.Context => "context",
-            _ => "cancelled",
-        }).Distinct()));
+        work.Answers.Generations.Select(generation => $"{generation.End ?? TextEnd.Cancelled}".ToLowerInvariant()).Distinct()));
 }
