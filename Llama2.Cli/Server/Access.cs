@@ -13,7 +13,7 @@ internal sealed class Access(ServerOptions options)
 {
     private readonly byte[][] _keys = [.. options.ApiKeys.Select(key => SHA256.HashData(Encoding.UTF8.GetBytes(key)))];
 
-    /// <summary>Whose request it is: the number of the key.</summary>
+    /// <summary>Whose request it is: its key, or nothing where no keys are set.</summary>
     /// <exception cref="ApiException">It has no key, or a wrong one; the time that this takes does not tell how wrong it is.</exception>
     public string User(HttpRequest request)
     {
@@ -23,12 +23,8 @@ internal sealed class Access(ServerOptions options)
         string key = authorization.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase) ? authorization["Bearer ".Length..].Trim()
             : request.Headers["X-Api-Key"].ToString();
         byte[] hash = SHA256.HashData(Encoding.UTF8.GetBytes(key));
-        int found = -1;
-        for (int i = 0; i < _keys.Length; i++)
-            found = CryptographicOperations.FixedTimeEquals(hash, _keys[i]) ? i : found;
-        if (found < 0)
-            throw new ApiException(401, "authentication_error", "this server wants an API key, and this is none", code: "invalid_api_key");
-        return $"{found}";
+        return _keys.Any(known => CryptographicOperations.FixedTimeEquals(hash, known)) ? key : throw new ApiException(
+            401, "authentication_error", "this server wants an API key, and this is none", code: "invalid_api_key");
     }
 
     /// <summary>Lets a page of an allowed origin read the answer.</summary>

@@ -34,33 +34,30 @@ internal static class SlotEndpoints
 
     private static SlotSaved Save(Call call, int pod, string key, Fields fields)
     {
-        (SlotFiles files, string owner, string name) = Place(call, fields);
+        (SlotFiles files, string name) = Place(call, fields);
         long began = Stopwatch.GetTimestamp();
         SavedSession session = call.Engine.Save(pod, key) ?? throw new ApiException(404, "not_found_error",
             "the slot has no text of yours, or --cache-bytes has no room for it any more", code: "not_found");
-        long bytes = files.Save(owner, name, session);
+        long bytes = files.Save(key, name, session);
         return new(pod, name, session.Tokens.Length, bytes, new(Milliseconds(began)));
     }
 
     private static SlotRestored Restore(Call call, int pod, string key, Fields fields)
     {
-        (SlotFiles files, string owner, string name) = Place(call, fields);
+        (SlotFiles files, string name) = Place(call, fields);
         long began = Stopwatch.GetTimestamp();
-        (SavedSession session, long bytes) = files.Load(owner, name);
+        (SavedSession session, long bytes) = files.Load(key, name);
         if (!call.Engine.Restore(pod, key, session))
             throw ApiException.Invalid("filename: this text is larger than --cache-bytes", "filename");
         return new(pod, name, session.Tokens.Length, bytes, new(Milliseconds(began)));
     }
 
-    private static (SlotFiles Files, string Owner, string Name) Place(Call call, Fields fields)
+    private static (SlotFiles Files, string Name) Place(Call call, Fields fields)
     {
         SlotFiles files = call.Service.SlotFiles ?? throw new ApiException(
             501, "not_supported_error", "this server saves no slots: it was started without --slot-save-path", code: "not_supported");
         string name = fields.Text("filename") ?? throw ApiException.Invalid("filename: expected a string, found none", "filename");
-        // a user is the number of a key, which another key may have when the server is started again
-        string apiKey = call.User == "" ? "" : call.Service.Options.ApiKeys[int.Parse(call.User, CultureInfo.InvariantCulture)];
-        string key = TextRequest.SharedKey(fields, apiKey);
-        return (files, key == TextRequest.Anybody ? "" : key, name);
+        return (files, name);
     }
 
     private static double Milliseconds(long began) => Math.Round(Stopwatch.GetElapsedTime(began).TotalMilliseconds, 3);

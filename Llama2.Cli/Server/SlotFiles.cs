@@ -58,7 +58,7 @@ internal sealed class SlotFiles(SessionStore store, string folder)
             && !name.Any(character => char.IsControl(character) || "/\\:*?\"<>|".Contains(character));
         if (!isName)
             throw ApiException.Invalid("filename: expected a name without a path, which does not begin with a dot", "filename");
-        string path = owner == "" ? Path.Combine(folder, name)
+        string path = owner == TextRequest.Anybody ? Path.Combine(folder, name)
             : Path.Combine(folder, Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(owner)))[..32], name);
         // a link leads elsewhere, and a pipe would be waited for without an end
         return new FileInfo(path).LinkTarget is null && !Directory.Exists(path) && !AtomicFile.IsDevice(path) ? path
