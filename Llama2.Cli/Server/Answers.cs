@@ -100,7 +100,7 @@ internal sealed class Answers
                 waiting.Add(logProbs);
             if (text == "" && token.End is null && !wanted.IsByToken)
                 continue;
-            int count = token.End == TextEnd.Stop ? Math.Max(0, wanted.Text.TokensShown - given) : waiting.Count;
+            int count = token.End == TextEnd.Stop ? Math.Max(0, wanted.Request.Text!.TokensShown - given) : waiting.Count;
             given += Math.Min(count, waiting.Count);
             _pieces.Writer.TryWrite(new(index, text, [.. waiting.Take(count)], token.End, token.Token));
             (waiting, text) = ([], "");

@@ -8,6 +8,9 @@ internal sealed class ApiException(int status, string type, string message, stri
     public int Status { get; } = status;
     public ErrorBody Body { get; } = new(new ErrorDetail(message, type, param, code));
 
+    /// <summary>What log and metrics call it.</summary>
+    public string Reason => Body.Error.Code ?? Body.Error.Type;
+
     /// <summary>Seconds after which a client may try again.</summary>
     public int? RetryAfter { get; init; }
 

@@ -99,7 +99,7 @@ internal sealed class Call(HttpContext http, Service service) : CountedWork
     /// <summary>Answers with an error: a status, or where the answer has begun a part, after which it ends.</summary>
     public async Task FailAsync(ApiException error)
     {
-        Failure = error.Body.Error.Code ?? error.Body.Error.Type;
+        Failure = error.Reason;
         if (_stream is not null)
         {
             AddPart(_stream == PartFormat.Events ? ApiJson.Bytes(error.Body) : ApiJson.Bytes(new ErrorText(error.Message)));

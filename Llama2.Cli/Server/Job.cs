@@ -69,7 +69,7 @@ internal sealed class Job(Guid id, string name, string prompt) : CountedWork, ID
             (_end, _error) = (error is not null ? Failed : end is null ? Stopped : Finished, error?.Message);
             (_started, _ended) = (Started, DateTimeOffset.UtcNow);
         }
-        Failure = error?.Body.Error.Code ?? error?.Body.Error.Type;
+        Failure = error?.Reason;
         service.Count(this);
         lock (_gate)
             Answers = null; // with the sampler and the KV cache

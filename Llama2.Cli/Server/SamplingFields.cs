@@ -84,7 +84,7 @@ internal sealed class SamplingFields
             TopLogProbs = topLogProbs,
             PromptLogProbs = echo && topLogProbs is not null,
             CacheKey = cacheKey,
-        }, text, echoed)
+        }, echoed)
         {
             Previous = previous,
         };

@@ -1,14 +1,12 @@
 using System.Text.Json;
 using Llama2.Fast.Engine;
-using Llama2.Simple.Text;
 
 namespace Llama2.Cli.Server;
 
 /// <summary>A text that a request wants.</summary>
 /// <param name="Request">For the engine.</param>
-/// <param name="Text">Makes text of its tokens.</param>
 /// <param name="Echo">The prompt's text, if the answer is to begin with it.</param>
-internal sealed record WantedText(GenerationRequest Request, StoppableText Text, string Echo = "")
+internal sealed record WantedText(GenerationRequest Request, string Echo)
 {
     public int Previous { get; init; }   // the token before the first one of the text, or -1
     public bool IsByToken { get; init; } // whether each token is a piece of the answer, even one that is no text by itself
@@ -17,11 +15,11 @@ internal sealed record WantedText(GenerationRequest Request, StoppableText Text,
 /// <summary>A request for texts, understood.</summary>
 /// <param name="Texts">All of them, those of the first prompt first.</param>
 /// <param name="PerPrompt">How many of a prompt.</param>
-/// <param name="PromptTokens">Of all prompts, each counted once.</param>
 /// <param name="Streams">Whether the answer comes in parts.</param>
 /// <param name="StreamsUsage">Whether the counts are a part of their own.</param>
-internal sealed record TextRequest(IReadOnlyList<WantedText> Texts, int PerPrompt, int PromptTokens, bool Streams, bool StreamsUsage)
+internal sealed record TextRequest(IReadOnlyList<WantedText> Texts, int PerPrompt, bool Streams, bool StreamsUsage)
 {
+    public int PromptTokens => Texts.Where((_, i) => i % PerPrompt == 0).Sum(text => text.Request.Prompt.Count); // each prompt counted once
     public bool HasLogProbs => Texts[0].Request.TopLogProbs is not null;
 
     /// <summary>Reads the body of POST /v1/completions.</summary>
@@ -64,7 +62,7 @@ internal sealed record TextRequest(IReadOnlyList<WantedText> Texts, int PerPromp
     }
 
     /// <summary>A request for one text.</summary>
-    public static TextRequest One(WantedText text, bool streams) => new([text], 1, text.Request.Prompt.Count, streams, streams);
+    public static TextRequest One(WantedText text, bool streams) => new([text], 1, streams, streams);
 
     /// <summary>How many likeliest tokens a chat wants with each token, or null for no logarithms.</summary>
     public static int? TopLogProbs(Fields fields, ServedModel model)
@@ -123,7 +121,7 @@ internal sealed record TextRequest(IReadOnlyList<WantedText> Texts, int PerPromp
         if (usage && !streams)
             throw ApiException.Invalid("stream_options: expected stream to be true", "stream_options");
         WantedText[] texts = [.. prompts.SelectMany(prompt => Enumerable.Range(0, count).Select(i => text(prompt, i)))];
-        return new(texts, count, prompts.Sum(prompt => prompt.Length), streams, usage);
+        return new(texts, count, streams, usage);
     }
 
     /// <summary>How many tokens an answer may have: as in llama.cpp, -1 is all that the context holds.</summary>

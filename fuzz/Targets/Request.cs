@@ -58,8 +58,8 @@ internal static class Request
             int token = text.Request.Sampler.Sample(logits);
             if ((uint)token >= (uint)Config.VocabSize || text.Request.MaxNewTokens < 0)
                 throw new BrokenPromiseException($"token {token}, {text.Request.MaxNewTokens} tokens");
-            text.Text.Append(token);
-            text.Text.Flush();
+            text.Request.Text!.Append(token);
+            text.Request.Text!.Flush();
         }
     }
 
