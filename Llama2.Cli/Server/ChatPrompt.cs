@@ -13,15 +13,15 @@ internal static class ChatPrompt
     /// the answer goes on with it.
     /// </summary>
     /// <exception cref="ApiException">The messages are not understood, or do not fit in the context.</exception>
-    public static int[] Encode(IEnumerable<(string Path, JsonElement Value)> elements, ServedModel model)
+    public static int[] Encode(IEnumerable<Field> elements, ServedModel model)
     {
         List<Message> messages = [];
-        foreach ((string path, JsonElement value) in elements)
+        foreach (Field element in elements)
         {
-            Message next = Read((path, value));
+            Message next = Read(element);
             bool goesOn = messages.Count > 0 && messages[^1].Speaker == next.Speaker;
             if (next.Speaker == Speaker.System && messages.Count > 0 && !goesOn)
-                throw ApiException.Invalid($"{path}.role: expected system messages only at the beginning", "messages");
+                throw ApiException.Invalid($"{element.Path}.role: expected system messages only at the beginning", "messages");
             if (goesOn)
                 messages[^1] = next with { Text = messages[^1].Text + Between + next.Text };
             else
@@ -50,9 +50,9 @@ internal static class ChatPrompt
         }
     }
 
-    private static Message Read((string Path, JsonElement Value) element)
+    private static Message Read(Field element)
     {
-        Fields message = Fields.Of(element.Value, element.Path);
+        Fields message = element.Object();
         message.Refuse("tool_calls", "function_call", "audio", "images");
         Speaker speaker = message.Text("role") switch
         {
@@ -67,13 +67,13 @@ internal static class ChatPrompt
 
     private static string Content(Fields message, string path)
     {
-        if (message.Value("content") is not { } content)
+        if (message["content"] is not { } content)
             throw ApiException.Invalid($"{path}.content: expected it to be given", "messages");
-        if (content.ValueKind == JsonValueKind.String)
-            return Fields.Text(content, path + ".content");
-        return string.Concat(Fields.Array(content, path + ".content").Select(part =>
+        if (content.Kind == JsonValueKind.String)
+            return content.Text();
+        return string.Concat(content.Array().Select(part =>
         {
-            Fields fields = Fields.Of(part.Value, part.Path);
+            Fields fields = part.Object();
             return fields.Text("type") == "text" ? fields.Text("text") ?? ""
                 : throw ApiException.Invalid($"{part.Path}.type: only text is supported by this server", "messages");
         }));

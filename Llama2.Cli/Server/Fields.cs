@@ -6,13 +6,10 @@ namespace Llama2.Cli.Server;
 /// The fields of a JSON object in a request. One that is absent or null counts as not given; one that is wrong is refused in words that
 /// name it. Fields that nobody asks for are ignored, as OpenAI's clients expect.
 /// </summary>
-internal readonly struct Fields
+/// <param name="value">The object.</param>
+/// <param name="path">Its name with a dot at the end, or nothing where it is the body.</param>
+internal readonly struct Fields(JsonElement value, string path)
 {
-    private readonly JsonElement _object;
-    private readonly string _path; // of the object, with a dot at its end, or empty
-
-    private Fields(JsonElement element, string path) => (_object, _path) = (element, path);
-
     /// <summary>An object without fields.</summary>
     public static Fields Nothing { get; } = new(JsonElement.Parse("{}"), "");
 
@@ -24,10 +21,9 @@ internal readonly struct Fields
         JsonDocumentOptions options = new() { AllowDuplicateProperties = false, MaxDepth = maxDepth };
         try
         {
-            using JsonDocument document = JsonDocument.Parse(utf8, options);
-            JsonElement root = document.RootElement.Clone();
-            return root.ValueKind == JsonValueKind.Object ? new(root, "")
-                : throw ApiException.Invalid($"the body: expected a JSON object, found {Kind(root)}");
+            Field body = new("", JsonElement.Parse(utf8.Span, options));
+            return body.Kind == JsonValueKind.Object ? new(body.Value, "")
+                : throw ApiException.Invalid($"the body: expected a JSON object, found {body.Found}");
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException) // the latter for half a surrogate pair in a name
         {
@@ -37,35 +33,40 @@ internal readonly struct Fields
         }
     }
 
-    /// <summary>The value of a field, if it is given.</summary>
-    public JsonElement? Value(string name) =>
-        _object.TryGetProperty(name, out JsonElement value) && value.ValueKind != JsonValueKind.Null ? value : null;
+    /// <summary>A field, if it is given.</summary>
+    public Field? this[string name] =>
+        value.TryGetProperty(name, out JsonElement field) && field.ValueKind != JsonValueKind.Null ? new(path + name, field) : null;
 
-    public bool Has(string name) => Value(name) is not null;
+    /// <exception cref="ApiException">It is not given.</exception>
+    public Field Required(string name) =>
+        this[name] ?? throw ApiException.Invalid($"{path}{name}: expected it to be given", path + name);
 
-    public string? Text(string name) => Value(name) is { } value ? Text(value, _path + name) : null;
+    public string? Text(string name) => this[name]?.Text();
 
-    public bool Flag(string name, bool otherwise = false) => Value(name) switch
+    public double? Number(string name, double min, double max) => this[name]?.Number(min, max);
+
+    public long? Whole(string name, long min, long max) => this[name]?.Whole(min, max);
+
+    public bool Flag(string name, bool otherwise = false) => this[name] switch
     {
         null => otherwise,
-        { ValueKind: JsonValueKind.True } => true,
-        { ValueKind: JsonValueKind.False } => false,
-        { } value => throw Wrong(_path + name, "true or false", value),
+        { Kind: JsonValueKind.True } => true,
+        { Kind: JsonValueKind.False } => false,
+        { } field => throw field.Wrong("true or false"),
     };
 
-    public double? Number(string name, double min, double max) => Value(name) is { } value ? Number(value, _path + name, min, max) : null;
+    /// <summary>The elements of an array; nothing if it is not given.</summary>
+    public IEnumerable<Field> Array(string name) => this[name]?.Array() ?? [];
 
-    public long? Whole(string name, long min, long max) => Value(name) is { } value ? Whole(value, _path + name, min, max) : null;
-
-    /// <summary>The elements of an array, with the name of each; nothing if it is not given.</summary>
-    public IEnumerable<(string Path, JsonElement Value)> Array(string name) => Value(name) is { } value ? Array(value, _path + name) : [];
+    /// <summary>The fields of an object, if it is given.</summary>
+    public Fields? Object(string name) => this[name]?.Object();
 
     /// <summary>All of them.</summary>
     public IEnumerable<(string Name, JsonElement Value)> All
     {
         get
         {
-            foreach (JsonProperty property in _object.EnumerateObject())
+            foreach (JsonProperty property in value.EnumerateObject())
                 yield return (Name(property), property.Value);
         }
     }
@@ -76,55 +77,20 @@ internal readonly struct Fields
         {
             return property.Name;
         }
-        catch (InvalidOperationException)
+        catch (InvalidOperationException) // of bytes that are not UTF-8, which the parser lets pass
         {
-            throw ApiException.Invalid($"{_path.TrimEnd('.')}: a name in it is no valid Unicode", _path.TrimEnd('.'));
+            throw ApiException.Invalid($"{path.TrimEnd('.')}: a name in it is no valid Unicode", path.TrimEnd('.'));
         }
     }
-
-    /// <summary>The fields of an object, if it is given.</summary>
-    public Fields? Object(string name) => Value(name) is { } value ? Of(value, _path + name) : null;
-
-    /// <summary>The fields of an object inside the request.</summary>
-    public static Fields Of(JsonElement value, string path) =>
-        value.ValueKind == JsonValueKind.Object ? new(value, path + ".") : throw Wrong(path, "an object", value);
-
-    public static IEnumerable<(string Path, JsonElement Value)> Array(JsonElement value, string path) =>
-        value.ValueKind == JsonValueKind.Array ? value.EnumerateArray().Select((element, i) => ($"{path}[{i}]", element))
-        : throw Wrong(path, "an array", value);
-
-    public static string Text(JsonElement value, string path)
-    {
-        try
-        {
-            return value.ValueKind == JsonValueKind.String ? value.GetString()! : throw Wrong(path, "a string", value);
-        }
-        catch (InvalidOperationException)
-        {
-            throw ApiException.Invalid($"{path}: this string is no valid Unicode", path);
-        }
-    }
-
-    public static double Number(JsonElement value, string path, double min, double max) =>
-        value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out double number) && number >= min && number <= max ? number
-        : throw Wrong(path, $"a number from {min:R} to {max:R}", value);
-
-    public static long Whole(JsonElement value, string path, long min, long max) =>
-        value.ValueKind == JsonValueKind.Number && value.TryGetInt64(out long number) && number >= min && number <= max ? number
-        : throw Wrong(path, $"a whole number from {min} to {max}", value);
-
-    /// <summary>The error of a field that is something else than it should be.</summary>
-    public static ApiException Wrong(string path, string expected, JsonElement found) =>
-        ApiException.Invalid($"{path}: expected {expected}, found {Kind(found)}", path);
 
     /// <summary>Refuses fields that would change the answer if this server knew what they mean.</summary>
     public void Refuse(params ReadOnlySpan<string> names)
     {
         foreach (string name in names)
         {
-            bool isGiven = Value(name) is { } value && value.ValueKind != JsonValueKind.False
-                && !(value.ValueKind == JsonValueKind.Array && value.GetArrayLength() == 0)
-                && !(value.ValueKind == JsonValueKind.String && value.ValueEquals(""));
+            bool isGiven = this[name] is { Kind: not JsonValueKind.False } field
+                && !(field.Kind == JsonValueKind.Array && field.Value.GetArrayLength() == 0)
+                && !(field.Kind == JsonValueKind.String && field.Value.ValueEquals(""));
             if (isGiven)
                 throw Unsupported(name);
         }
@@ -135,20 +101,63 @@ internal readonly struct Fields
     {
         foreach ((string name, double min, double max) in off)
         {
-            if (Number(name, double.MinValue, double.MaxValue) is { } value && !(value >= min && value <= max))
+            if (Number(name, double.MinValue, double.MaxValue) is { } number && !(number >= min && number <= max))
                 throw Unsupported(name);
         }
     }
 
     private ApiException Unsupported(string name) =>
-        ApiException.Invalid($"{_path}{name} is not supported by this server", _path + name, "unsupported_parameter");
+        ApiException.Invalid($"{path}{name} is not supported by this server", path + name, "unsupported_parameter");
+}
 
-    private static string Kind(JsonElement value) => value.ValueKind switch
+/// <summary>A value in a request.</summary>
+/// <param name="Path">Its name in words of errors, as messages[0].role.</param>
+/// <param name="Value">Null only where it is an element of an array.</param>
+internal readonly record struct Field(string Path, JsonElement Value)
+{
+    public JsonValueKind Kind => Value.ValueKind;
+
+    public string Text()
+    {
+        try
+        {
+            return Kind == JsonValueKind.String ? Value.GetString()! : throw Wrong("a string");
+        }
+        catch (InvalidOperationException)
+        {
+            throw ApiException.Invalid($"{Path}: this string is no valid Unicode", Path);
+        }
+    }
+
+    public double Number(double min, double max) =>
+        Kind == JsonValueKind.Number && Value.TryGetDouble(out double number) && number >= min && number <= max ? number
+        : throw Wrong($"a number from {min:R} to {max:R}");
+
+    public long Whole(long min, long max) =>
+        Kind == JsonValueKind.Number && Value.TryGetInt64(out long number) && number >= min && number <= max ? number
+        : throw Wrong($"a whole number from {min} to {max}");
+
+    /// <summary>The elements of an array.</summary>
+    public IEnumerable<Field> Array()
+    {
+        string path = Path;
+        return Kind == JsonValueKind.Array ? Value.EnumerateArray().Select((element, i) => new Field($"{path}[{i}]", element))
+            : throw Wrong("an array");
+    }
+
+    /// <summary>The fields of an object.</summary>
+    public Fields Object() => Kind == JsonValueKind.Object ? new(Value, Path + ".") : throw Wrong("an object");
+
+    /// <summary>The error of a value that is something else than it should be.</summary>
+    public ApiException Wrong(string expected) => ApiException.Invalid($"{Path}: expected {expected}, found {Found}", Path);
+
+    /// <summary>What it is, in words of errors.</summary>
+    public string Found => Kind switch
     {
         JsonValueKind.Object => "an object",
         JsonValueKind.Array => "an array",
         JsonValueKind.String => "a string",
-        JsonValueKind.Number => value.GetRawText() is { Length: <= 30 } number ? number : "a long number",
+        JsonValueKind.Number => Value.GetRawText() is { Length: <= 30 } number ? number : "a long number",
         JsonValueKind.True => "true",
         JsonValueKind.False => "false",
         _ => "null",

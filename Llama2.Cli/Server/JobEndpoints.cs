@@ -21,7 +21,7 @@ internal static class JobEndpoints
         Fields fields = await call.ReadAsync();
         string name = fields.Text("id") ?? "";
         Guid id = Parse(name);
-        string prompt = fields.Text("prompt") ?? throw ApiException.Invalid("prompt: expected it to be given", "prompt");
+        string prompt = fields.Required("prompt").Text();
         TextRequest request = Request(fields, prompt, call.Model, call.User);
         Service service = call.Service;
         Job job = service.Jobs.Add(call.User, id, Create) ?? throw Duplicate;

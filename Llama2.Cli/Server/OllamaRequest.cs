@@ -1,4 +1,3 @@
-using System.Text.Json;
 using Llama2.Simple.Text;
 
 namespace Llama2.Cli.Server;
@@ -13,7 +12,7 @@ internal static class OllamaRequest
     /// <exception cref="ApiException">The server has no such model.</exception>
     public static string ModelName(Fields fields, ServedModel model)
     {
-        string name = fields.Text("model") ?? fields.Text("name") ?? throw ApiException.Invalid("model: expected it to be given", "model");
+        string name = (fields["model"] ?? fields["name"] ?? fields.Required("model")).Text();
         return name == model.Name || name == Tagged(model) ? name : throw new ApiException(
             404, "not_found_error", $"there is no model of this name; this server has {Tagged(model)}", "model", "model_not_found");
     }
@@ -42,7 +41,7 @@ internal static class OllamaRequest
     public static TextRequest? Chat(Fields fields, ServedModel model, string user)
     {
         fields.Refuse("tools", "format", "think");
-        (string Path, JsonElement Value)[] messages = [.. fields.Array("messages")];
+        Field[] messages = [.. fields.Array("messages")];
         return messages.Length == 0 ? null
             : Create(fields, model, user, ChatPrompt.Encode(messages, model), model.Template.Stops);
     }

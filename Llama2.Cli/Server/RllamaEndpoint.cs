@@ -25,7 +25,7 @@ internal static class RllamaEndpoint
     public static (TextRequest Request, ObservedSampler Sampler) Request(Fields fields, ServedModel model, string user)
     {
         fields.Whole("top_k", 1, int.MaxValue);
-        int[] prompt = model.Encode(fields.Text("prompt") ?? throw ApiException.Invalid("prompt: expected it to be given", "prompt"));
+        int[] prompt = model.Encode(fields.Required("prompt").Text());
         long wanted = fields.Whole("max_new_tokens", 0, int.MaxValue) ?? NewTokens;
         int max = (int)Math.Min(wanted, model.Room(fields, "max_seq_len", prompt));
         bool isRaw = fields.Flag("no_token_sampling");

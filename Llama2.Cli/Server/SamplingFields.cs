@@ -113,7 +113,7 @@ internal sealed class SamplingFields
     private LogitFilter? Bias(Fields fields)
     {
         Dictionary<int, float> sums = [];
-        foreach ((int id, float value) in fields.Value("logit_bias") is { ValueKind: JsonValueKind.Array }
+        foreach ((int id, float value) in fields["logit_bias"] is { Kind: JsonValueKind.Array }
             ? fields.Array("logit_bias").SelectMany(BiasOfPair) : (fields.Object("logit_bias")?.All ?? []).Select(BiasOfId))
             sums[id] = sums.GetValueOrDefault(id) + value;
         IEnumerable<int> never = sums.Where(sum => sum.Value == Never).Select(sum => sum.Key);
@@ -127,27 +127,25 @@ internal sealed class SamplingFields
     {
         int last = _model.Config.VocabSize - 1;
         bool isId = int.TryParse(bias.Name, NumberStyles.None, CultureInfo.InvariantCulture, out int id) && id <= last;
-        return isId ? new(id, (float)Fields.Number(bias.Value, $"logit_bias.{id}", -100, 100))
+        return isId ? new(id, (float)new Field($"logit_bias.{id}", bias.Value).Number(-100, 100))
             : throw ApiException.Invalid($"logit_bias: expected token ids from 0 to {last} as names", "logit_bias");
     }
 
     // llama.cpp's [id, number], [text, number] for all its tokens, and false for never
-    private IEnumerable<KeyValuePair<int, float>> BiasOfPair((string Path, JsonElement Value) pair)
+    private IEnumerable<KeyValuePair<int, float>> BiasOfPair(Field pair)
     {
-        if (Fields.Array(pair.Value, pair.Path).ToArray() is not [var token, var bias])
+        if (pair.Array().ToArray() is not [var token, var bias])
             throw ApiException.Invalid($"{pair.Path}: expected a token and a number", "logit_bias");
-        int[] ids = token.Value.ValueKind == JsonValueKind.String
-            ? _model.Tokenizer.Encode(Fields.Text(token.Value, token.Path), bos: false, blank: false)
-            : [(int)Fields.Whole(token.Value, token.Path, 0, _model.Config.VocabSize - 1)];
-        float value = bias.Value.ValueKind == JsonValueKind.False ? Never
-            : (float)Fields.Number(bias.Value, bias.Path, -100, 100);
+        int[] ids = token.Kind == JsonValueKind.String ? _model.Tokenizer.Encode(token.Text(), bos: false, blank: false)
+            : [(int)token.Whole(0, _model.Config.VocabSize - 1)];
+        float value = bias.Kind == JsonValueKind.False ? Never : (float)bias.Number(-100, 100);
         return ids.Select(id => KeyValuePair.Create(id, value));
     }
 
     private string[] Stops(Fields fields, RequestLimits limits)
     {
-        IEnumerable<string> given = fields.Value("stop") is { ValueKind: JsonValueKind.String } one ? [Fields.Text(one, "stop")]
-            : fields.Array("stop").Select(stop => Fields.Text(stop.Value, stop.Path));
+        IEnumerable<string> given = fields["stop"] is { Kind: JsonValueKind.String } one ? [one.Text()]
+            : fields.Array("stop").Select(stop => stop.Text());
         string[] stops = [.. given.Where(stop => stop != "" || !_isLlamaCpp)];
         (int most, int longest) = (limits.MaxStops, limits.MaxStopLength);
         if (stops.Length > most || stops.Any(stop => stop.Length == 0 || stop.Length > longest))

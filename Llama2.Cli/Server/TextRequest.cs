@@ -49,7 +49,7 @@ internal sealed record TextRequest(IReadOnlyList<WantedText> Texts, int PerPromp
         fields.Refuse("tools", "functions", "audio");
         if (fields.Object("response_format") is { } format && format.Text("type") != "text")
             throw Unsupported("response_format", "only text is supported by this server");
-        bool isObject = fields.Value("tool_choice") is { ValueKind: not JsonValueKind.String };
+        bool isObject = fields["tool_choice"] is { Kind: not JsonValueKind.String };
         if (isObject || fields.Text("tool_choice") is not (null or "none" or "auto"))
             throw Unsupported("tool_choice", "this server has no tools");
         SamplingFields sampling = new(fields, model, SamplingDefaults.OpenAi);
@@ -77,28 +77,26 @@ internal sealed record TextRequest(IReadOnlyList<WantedText> Texts, int PerPromp
     /// <summary>The prompts of a field: a string, token ids, or an array of strings or of arrays of ids.</summary>
     public static IEnumerable<int[]> Prompts(Fields fields, string name, ServedModel model)
     {
-        JsonElement value = fields.Value(name) ?? throw ApiException.Invalid($"{name}: expected it to be given", name);
-        if (value.ValueKind == JsonValueKind.String)
-            return [model.Encode(Fields.Text(value, name))];
-        if (value.ValueKind != JsonValueKind.Array)
-            throw Fields.Wrong(name, "a string or an array", value);
-        if (value.GetArrayLength() == 0)
+        Field field = fields.Required(name);
+        if (field.Kind == JsonValueKind.String)
+            return [model.Encode(field.Text())];
+        if (field.Kind != JsonValueKind.Array)
+            throw field.Wrong("a string or an array");
+        if (field.Value.GetArrayLength() == 0)
             throw ApiException.Invalid($"{name}: expected at least one text or token", name);
-        if (value[0].ValueKind == JsonValueKind.Number)
-            return [Ids(value, name, model)];
-        CheckCount(value.GetArrayLength(), name, model);
-        bool areIds = value[0].ValueKind == JsonValueKind.Array;
-        return [.. Fields.Array(value, name).Select(element => areIds ? Ids(element.Value, element.Path, model)
-            : model.Encode(Fields.Text(element.Value, element.Path)))];
+        JsonValueKind first = field.Value[0].ValueKind;
+        if (first == JsonValueKind.Number)
+            return [Ids(field, model)];
+        CheckCount(field.Value.GetArrayLength(), name, model);
+        return [.. field.Array().Select(element => first == JsonValueKind.Array ? Ids(element, model) : model.Encode(element.Text()))];
     }
 
-    private static int[] Ids(JsonElement value, string path, ServedModel model)
+    private static int[] Ids(Field field, ServedModel model)
     {
-        IEnumerable<(string Path, JsonElement Value)> ids = Fields.Array(value, path);
-        model.CheckCount(value.GetArrayLength()); // before millions of them are read
-        return value.GetArrayLength() > 0
-            ? [.. ids.Select(element => (int)Fields.Whole(element.Value, element.Path, 0, model.Config.VocabSize - 1))]
-            : throw ApiException.Invalid($"{path}: expected at least one token", path);
+        IEnumerable<Field> ids = field.Array();
+        model.CheckCount(field.Value.GetArrayLength()); // before millions of them are read
+        return field.Value.GetArrayLength() > 0 ? [.. ids.Select(id => (int)id.Whole(0, model.Config.VocabSize - 1))]
+            : throw ApiException.Invalid($"{field.Path}: expected at least one token", field.Path);
     }
 
     private static ApiException Unsupported(string name, string problem) =>

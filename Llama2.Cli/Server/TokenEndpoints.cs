@@ -41,7 +41,7 @@ internal static class TokenEndpoints
     public static async Task TokenizeAsync(Call call)
     {
         Fields fields = await call.ReadAsync();
-        string content = fields.Text("content") ?? throw ApiException.Invalid("content: expected it to be given", "content");
+        string content = fields.Required("content").Text();
         bool special = fields.Flag("add_special");
         int[] ids = call.Model.Tokenizer.Encode(content, bos: special, blank: special);
         await call.WriteJsonAsync(fields.Flag("with_pieces")
@@ -63,9 +63,7 @@ internal static class TokenEndpoints
     {
         Fields fields = await call.ReadAsync();
         int last = call.Model.Config.VocabSize - 1;
-        if (!fields.Has("tokens"))
-            throw ApiException.Invalid("tokens: expected it to be given", "tokens");
-        int[] ids = [.. fields.Array("tokens").Select(token => (int)Fields.Whole(token.Value, token.Path, 0, last))];
+        int[] ids = [.. fields.Required("tokens").Array().Select(token => (int)token.Whole(0, last))];
         await call.WriteJsonAsync(ApiJson.Bytes(new Detokenized(call.Model.Tokenizer.Decode(ids))));
     }
 
