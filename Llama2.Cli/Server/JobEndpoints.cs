@@ -16,9 +16,8 @@ internal static class JobEndpoints
     private static ApiException NotFound => ApiException.Invalid("Request ID was not found!", "id");
 
     /// <summary>Takes a job. Fields beyond id and prompt, as seed, are those of a completion.</summary>
-    public static async Task AddAsync(Call call)
+    public static Task AddAsync(Call call, Fields fields)
     {
-        Fields fields = await call.ReadAsync();
         string name = fields.Text("id") ?? "";
         Guid id = Parse(name);
         string prompt = fields.Required("prompt").Text();
@@ -27,7 +26,7 @@ internal static class JobEndpoints
         Job job = service.Jobs.Add(call.User, id, Create) ?? throw Duplicate;
         _ = RunAsync();
         JobAnswer answer = job.Describe(call.Model.Name);
-        await call.WriteJsonAsync(ApiJson.SparseBytes(
+        return call.WriteJsonAsync(ApiJson.SparseBytes(
             new JobAnswer(name, Job.Queued) { Created = answer.Created, Prompt = prompt }));
 
         Job Create()

@@ -10,11 +10,10 @@ namespace Llama2.Cli.Server;
 /// </summary>
 internal static class LlamaCppEndpoint
 {
-    public static async Task AnswerAsync(Call call)
+    public static Task AnswerAsync(Call call, Fields fields)
     {
-        Fields fields = await call.ReadAsync();
         TextRequest request = Request(fields, call.Model, call.User);
-        await TextEndpoints.AnswerAsync(call, request, new LlamaCppFormat(call.Model, request, fields.Flag("return_tokens")));
+        return TextEndpoints.AnswerAsync(call, request, new LlamaCppFormat(call.Model, request, fields.Flag("return_tokens")));
     }
 
     /// <summary>Reads the body of a request.</summary>

@@ -9,29 +9,20 @@ internal static class OllamaEndpoints
 {
     private const string ApiVersion = "0.12.11"; // of Ollama, whose API this is; clients that need a later one say so
 
-    public static async Task GenerateAsync(Call call)
-    {
-        Fields fields = await call.ReadAsync();
-        string name = OllamaRequest.ModelName(fields, call.Model);
-        await AnswerAsync(call, name, OllamaRequest.Generate(fields, call.Model, call.User), isChat: false);
-    }
+    public static Task GenerateAsync(Call call, Fields fields) => AnswerAsync(call, fields, OllamaRequest.Generate, isChat: false);
 
-    public static async Task ChatAsync(Call call)
-    {
-        Fields fields = await call.ReadAsync();
-        string name = OllamaRequest.ModelName(fields, call.Model);
-        await AnswerAsync(call, name, OllamaRequest.Chat(fields, call.Model, call.User), isChat: true);
-    }
+    public static Task ChatAsync(Call call, Fields fields) => AnswerAsync(call, fields, OllamaRequest.Chat, isChat: true);
 
-    private static Task AnswerAsync(Call call, string name, TextRequest? request, bool isChat)
+    private static Task AnswerAsync(Call call, Fields fields, Func<Fields, ServedModel, string, TextRequest?> read, bool isChat)
     {
+        string name = OllamaRequest.ModelName(fields, call.Model);
+        TextRequest? request = read(fields, call.Model, call.User);
         OllamaFormat format = new(call.Model, name, isChat, request?.HasLogProbs == true);
         return request is null ? call.WriteJsonAsync(format.Loaded()) : TextEndpoints.AnswerAsync(call, request, format);
     }
 
-    public static async Task EmbedAsync(Call call)
+    public static async Task EmbedAsync(Call call, Fields fields)
     {
-        Fields fields = await call.ReadAsync();
         string name = OllamaRequest.ModelName(fields, call.Model);
         float[][] vectors = await TokenEndpoints.EmbedAsync(call, fields, "input");
         await call.WriteJsonAsync(ApiJson.Bytes(
@@ -39,9 +30,8 @@ internal static class OllamaEndpoints
     }
 
     /// <summary>The older one, of one text.</summary>
-    public static async Task EmbeddingsAsync(Call call)
+    public static async Task EmbeddingsAsync(Call call, Fields fields)
     {
-        Fields fields = await call.ReadAsync();
         OllamaRequest.ModelName(fields, call.Model);
         float[][] vectors = await TokenEndpoints.EmbedAsync(call, fields, "prompt");
         await call.WriteJsonAsync(ApiJson.Bytes(new OllamaEmbedding(vectors[0])));
@@ -60,14 +50,13 @@ internal static class OllamaEndpoints
         ContextLength = call.Model.Config.SeqLen,
     }])));
 
-    public static async Task ShowAsync(Call call)
+    public static Task ShowAsync(Call call, Fields fields)
     {
-        Fields fields = await call.ReadAsync();
         OllamaRequest.ModelName(fields, call.Model);
         ServedModel model = call.Model;
         OllamaModelInfo info = new("llama", model.Facts.Parameters, model.Config.SeqLen, model.Config.Dim, model.Config.LayerCount,
             model.Config.HiddenDim, model.Config.HeadCount, model.Config.KvHeadCount, model.Config.VocabSize);
-        await call.WriteJsonAsync(ApiJson.Bytes(
+        return call.WriteJsonAsync(ApiJson.Bytes(
             new OllamaShow(model.Template.Name, model.Facts.Modified, Details(model), info, ["completion", "embedding"])));
     }
 

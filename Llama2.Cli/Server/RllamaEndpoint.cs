@@ -13,11 +13,10 @@ internal static class RllamaEndpoint
 {
     private const int NewTokens = 20; // as with RLLaMA where a request does not say it
 
-    public static async Task AnswerAsync(Call call)
+    public static Task AnswerAsync(Call call, Fields fields)
     {
-        Fields fields = await call.ReadAsync();
         (TextRequest request, ObservedSampler sampler) = Request(fields, call.Model, call.User);
-        await TextEndpoints.StreamAsync(call, request, new RllamaFormat(call.Model, request, sampler, fields.Flag("no_token_sampling")));
+        return TextEndpoints.StreamAsync(call, request, new RllamaFormat(call.Model, request, sampler, fields.Flag("no_token_sampling")));
     }
 
     /// <summary>Reads the body of a request. Fields that RLLaMA does not have, as seed, are those of a completion.</summary>

@@ -12,6 +12,12 @@ internal sealed class Routes(Service service)
         public bool NeedsModel { get; init; } = true; // else it answers before the model is loaded
         public bool IsLogged { get; init; } = true;
         public ErrorShape Errors { get; init; }
+
+        /// <summary>A route whose requests have a body.</summary>
+        public Route(string method, string path, Func<Call, Fields, Task> answerAsync)
+            : this(method, path, async call => await answerAsync(call, await call.ReadAsync()))
+        {
+        }
     }
 
     // A * at the end of a path stands for a name.

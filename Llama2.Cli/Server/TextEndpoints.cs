@@ -6,18 +6,16 @@ namespace Llama2.Cli.Server;
 /// <summary>/v1/chat/completions and /v1/completions, and how the texts of all APIs are generated and written.</summary>
 internal static class TextEndpoints
 {
-    public static async Task ChatAsync(Call call)
+    public static Task ChatAsync(Call call, Fields fields)
     {
-        Fields fields = await call.ReadAsync();
         TextRequest request = TextRequest.Chat(fields, call.Model, call.User);
-        await AnswerAsync(call, request, new ChatFormat(call.Model, request.HasLogProbs));
+        return AnswerAsync(call, request, new ChatFormat(call.Model, request.HasLogProbs));
     }
 
-    public static async Task CompletionAsync(Call call)
+    public static Task CompletionAsync(Call call, Fields fields)
     {
-        Fields fields = await call.ReadAsync();
         TextRequest request = TextRequest.Completion(fields, call.Model, call.User);
-        await AnswerAsync(call, request, new CompletionFormat(call.Model, request));
+        return AnswerAsync(call, request, new CompletionFormat(call.Model, request));
     }
 
     /// <summary>Generates the texts of a request and writes them, in parts if it wants them so.</summary>

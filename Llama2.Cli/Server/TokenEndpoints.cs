@@ -9,9 +9,8 @@ namespace Llama2.Cli.Server;
 /// <summary>Texts to tokens, to prompts and to vectors, and back.</summary>
 internal static class TokenEndpoints
 {
-    public static async Task EmbeddingsAsync(Call call)
+    public static async Task EmbeddingsAsync(Call call, Fields fields)
     {
-        Fields fields = await call.ReadAsync();
         string format = fields.Text("encoding_format") ?? "float";
         if (format is not ("float" or "base64"))
             throw ApiException.Invalid("encoding_format: expected float or base64", "encoding_format");
@@ -38,13 +37,12 @@ internal static class TokenEndpoints
     }
 
     /// <summary>llama.cpp's: without add_special the tokens of a text that goes on from others.</summary>
-    public static async Task TokenizeAsync(Call call)
+    public static Task TokenizeAsync(Call call, Fields fields)
     {
-        Fields fields = await call.ReadAsync();
         string content = fields.Required("content").Text();
         bool special = fields.Flag("add_special");
         int[] ids = call.Model.Tokenizer.Encode(content, bos: special, blank: special);
-        await call.WriteJsonAsync(fields.Flag("with_pieces")
+        return call.WriteJsonAsync(fields.Flag("with_pieces")
             ? ApiJson.Bytes(new TokenPieces([.. ids.Select(id => new TokenPiece(id, Piece(call.Model.Tokenizer.Decode(-1, id))))]))
             : ApiJson.Bytes(new TokenIds(ids)));
     }
@@ -53,30 +51,25 @@ internal static class TokenEndpoints
         Utf8.IsValid(bytes) ? Encoding.UTF8.GetString(bytes) : TextFormat.Numbers(bytes);
 
     /// <summary>How many tokens the prompt of a conversation has.</summary>
-    public static async Task CountAsync(Call call)
-    {
-        Fields fields = await call.ReadAsync();
-        await call.WriteJsonAsync(ApiJson.Bytes(new TokenCount(ChatPrompt.Encode(fields.Array("messages"), call.Model).Length)));
-    }
+    public static Task CountAsync(Call call, Fields fields) =>
+        call.WriteJsonAsync(ApiJson.Bytes(new TokenCount(ChatPrompt.Encode(fields.Array("messages"), call.Model).Length)));
 
-    public static async Task DetokenizeAsync(Call call)
+    public static Task DetokenizeAsync(Call call, Fields fields)
     {
-        Fields fields = await call.ReadAsync();
         int last = call.Model.Config.VocabSize - 1;
         int[] ids = [.. fields.Required("tokens").Array().Select(token => (int)token.Whole(0, last))];
-        await call.WriteJsonAsync(ApiJson.Bytes(new Detokenized(call.Model.Tokenizer.Decode(ids))));
+        return call.WriteJsonAsync(ApiJson.Bytes(new Detokenized(call.Model.Tokenizer.Decode(ids))));
     }
 
     /// <summary>The prompt that a conversation becomes, as text without BOS and EOS, and as tokens.</summary>
-    public static async Task ApplyTemplateAsync(Call call)
+    public static Task ApplyTemplateAsync(Call call, Fields fields)
     {
-        Fields fields = await call.ReadAsync();
         int[] ids = ChatPrompt.Encode(fields.Array("messages"), call.Model);
         ITokenizer tokenizer = call.Model.Tokenizer;
         TextStream text = new();
         StringBuilder prompt = new();
         for (int i = 0; i < ids.Length; i++)
             prompt.Append(tokenizer.IsEnd(ids[i]) ? "" : text.Append(tokenizer.Decode(i > 0 ? ids[i - 1] : -1, ids[i])));
-        await call.WriteJsonAsync(ApiJson.Bytes(new AppliedTemplate(prompt.Append(text.Flush()).ToString(), ids)));
+        return call.WriteJsonAsync(ApiJson.Bytes(new AppliedTemplate(prompt.Append(text.Flush()).ToString(), ids)));
     }
 }
