@@ -11,7 +11,7 @@ internal sealed class Routes(Service service)
         public bool IsPublic { get; init; }           // without a key
         public bool NeedsModel { get; init; } = true; // else it answers before the model is loaded
         public bool IsLogged { get; init; } = true;
-        public ErrorShape Errors { get; init; }
+        public ErrorShape? Errors { get; init; }      // null: what its path says
 
         /// <summary>A route whose requests have a body.</summary>
         public Route(string method, string path, Func<Call, Fields, Task> answerAsync)
@@ -42,14 +42,14 @@ internal sealed class Routes(Service service)
         new("POST", "/tokenize", TokenEndpoints.TokenizeAsync),
         new("POST", "/detokenize", TokenEndpoints.DetokenizeAsync),
         new("POST", "/apply-template", TokenEndpoints.ApplyTemplateAsync),
-        new("GET", "/api/version", OllamaEndpoints.VersionAsync) { Errors = ErrorShape.Message, NeedsModel = false },
-        new("GET", "/api/tags", OllamaEndpoints.TagsAsync) { Errors = ErrorShape.Message },
-        new("GET", "/api/ps", OllamaEndpoints.RunningAsync) { Errors = ErrorShape.Message },
-        new("POST", "/api/show", OllamaEndpoints.ShowAsync) { Errors = ErrorShape.Message },
-        new("POST", "/api/generate", OllamaEndpoints.GenerateAsync) { Errors = ErrorShape.Message },
-        new("POST", "/api/chat", OllamaEndpoints.ChatAsync) { Errors = ErrorShape.Message },
-        new("POST", "/api/embed", OllamaEndpoints.EmbedAsync) { Errors = ErrorShape.Message },
-        new("POST", "/api/embeddings", OllamaEndpoints.EmbeddingsAsync) { Errors = ErrorShape.Message },
+        new("GET", "/api/version", OllamaEndpoints.VersionAsync) { NeedsModel = false },
+        new("GET", "/api/tags", OllamaEndpoints.TagsAsync),
+        new("GET", "/api/ps", OllamaEndpoints.RunningAsync),
+        new("POST", "/api/show", OllamaEndpoints.ShowAsync),
+        new("POST", "/api/generate", OllamaEndpoints.GenerateAsync),
+        new("POST", "/api/chat", OllamaEndpoints.ChatAsync),
+        new("POST", "/api/embed", OllamaEndpoints.EmbedAsync),
+        new("POST", "/api/embeddings", OllamaEndpoints.EmbeddingsAsync),
         new("POST", "/jobs", JobEndpoints.AddAsync) { Errors = ErrorShape.Text },
         new("GET", "/jobs/status/*", JobEndpoints.StatusAsync) { Errors = ErrorShape.Text, IsLogged = false },
         new("GET", "/jobs/*", JobEndpoints.ResultAsync) { Errors = ErrorShape.Text, IsLogged = false },
@@ -67,7 +67,8 @@ internal sealed class Routes(Service service)
         Route[] routes = Find(path);
         Route? route = Array.Find(routes, route => route.Method == Method(http)) ?? routes.FirstOrDefault();
         (call.Route, call.Name) = (route?.Path ?? "-", path[(path.LastIndexOf('/') + 1)..]);
-        call.Errors = route?.Errors ?? (path.StartsWith("/api/", StringComparison.Ordinal) ? ErrorShape.Message : ErrorShape.OpenAi);
+        bool isOllama = (route?.Path ?? path).StartsWith("/api/", StringComparison.Ordinal);
+        call.Errors = route?.Errors ?? (isOllama ? ErrorShape.Message : ErrorShape.OpenAi);
         try
         {
             await AnswerAsync(call, route, string.Join(", ", routes.Select(route => route.Method)));
