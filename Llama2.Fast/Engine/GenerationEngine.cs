@@ -11,7 +11,6 @@ namespace Llama2.Fast.Engine;
 public sealed class GenerationEngine : IDisposable
 {
     private readonly ITransformer _transformer;
-    private readonly EngineOptions _options;
     private readonly Thread _thread;
     private readonly object _gate = new(); // guards what follows
     private readonly PrefixCache _kept;
@@ -21,8 +20,8 @@ public sealed class GenerationEngine : IDisposable
     private readonly LastText?[] _last; // that each pod ran
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private EngineStatistics _statistics = new();
-    private EngineClosedException? _refusal; // why no requests are taken any more
-    private bool _isStopping;                // those that are there end, too
+    private volatile EngineClosedException? _refusal; // why no requests are taken any more
+    private bool _isStopping;                         // those that are there end, too
 
     private readonly Batch _batch; // of the engine's thread, as is the number of failures
     private int _failures;
@@ -32,29 +31,22 @@ public sealed class GenerationEngine : IDisposable
     /// <summary>Begins to run a model, which nobody else may run until the engine is disposed; the model is not disposed with it.</summary>
     public GenerationEngine(ITransformer transformer, EngineOptions? options = null)
     {
-        _options = options ?? new();
-        _options.Check();
-        _transformer = _options.PromptRows is { } rows ? new BoundedTransformer(transformer, rows) : transformer;
-        _kept = new PrefixCache(transformer.Config, _options.CacheBytes);
-        _batch = new Batch(_transformer, _options.Drafts);
-        _pods = new Job?[_options.Pods];
-        _last = new LastText?[_options.Pods];
+        Options = options ?? new();
+        Options.Check();
+        _transformer = Options.PromptRows is { } rows ? new BoundedTransformer(transformer, rows) : transformer;
+        _kept = new PrefixCache(transformer.Config, Options.CacheBytes);
+        _batch = new Batch(_transformer, Options.Drafts);
+        _pods = new Job?[Options.Pods];
+        _last = new LastText?[Options.Pods];
         _thread = new Thread(Run) { IsBackground = true, Name = "llama2 engine" };
         _thread.Start();
     }
 
     public Config Config => _transformer.Config;
-    public EngineOptions Options => _options;
+    public EngineOptions Options { get; }
 
     /// <summary>Why no requests are taken any more; null while they are.</summary>
-    public EngineClosedException? Refusal
-    {
-        get
-        {
-            lock (_gate)
-                return _refusal;
-        }
-    }
+    public EngineClosedException? Refusal => _refusal;
 
     /// <summary>Ends when no request is left after <see cref="Close"/>.</summary>
     public Task Ended => _ended.Task;
@@ -68,7 +60,7 @@ public sealed class GenerationEngine : IDisposable
     /// <exception cref="ArgumentOutOfRangeException">A prompt is empty, or a token is none of the vocabulary.</exception>
     public IReadOnlyList<Generation> Submit(IReadOnlyList<GenerationRequest> requests, CancellationToken cancellation = default)
     {
-        TextJob[] jobs = [.. requests.Select(request => new TextJob(Config, request, _options.NewDrafters, cancellation))];
+        TextJob[] jobs = [.. requests.Select(request => new TextJob(Config, request, Options.NewDrafters, cancellation))];
         Enqueue(jobs);
         return [.. jobs.Select(job => new Generation(job))];
     }
@@ -197,9 +189,9 @@ public sealed class GenerationEngine : IDisposable
         {
             if (_refusal is not null)
                 throw new EngineClosedException(_refusal.Message, _refusal.InnerException);
-            int free = _pods.Length - _running.Count + _options.MaxQueue - _queue.Count(job => !job.IsCancelled);
+            int free = _pods.Length - _running.Count + Options.MaxQueue - _queue.Count(job => !job.IsCancelled);
             if (jobs.Length > free)
-                throw new QueueFullException(_options.MaxQueue);
+                throw new QueueFullException(Options.MaxQueue);
             foreach (Job job in jobs)
                 _queue.AddLast(job);
             Monitor.Pulse(_gate);
@@ -289,8 +281,8 @@ public sealed class GenerationEngine : IDisposable
                 BusyPods = _statistics.BusyPods + jobs.Count,
                 PromptTokens = _statistics.PromptTokens + read,
                 GeneratedTokens = _statistics.GeneratedTokens + sampled + jobs.Sum(job => (long)job.SampledTokens),
-                DraftedTokens = _options.Drafts?.Drafted ?? 0,
-                AcceptedTokens = _options.Drafts?.Accepted ?? 0,
+                DraftedTokens = Options.Drafts?.Drafted ?? 0,
+                AcceptedTokens = Options.Drafts?.Accepted ?? 0,
             };
             foreach ((Job job, Exception? error) in ended)
                 Leave(job, keep: error is null);
@@ -324,7 +316,7 @@ public sealed class GenerationEngine : IDisposable
     {
         KvCache? cache = null;
         int common = 0;
-        if (_options.CacheBytes > 0 && job is TextJob { NeedsWholePrompt: false, CacheKey: { } key } text)
+        if (Options.CacheBytes > 0 && job is TextJob { NeedsWholePrompt: false, CacheKey: { } key } text)
         {
             lock (_gate)
                 (cache, common) = _kept.Find(key, text.Prompt);
@@ -376,7 +368,7 @@ public sealed class GenerationEngine : IDisposable
         }
         foreach (Job job in jobs)
             job.End(new RequestFailedException(e));
-        if (++_failures >= _options.MaxFailures)
+        if (++_failures >= Options.MaxFailures)
             Break(e);
     }
 
