@@ -29,7 +29,7 @@ internal static class LlamaCppEndpoint
         int most = model.Limits.MaxLogProbs;
         long top = fields.Whole("n_probs", 0, most) ?? fields.Whole("logprobs", 0, most) ?? 0;
         int count = (int)(fields.Whole("n_cmpl", 1, model.MaxTexts) ?? fields.Whole("n", 1, model.MaxTexts) ?? 1);
-        int[][] prompts = [.. TextRequest.Prompts(fields, "prompt", model)];
+        int[][] prompts = TextRequest.Prompts(fields, "prompt", model);
         TextRequest.CheckCount(prompts.Length * (long)count, "n_cmpl", model);
         string? key = TextRequest.CacheKey(fields, user);
         return TextRequest.Create(fields, prompts, count,

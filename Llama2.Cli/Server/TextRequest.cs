@@ -35,7 +35,7 @@ internal sealed record TextRequest(IReadOnlyList<WantedText> Texts, int PerPromp
         int maxTokens = MaxTokens(fields, "max_tokens", min: 0) ?? 16;
         if (fields.Whole("best_of", 1, int.MaxValue) is { } best && best != count)
             throw Unsupported("best_of", "expected the same as n, since texts are not ranked");
-        int[][] prompts = [.. Prompts(fields, "prompt", model)];
+        int[][] prompts = Prompts(fields, "prompt", model);
         CheckCount(prompts.Length * (long)count, "n", model);
         string? key = CacheKey(fields, user);
         return Create(fields, prompts, count, (prompt, i) => sampling.Text(prompt, maxTokens, key, i, null, logProbs, echo));
@@ -75,7 +75,7 @@ internal sealed record TextRequest(IReadOnlyList<WantedText> Texts, int PerPromp
     }
 
     /// <summary>The prompts of a field: a string, token ids, or an array of strings or of arrays of ids.</summary>
-    public static IEnumerable<int[]> Prompts(Fields fields, string name, ServedModel model)
+    public static int[][] Prompts(Fields fields, string name, ServedModel model)
     {
         Field field = fields.Required(name);
         if (field.Kind == JsonValueKind.String)

@@ -27,7 +27,7 @@ internal static class TokenEndpoints
     /// <summary>The vector of each text of a field: the mean of its tokens' states after the final norm, of length 1.</summary>
     public static async Task<float[][]> EmbedAsync(Call call, Fields fields, string name)
     {
-        int[][] texts = [.. TextRequest.Prompts(fields, name, call.Model)];
+        int[][] texts = TextRequest.Prompts(fields, name, call.Model);
         if (fields.Whole("dimensions", 1, int.MaxValue) is { } dimensions && dimensions != call.Model.Config.Dim)
             throw ApiException.Invalid($"dimensions: this model's vectors have {call.Model.Config.Dim}", "dimensions");
         using CancellationTokenSource cancel = call.CreateCancellation();

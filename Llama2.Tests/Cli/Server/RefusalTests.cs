@@ -122,7 +122,7 @@ public sealed class RefusalTests(StoryServer story) : IClassFixture<StoryServer>
 
         void Refused()
         {
-            ApiException refused = Assert.Throws<ApiException>(() => TextRequest.Prompts(fields, "prompt", model).ToArray());
+            ApiException refused = Assert.Throws<ApiException>(() => TextRequest.Prompts(fields, "prompt", model));
             Assert.Equal($"the prompt has {Count} tokens, and the context of this model holds 64", refused.Message);
         }
     }
