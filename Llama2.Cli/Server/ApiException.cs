@@ -11,12 +11,9 @@ internal sealed class ApiException(int status, string type, string message, stri
     /// <summary>What log and metrics call it.</summary>
     public string Reason => Body.Error.Code ?? Body.Error.Type;
 
-    /// <summary>Seconds after which a client may try again.</summary>
-    public int? RetryAfter { get; init; }
-
     public static ApiException Invalid(string message, string? param = null, string? code = null) =>
         new(400, "invalid_request_error", message, param, code);
 
-    public static ApiException Unavailable(string message, string code) =>
-        new(503, "unavailable_error", message, code: code) { RetryAfter = 1 };
+    /// <summary>Later it may succeed.</summary>
+    public static ApiException Unavailable(string message, string code) => new(503, "unavailable_error", message, code: code);
 }

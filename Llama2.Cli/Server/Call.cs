@@ -107,8 +107,8 @@ internal sealed class Call(HttpContext http, Service service) : CountedWork
         }
         else if (!http.Response.HasStarted)
         {
-            if (error.RetryAfter is { } seconds)
-                http.Response.Headers.RetryAfter = $"{seconds}";
+            if (error.Status == StatusCodes.Status503ServiceUnavailable)
+                http.Response.Headers.RetryAfter = "1"; // s
             await (Errors switch
             {
                 ErrorShape.OpenAi => WriteJsonAsync(ApiJson.Bytes(error.Body), error.Status),

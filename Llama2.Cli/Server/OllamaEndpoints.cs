@@ -63,7 +63,7 @@ internal static class OllamaEndpoints
     private static OllamaModel Entry(ServedModel model)
     {
         string name = OllamaRequest.Tagged(model);
-        string identity = string.Create(CultureInfo.InvariantCulture, $"{name}\n{model.Facts.Bytes}\n{model.Facts.Modified.Ticks}");
+        string identity = $"{name}\n{model.Facts.Bytes}\n{model.Facts.Modified.Ticks}";
         string digest = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(identity))); // Ollama's is not the file's either
         return new(name, name, null, model.Facts.Bytes, digest, Details(model), null, null, null);
     }

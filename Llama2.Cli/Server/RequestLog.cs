@@ -20,7 +20,7 @@ internal static class RequestLog
         }
         else if (work.EmbeddedTokens > 0)
         {
-            line += string.Create(CultureInfo.InvariantCulture, $" prompt={work.EmbeddedTokens}");
+            line += $" prompt={work.EmbeddedTokens}";
         }
         line += string.Create(CultureInfo.InvariantCulture, $" total_ms={work.Elapsed.TotalMilliseconds:F1} end={End(work)}");
         Notes.Write(line);

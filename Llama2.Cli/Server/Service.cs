@@ -1,4 +1,3 @@
-using System.Globalization;
 using Llama2.Cli.Terminal;
 using Llama2.Fast.Engine;
 using Llama2.Simple;
@@ -61,31 +60,25 @@ internal sealed class Service(ServerOptions options)
     }
 
     /// <summary>What an exception is called towards a client.</summary>
-    public ApiException ErrorOf(CountedWork work, Exception e)
+    public ApiException ErrorOf(CountedWork work, Exception e) => e switch
     {
-        switch (e)
+        ApiException error => error,
+        BadHttpRequestException { StatusCode: var status } => new(status, "invalid_request_error", status switch
         {
-            case ApiException error:
-                return error;
-            case BadHttpRequestException { StatusCode: var status }:
-                string problem = status switch
-                {
-                    413 => string.Create(CultureInfo.InvariantCulture, $"the body is larger than {options.MaxBody} bytes"),
-                    408 => string.Create(CultureInfo.InvariantCulture, $"the body is slower than {options.MinRate} bytes a second"),
-                    _ => e.Message,
-                };
-                return new(status, "invalid_request_error", problem);
-            case QueueFullException:
-                return ApiException.Unavailable(e.Message, "queue_full");
-            case EngineClosedException:
-                return ApiException.Unavailable(e.Message, IsStopping ? "shutting_down" : "broken");
-            case ContextFullException:
-                return ApiException.Invalid(e.Message, code: "context_length_exceeded");
-            case OperationCanceledException:
-                return TimedOut;
-            default:
-                Notes.Write($"llama2: request {work.Id}: {e.GetType().Name} at {e.StackTrace?.Split('\n')[0].Trim()}"); // not its text
-                return new(500, "server_error", "the server failed to answer; its log says where", code: "internal_error");
-        }
+            413 => $"the body is larger than {options.MaxBody} bytes",
+            408 => $"the body is slower than {options.MinRate} bytes a second",
+            _ => e.Message,
+        }),
+        QueueFullException => ApiException.Unavailable(e.Message, "queue_full"),
+        EngineClosedException => ApiException.Unavailable(e.Message, IsStopping ? "shutting_down" : "broken"),
+        ContextFullException => ApiException.Invalid(e.Message, code: "context_length_exceeded"),
+        OperationCanceledException => TimedOut,
+        _ => Unforeseen(work, e),
+    };
+
+    private static ApiException Unforeseen(CountedWork work, Exception e)
+    {
+        Notes.Write($"llama2: request {work.Id}: {e.GetType().Name} at {e.StackTrace?.Split('\n')[0].Trim()}"); // not its text
+        return new(500, "server_error", "the server failed to answer; its log says where", code: "internal_error");
     }
 }

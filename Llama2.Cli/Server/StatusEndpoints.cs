@@ -6,22 +6,17 @@ namespace Llama2.Cli.Server;
 /// <summary>What the server says about itself.</summary>
 internal static class StatusEndpoints
 {
-    public static async Task HealthAsync(Call call)
-    {
-        if (call.Engine.Refusal is { } refusal)
-            throw refusal;
-        await call.WriteJsonAsync(ApiJson.Bytes(new Health("ok")));
-    }
+    public static Task HealthAsync(Call call) =>
+        call.Engine.Refusal is { } refusal ? throw refusal : call.WriteJsonAsync(ApiJson.Bytes(new Health("ok")));
 
     public static Task VersionAsync(Call call) => call.WriteJsonAsync(ApiJson.Bytes(new ServerVersion(OpenAiFormat.Fingerprint)));
 
-    public static async Task MetricsAsync(Call call)
+    public static Task MetricsAsync(Call call)
     {
         GenerationEngine? engine = call.Service.Engine;
-        call.Http.Response.ContentType = "text/plain; version=0.0.4; charset=utf-8";
         string text = call.Service.Metrics.Text(
             engine?.Statistics ?? new(), engine?.Options.Pods ?? 0, call.Service.Model?.Name ?? "");
-        await call.Http.Response.Body.WriteAsync(Encoding.UTF8.GetBytes(text));
+        return call.WriteAsync("text/plain; version=0.0.4; charset=utf-8", Encoding.UTF8.GetBytes(text));
     }
 
     public static Task ModelsAsync(Call call) => call.WriteJsonAsync(ApiJson.Bytes(new ListOf<ModelEntry>("list", [Entry(call.Model)])));
@@ -33,21 +28,21 @@ internal static class StatusEndpoints
     private static ModelEntry Entry(ServedModel model) => new(model.Name, "model", model.Created, "llama2", model.Config.SeqLen,
         new(model.Config.VocabSize, model.Config.SeqLen, model.Config.Dim, model.Config.LayerCount));
 
-    public static async Task PropsAsync(Call call)
+    public static Task PropsAsync(Call call)
     {
         int context = call.Model.Config.SeqLen;
-        await call.WriteJsonAsync(ApiJson.Bytes(new Props(call.Model.Name, call.Model.Template.Name, call.Engine.Options.Pods,
+        return call.WriteJsonAsync(ApiJson.Bytes(new Props(call.Model.Name, call.Model.Template.Name, call.Engine.Options.Pods,
             OpenAiFormat.Fingerprint, context, new(context, Temperature: 1, TopP: 1, TopK: 0, MinP: 0, RepeatPenalty: 1))));
     }
 
     /// <summary>The pods, under llama.cpp's name; with ?fail_on_no_slot=1 an error if none is free.</summary>
-    public static async Task SlotsAsync(Call call)
+    public static Task SlotsAsync(Call call)
     {
         IReadOnlyList<Pod> pods = call.Engine.Pods;
         if (call.Http.Request.Query["fail_on_no_slot"] == "1" && pods.All(pod => pod.IsBusy))
             throw ApiException.Unavailable("no slot available", "no_slot");
         IReadOnlyList<Slot> slots = [.. pods.Select(pod => new Slot(pod.Id, call.Model.Config.SeqLen, pod.IsBusy,
             !pod.IsBusy ? "idle" : pod.IsPrefill ? "prefill" : "decode", pod.PromptTokens, pod.FedTokens, pod.SampledTokens))];
-        await call.WriteJsonAsync(ApiJson.Bytes(slots));
+        return call.WriteJsonAsync(ApiJson.Bytes(slots));
     }
 }
