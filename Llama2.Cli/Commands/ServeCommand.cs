@@ -16,14 +16,20 @@ internal sealed class ServeCommand(Command command)
 
     private readonly ModelOptions _model = new(command);
 
-    private readonly Option<string> _host = command.AddOption("--host", "address", "the address to listen at", () => "127.0.0.1");
-    private readonly Option<int> _port = command.AddOption("--port", "int", "the port, or 0 for any that is free", () => 8080);
-    private readonly Option<int> _pods = command.AddOption("--pods", "N", "requests that are computed at once", () => 4);
-    private readonly Option<int> _maxQueue = command.AddOption("--max-queue", "N", "requests that wait; more are refused", () => 256);
+    private readonly Option<string> _host = command.AddOption("--host", "address", "the address to listen at", () => DefaultServer.Host);
+
+    private readonly Option<int> _port = command.AddOption(
+        "--port", "int", "the port, or 0 for any that is free", () => DefaultServer.Port);
+
+    private readonly Option<int> _pods = command.AddOption("--pods", "N", "requests that are computed at once", () => DefaultEngine.Pods);
+
+    private readonly Option<int> _maxQueue = command.AddOption(
+        "--max-queue", "N", "requests that wait; more are refused", () => DefaultEngine.MaxQueue);
+
     private readonly Option<int> _chunk = command.AddOption("--chunk", "N", "tokens of prompts in a step beside the answers", () => 128);
 
     private readonly Option<long> _cacheBytes = command.AddOption(
-        "--cache-bytes", "N", "bytes of KV caches to keep for prompts that begin alike", () => 256L << 20);
+        "--cache-bytes", "N", "bytes of KV caches to keep for prompts that begin alike", () => DefaultEngine.CacheBytes);
 
     private readonly Option<int> _maxFailures = command.AddOption("--max-failures", "N",
         "steps that fail one after another, until the server takes no more requests", () => DefaultEngine.MaxFailures);
