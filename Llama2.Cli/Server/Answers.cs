@@ -69,19 +69,15 @@ internal sealed class Answers
 
     private async Task MergeAsync()
     {
-        await Task.WhenAll(Generations.Select((generation, i) => TryReadAsync(i, generation, Request.Texts[i])));
-        _pieces.Writer.TryComplete();
-    }
-
-    private async Task TryReadAsync(int index, Generation generation, WantedText wanted)
-    {
         try
         {
-            await ReadAsync(index, generation, wanted);
+            await foreach (Task text in Task.WhenEach(Generations.Select((generation, i) => ReadAsync(i, generation, Request.Texts[i]))))
+                await text;
+            _pieces.Writer.Complete();
         }
         catch (Exception e)
         {
-            _pieces.Writer.TryComplete(e); // the others' rest is not waited for
+            _pieces.Writer.Complete(e); // the others' rest is not waited for
         }
     }
 

@@ -60,8 +60,7 @@ internal static class TextEndpoints
         bool isEvents = format.ContentType == PartFormat.Events;
         bool[] begun = new bool[answers.Generations.Count];
         int ended = 0;
-        if (!await BeginsAsync(call, answers, isEvents))
-            call.ThrowIfCutOff(isWhole: false);
+        call.ThrowIfCutOff(await BeginsAsync(call, answers, isEvents));
         call.BeginStream(format.ContentType);
         while (await answers.Pieces.WaitToReadAsync())
         {
