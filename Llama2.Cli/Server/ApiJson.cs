@@ -63,7 +63,8 @@ internal sealed record EmbeddingEntry<T>(string Object, int Index, T Embedding);
 
 internal sealed record EmbeddingUsage(int PromptTokens, int TotalTokens);
 
-internal sealed record Health(string Status);
+/// <summary>How the server is, or a job.</summary>
+internal sealed record StatusWord(string Status);
 
 internal sealed record ServerVersion(string Version);
 
@@ -107,7 +108,7 @@ internal sealed record SlotErased(int IdSlot, int NErased);
 [JsonSerializable(typeof(ModelEntry))]
 [JsonSerializable(typeof(EmbeddingList<float[]>))]
 [JsonSerializable(typeof(EmbeddingList<string>))]
-[JsonSerializable(typeof(Health))]
+[JsonSerializable(typeof(StatusWord))]
 [JsonSerializable(typeof(ServerVersion))]
 [JsonSerializable(typeof(TokenCount))]
 [JsonSerializable(typeof(TokenIds))]
@@ -129,7 +130,6 @@ internal sealed record SlotErased(int IdSlot, int NErased);
 [JsonSerializable(typeof(OllamaEmbeddings))]
 [JsonSerializable(typeof(OllamaEmbedding))]
 [JsonSerializable(typeof(JobAnswer))]
-[JsonSerializable(typeof(JobStatus))]
 internal sealed partial class ApiJson : JsonSerializerContext
 {
     private static readonly ApiJson Snake = new(new JsonSerializerOptions

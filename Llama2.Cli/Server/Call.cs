@@ -18,6 +18,7 @@ internal sealed class Call(HttpContext http, Service service) : CountedWork
     public HttpContext Http => http;
     public Service Service => service;
     public override string Id { get; } = $"{Guid.NewGuid():N}"[..16];
+    public string User { get; set; } = ""; // the key that it came with
     public string Name { get; set; } = ""; // what stands in the path where the route has a *
     public ErrorShape Errors { get; set; }
 

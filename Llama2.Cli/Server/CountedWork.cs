@@ -10,7 +10,6 @@ internal abstract class CountedWork
     public abstract string Id { get; }
     public abstract string Status { get; }    // how it was answered
     public string Route { get; set; } = "-";  // as this server names it, not as the client wrote it
-    public string User { get; set; } = "";    // the key that it came with
     public Answers? Answers { get; set; }
     public int EmbeddedTokens { get; set; }
     public string? Failure { get; set; }      // the type of the error that it ended with

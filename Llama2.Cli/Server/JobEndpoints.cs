@@ -31,7 +31,7 @@ internal static class JobEndpoints
 
         Job Create()
         {
-            Job created = new(id, name, prompt) { User = call.User, Route = call.Route };
+            Job created = new(id, name, prompt) { Route = call.Route };
             created.Submit(call.Engine, request, service.Options.Timeout);
             return created;
         }
@@ -45,7 +45,7 @@ internal static class JobEndpoints
     }
 
     public static Task StatusAsync(Call call) =>
-        call.WriteJsonAsync(ApiJson.SparseBytes(new JobStatus((Find(call) ?? throw NotFound).Status)));
+        call.WriteJsonAsync(ApiJson.SparseBytes(new StatusWord((Find(call) ?? throw NotFound).Status)));
 
     public static Task ResultAsync(Call call) =>
         call.WriteJsonAsync(ApiJson.SparseBytes((Find(call) ?? throw NotFound).Describe(call.Model.Name)));
@@ -53,7 +53,7 @@ internal static class JobEndpoints
     public static async Task StopAsync(Call call)
     {
         Job job = Find(call) ?? throw new ApiException(404, "not_found_error", "there is no job of this id", code: "not_found");
-        await call.WriteJsonAsync(ApiJson.SparseBytes(new JobStatus(job.Stop())));
+        await call.WriteJsonAsync(ApiJson.SparseBytes(new StatusWord(job.Stop())));
     }
 
     /// <summary>Reads what a job is to generate.</summary>
@@ -69,6 +69,3 @@ internal static class JobEndpoints
 
     private static Guid Parse(string id) => Guid.TryParse(id, out Guid guid) ? guid : throw WrongId;
 }
-
-/// <summary>The answer to a question after the status of a job, or to the wish to stop it.</summary>
-internal sealed record JobStatus(string Status);

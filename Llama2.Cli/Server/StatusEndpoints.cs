@@ -7,7 +7,7 @@ namespace Llama2.Cli.Server;
 internal static class StatusEndpoints
 {
     public static Task HealthAsync(Call call) =>
-        call.Engine.Refusal is { } refusal ? throw refusal : call.WriteJsonAsync(ApiJson.Bytes(new Health("ok")));
+        call.Engine.Refusal is { } refusal ? throw refusal : call.WriteJsonAsync(ApiJson.Bytes(new StatusWord("ok")));
 
     public static Task VersionAsync(Call call) => call.WriteJsonAsync(ApiJson.Bytes(new ServerVersion(OpenAiFormat.Fingerprint)));
 
