@@ -97,7 +97,7 @@ internal sealed class Answers
             if (text == "" && token.End is null && !wanted.IsByToken)
                 continue;
             int count = token.End == TextEnd.Stop ? Math.Max(0, wanted.Request.Text!.TokensShown - given) : waiting.Count;
-            given += Math.Min(count, waiting.Count);
+            given += count;
             _pieces.Writer.TryWrite(new(index, text, [.. waiting.Take(count)], token.End, token.Token));
             (waiting, text) = ([], "");
         }
