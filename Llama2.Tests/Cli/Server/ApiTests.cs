@@ -203,7 +203,7 @@ public sealed class ApiTests(StoryServer story) : IClassFixture<StoryServer>
         Assert.Equal(7, await _server.MetricAsync("llamacpp:tokens_predicted_total") - before);
         Assert.Equal(0, await _server.MetricAsync("llamacpp:requests_processing"));
         Assert.True(await _server.MetricAsync("vllm:time_to_first_token_seconds_count") > 0);
-        await RunningServer.UntilAsync(() => Task.FromResult(_server.Log.Contains("generated=7 ", StringComparison.Ordinal)));
+        await RunningServer.UntilAsync(() => _server.Log.Contains("generated=7 ", StringComparison.Ordinal));
         Assert.Matches(@"request id=[0-9a-f]{16} path=/v1/completions status=200 prompt=\d+ cached=\d+ generated=7 .*end=length",
             _server.Log);
         Assert.DoesNotContain("SECRET", _server.Log, StringComparison.Ordinal);

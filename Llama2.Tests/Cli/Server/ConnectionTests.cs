@@ -6,15 +6,8 @@ using System.Text;
 namespace Llama2.Tests.Cli.Server;
 
 /// <summary>A server that is strict with what comes before a body, and patient with the body.</summary>
-public sealed class StrictServer : IAsyncLifetime
-{
-    public RunningServer Server { get; private set; } = null!;
-
-    public async ValueTask InitializeAsync() => Server = await RunningServer.StartAsync("--max-request-line", "60", "--max-headers", "4",
-        "--max-header-bytes", "200", "--header-timeout", "1", "--keep-alive", "1", "--min-rate", "0", "--max-body", "1000000");
-
-    public ValueTask DisposeAsync() => Server.DisposeAsync();
-}
+public sealed class StrictServer() : SharedServer("--max-request-line", "60", "--max-headers", "4",
+    "--max-header-bytes", "200", "--header-timeout", "1", "--keep-alive", "1", "--min-rate", "0", "--max-body", "1000000");
 
 /// <summary>Whoever runs the server says how many connections it has, and what they may do before there is a request.</summary>
 public sealed class ConnectionTests(StrictServer strict, StoryServer story) : IClassFixture<StrictServer>, IClassFixture<StoryServer>
@@ -139,7 +132,7 @@ public sealed class ConnectionTests(StrictServer strict, StoryServer story) : IC
         await RunningServer.UntilAsync(() =>
         {
             using Connection next = new(server);
-            return Task.FromResult(next.Get(Models).StartsWith("HTTP/1.1 200 ", StringComparison.Ordinal));
+            return next.Get(Models).StartsWith("HTTP/1.1 200 ", StringComparison.Ordinal);
         });
         Assert.StartsWith("HTTP/1.1 200 ", second.Get(Models), StringComparison.Ordinal);
     }

@@ -10,9 +10,11 @@ internal static class CountingService
     public static Service Start(GenerationEngine engine, TimeSpan? pingAfter = null)
     {
         Service service = new(new ServerOptions { Timeout = TimeSpan.FromMinutes(1), PingAfter = pingAfter ?? TimeSpan.FromHours(1) });
-        Tokenizer tokenizer = TokenizerFile.Open(Repository.Weights("tok512-tales.bin"));
-        service.Begin(new ServedModel("model", engine.Config, tokenizer, ChatTemplates.All[0],
-            (temperature, topp, seed) => new Sampler(CountingModel.Vocab, temperature, topp, seed), 1), engine);
+        service.Begin(Model(engine.Config), engine);
         return service;
     }
+
+    /// <summary>A model as requests are read for it, of any shape.</summary>
+    public static ServedModel Model(Config config) => new("model", config, TokenizerFile.Open(Repository.Weights("tok512-tales.bin")),
+        ChatTemplates.All[0], (temperature, topp, seed) => new Sampler(config.VocabSize, temperature, topp, seed), MaxTexts: 1);
 }

@@ -53,7 +53,7 @@ public sealed class JobTests
         Assert.Equal(("Once upon a time", "tales659K"), ((string)job["prompt"]!, (string)job["model"]!));
         long created = (long)job["created"]!, started = (long)job["started"]!, finished = (long)job["finished"]!;
         Assert.True(DateTimeOffset.UtcNow.ToUnixTimeSeconds() - 300 < created && created <= started && started <= finished, $"{job}");
-        await RunningServer.UntilAsync(() => Task.FromResult(server.Log.Contains("path=/jobs status=finished", StringComparison.Ordinal)));
+        await RunningServer.UntilAsync(() => server.Log.Contains("path=/jobs status=finished", StringComparison.Ordinal));
         Assert.Matches(@"request id=[0-9a-f-]{36} path=/jobs status=finished prompt=\d+ cached=0 generated=\d+ .*end=model", server.Log);
     }
 

@@ -5,15 +5,8 @@ using System.Text.Json.Nodes;
 namespace Llama2.Tests.Cli.Server;
 
 /// <summary>A server whose limits are others than the defaults, some of them above what the APIs know.</summary>
-public sealed class LimitedServer : IAsyncLifetime
-{
-    public RunningServer Server { get; private set; } = null!;
-
-    public async ValueTask InitializeAsync() => Server = await RunningServer.StartAsync("--template", "plain", "--max-stops", "17",
-        "--max-stop-length", "1001", "--max-logprobs", "21", "--max-depth", "33", "--max-logits", "1025", "--job-characters", "0");
-
-    public ValueTask DisposeAsync() => Server.DisposeAsync();
-}
+public sealed class LimitedServer() : SharedServer("--template", "plain", "--max-stops", "17",
+    "--max-stop-length", "1001", "--max-logprobs", "21", "--max-depth", "33", "--max-logits", "1025", "--job-characters", "0");
 
 /// <summary>Whoever runs the server says how much a request may ask for.</summary>
 public sealed class LimitTests(LimitedServer limited, StoryServer story) : IClassFixture<LimitedServer>, IClassFixture<StoryServer>

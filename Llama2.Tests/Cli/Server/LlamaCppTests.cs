@@ -23,8 +23,7 @@ public sealed class LlamaCppTests(StoryServer story) : IClassFixture<StoryServer
     private const string Token = "{token:text,logprob:number,bytes:[number],top_logprobs:[{token:text,logprob:number,bytes:[number],"
         + "id:number}],id:number}";
 
-    private static readonly ServedModel Model = new("model", new Config(2, 2, 1, 1, 1, 512, 64),
-        TokenizerFile.Open(Repository.Weights("tok512-tales.bin")), ChatTemplates.All[0], (_, _, seed) => new Sampler(512, 0, 1, seed), 1);
+    private static readonly ServedModel Model = CountingService.Model(new Config(2, 2, 1, 1, 1, 512, 64));
 
     private readonly RunningServer _server = story.Server;
 

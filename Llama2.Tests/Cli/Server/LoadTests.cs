@@ -35,7 +35,7 @@ public sealed class LoadTests : IDisposable
 
         using (HttpResponseMessage decoding = await BeginAsync(server, Endless()))
             await RunningServer.UntilAsync(async () => (await server.SlotsAsync()).Any(slot => (string)slot!["state"]! == "decode"));
-        await RunningServer.UntilAsync(() => Task.FromResult(server.Log.Contains("status=499", StringComparison.Ordinal)));
+        await RunningServer.UntilAsync(() => server.Log.Contains("status=499", StringComparison.Ordinal));
 
         using (CancellationTokenSource leave = new())
         {
@@ -50,7 +50,7 @@ public sealed class LoadTests : IDisposable
         }
         Assert.Equal(expected, await beside);
         await RunningServer.UntilAsync(async () => await server.BusyAsync() == 0);
-        await RunningServer.UntilAsync(() => Task.FromResult(server.Log.Split("end=disconnect").Length >= 4));
+        await RunningServer.UntilAsync(() => server.Log.Split("end=disconnect").Length >= 4);
         Assert.DoesNotContain($"prompt={EndlessModel.Context - 10} cached=0 generated=10 ", server.Log, StringComparison.Ordinal);
         Assert.Equal(0, await server.MetricAsync("llamacpp:requests_deferred"));
         Assert.Equal(expected, await server.CompleteAsync(other));
@@ -150,7 +150,7 @@ public sealed class LoadTests : IDisposable
         Task<(int Status, JsonNode Body)>[] waiting = [.. Enumerable.Range(0, 3).Select(_ => server.PostAsync("/v1/completions", small))];
         await RunningServer.UntilAsync(async () => await server.MetricAsync("llamacpp:requests_deferred") == 3);
         Task<int>[] flood = [.. Enumerable.Range(0, 20).Select(_ => FloodAsync())];
-        await RunningServer.UntilAsync(() => Task.FromResult(server.Log.Split("end=queue_full").Length > 50));
+        await RunningServer.UntilAsync(() => server.Log.Split("end=queue_full").Length > 50);
 
         server.Terminate();
         foreach ((int status, JsonNode body) in await Task.WhenAll([reading, .. waiting]))

@@ -34,7 +34,7 @@ public sealed class PartsTests
 
         public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
         {
-            await RunningServer.UntilAsync(() => Task.FromResult(mayRead()));
+            await RunningServer.UntilAsync(mayRead);
             LongestWrite = Math.Max(LongestWrite, buffer.Length);
             LineEnds += buffer.Span.Count((byte)'\n');
         }

@@ -34,7 +34,7 @@ public sealed class PingTests : IDisposable
             .ToArray());
         Task answer = new Routes(service).AnswerAsync(http);
         if (comes)
-            await RunningServer.UntilAsync(() => Task.FromResult(_body.Length > 30)); // two comments or more
+            await RunningServer.UntilAsync(() => _body.Length > 30); // two comments or more
         _mayGoOn.Set();
         await answer;
         return (http.Response.StatusCode, Encoding.UTF8.GetString(_body.ToArray()));

@@ -103,7 +103,7 @@ public sealed class RefusalTests(StoryServer story) : IClassFixture<StoryServer>
         byte[] answer = new byte[100];
         Assert.StartsWith("HTTP/1.1 100 ", Encoding.ASCII.GetString(answer, 0, client.Receive(answer)), StringComparison.Ordinal);
         client.Close(0); // a reset, while the body is being read
-        await RunningServer.UntilAsync(() => Task.FromResult(_server.Log.Contains("path=/tokenize status=499", StringComparison.Ordinal)));
+        await RunningServer.UntilAsync(() => _server.Log.Contains("path=/tokenize status=499", StringComparison.Ordinal));
         Assert.DoesNotContain("internal_error", _server.Log, StringComparison.Ordinal);
     }
 
@@ -113,9 +113,7 @@ public sealed class RefusalTests(StoryServer story) : IClassFixture<StoryServer>
     public void Millions_of_tokens_are_refused_before_they_are_read(string value)
     {
         const int Count = 200_000;
-        Tokenizer tokenizer = TokenizerFile.Open(Repository.Weights("tok512-tales.bin"));
-        ServedModel model = new("model", new Config(2, 2, 1, 1, 1, 512, 64), tokenizer, ChatTemplates.All[0],
-            (_, _, seed) => new Sampler(512, 0, 1, seed), 1);
+        ServedModel model = CountingService.Model(new Config(2, 2, 1, 1, 1, 512, 64));
         string many = value.Replace("#", string.Join(',', Enumerable.Repeat(7, Count)), StringComparison.Ordinal);
         Fields fields = Fields.Parse(Encoding.UTF8.GetBytes($$"""{"prompt":{{many}}}"""), 32);
         Assert.InRange(Llama2.Tests.Fast.Allocations.Of(Refused), 0, Count);

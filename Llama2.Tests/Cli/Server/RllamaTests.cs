@@ -120,9 +120,7 @@ public sealed class RllamaTests(StoryServer story) : IClassFixture<StoryServer>
     [Fact]
     public void Raw_requests_of_more_logits_than_may_wait_for_a_slow_reader_are_refused()
     {
-        Tokenizer tokenizer = TokenizerFile.Open(Repository.Weights("tok512-tales.bin"));
-        ServedModel model = new("model", new Config(2, 2, 1, 1, 1, 1 << 20, 64), tokenizer, ChatTemplates.All[0],
-            (_, _, seed) => new Sampler(1 << 20, 0, 1, seed), 1);
+        ServedModel model = CountingService.Model(new Config(2, 2, 1, 1, 1, 1 << 20, 64));
         Fields fields = Fields.Parse("""{"prompt":"a","no_token_sampling":true,"max_new_tokens":17}"""u8.ToArray(), 32);
         ApiException refused = Assert.Throws<ApiException>(() => RllamaEndpoint.Request(fields, model, ""));
         Assert.Equal("max_new_tokens: expected 16 or less with no_token_sampling, found 17", refused.Message);

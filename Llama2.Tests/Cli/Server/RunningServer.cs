@@ -133,6 +133,8 @@ public sealed class RunningServer : IAsyncDisposable
             await Task.Delay(10, never.Token);
     }
 
+    public static Task UntilAsync(Func<bool> holds) => UntilAsync(() => Task.FromResult(holds()));
+
     public async Task<JsonArray> SlotsAsync() => (JsonArray)JsonNode.Parse(await Client.GetStringAsync("/slots"))!;
 
     /// <summary>How many pods are busy.</summary>
@@ -160,12 +162,19 @@ public sealed class RunningServer : IAsyncDisposable
     }
 }
 
-/// <summary>A server for all tests of a class, of the model that ships and with answers that just go on with the text.</summary>
-public sealed class StoryServer : IAsyncLifetime
+/// <summary>A server for all tests of a class, of the model that ships.</summary>
+public abstract class SharedServer(params string[] args) : IAsyncLifetime
 {
     public RunningServer Server { get; private set; } = null!;
 
-    public async ValueTask InitializeAsync() => Server = await RunningServer.StartAsync("--template", "plain");
+    public async ValueTask InitializeAsync() => Server = await RunningServer.StartAsync(args);
 
-    public ValueTask DisposeAsync() => Server.DisposeAsync();
+    public async ValueTask DisposeAsync()
+    {
+        await Server.DisposeAsync();
+        GC.SuppressFinalize(this);
+    }
 }
+
+/// <summary>Its answers just go on with the text.</summary>
+public sealed class StoryServer() : SharedServer("--template", "plain");
