@@ -21,4 +21,13 @@ internal static class CountingRequests
             tokens.Add(token.Token);
         return [.. tokens];
     }
+
+    /// <summary>A cache of so many positions, whatever is in them.</summary>
+    public static KvCache Filled(Config config, int positions)
+    {
+        KvCache cache = new(config, positions);
+        for (int i = 0; i < positions; i++)
+            cache.Advance();
+        return cache;
+    }
 }

@@ -1,25 +1,16 @@
 using Llama2.Fast.Engine;
 using Llama2.Simple.Generation.Saved;
+using static Llama2.Tests.Fast.CountingRequests;
 
 namespace Llama2.Tests.Fast;
 
 /// <summary>What a pod ran last, taken out of the engine and put back.</summary>
 public sealed class EngineSlotTests
 {
-    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
-
     private static async Task<int> CachedAsync(GenerationEngine engine, int from, string? key = "a")
     {
-        GenerationRequest request = new([.. Enumerable.Range(from, 20)], new Sampler(CountingModel.Vocab, 0, 0, 7))
-        {
-            MaxNewTokens = 5,
-            CacheKey = key,
-        };
-        Generation generation = engine.Submit(request, Cancellation);
-        List<int> tokens = [];
-        await foreach (GeneratedToken token in generation.ReadAllAsync(Cancellation))
-            tokens.Add(token.Token);
-        Assert.Equal(Enumerable.Range(from + 20, 5), tokens);
+        Generation generation = engine.Submit(Count(from + 19, promptLength: 20) with { CacheKey = key }, Cancellation);
+        Assert.Equal(From(from + 20, 5), await Read(generation));
         return generation.CachedTokens;
     }
 
@@ -64,28 +55,16 @@ public sealed class EngineSlotTests
     [Fact]
     public async Task A_pod_that_is_busy_is_left_alone()
     {
-        using SemaphoreSlim reached = new(0), going = new(0);
-        using CountingModel model = new(_ =>
-        {
-            reached.Release();
-            going.Wait(TimeSpan.FromSeconds(30));
-        });
+        using Gate gate = new();
+        using CountingModel model = new(_ => gate.Pass());
         using GenerationEngine engine = new(model, new EngineOptions { Pods = 2 });
         Task<int> running = CachedAsync(engine, 10);
-        await reached.WaitAsync(Cancellation);
+        gate.WaitUntilReached();
         Assert.Throws<PodBusyException>(() => engine.Save(0, "a"));
         Assert.Throws<PodBusyException>(() => engine.Erase(0, "a"));
         Assert.Throws<PodBusyException>(() => engine.Restore(0, "a", new SavedSession([1, 2], Filled(model.Config, 1), 0, 1, 1)));
         Assert.Equal(0, engine.Erase(1, "a"));
-        going.Release(100);
+        gate.Open();
         await running;
-    }
-
-    private static KvCache Filled(Config config, int positions)
-    {
-        KvCache cache = new(config, positions);
-        for (int i = 0; i < positions; i++)
-            cache.Advance();
-        return cache;
     }
 }

@@ -212,28 +212,20 @@ public sealed class GenerationEngineTests
         Config config = new(2, 2, 1, 1, 1, 300, 256);
         long size = PrefixCache.Size(config, new KvCache(config, 64));
         PrefixCache cache = new(config, 2 * size);
-        cache.Add("", [1, 2, 3], Filled(3));
-        cache.Add("", [1, 5], Filled(2));
+        cache.Add("", [1, 2, 3], Filled(config, 3));
+        cache.Add("", [1, 5], Filled(config, 2));
         Assert.Equal((2 * size, 5L), (cache.Bytes, cache.Tokens));
         Assert.Equal(3, cache.Find("", [1, 2, 3, 4]).Common);
-        cache.Add("", [7], Filled(1)); // in the place of 1, 5
+        cache.Add("", [7], Filled(config, 1)); // in the place of 1, 5
         Assert.Equal((3, 1, 1), (cache.Find("", [1, 2, 3]).Common, cache.Find("", [1, 5]).Common, cache.Find("", [7]).Common));
-        cache.Add("", [7, 8], Filled(2)); // in the place of its beginning
-        cache.Add("", [7], Filled(1));    // the same beginning again
+        cache.Add("", [7, 8], Filled(config, 2)); // in the place of its beginning
+        cache.Add("", [7], Filled(config, 1));    // the same beginning again
         Assert.Equal((2 * size, 5L), (cache.Bytes, cache.Tokens));
         Assert.Equal((null, 0), cache.Find("other", [7]));
         cache.Add("", [9], new KvCache(config, 256)); // too large
         Assert.Equal(2 * size, cache.Bytes);
         cache.Clear();
         Assert.Equal((0L, 0), (cache.Bytes, cache.Find("", [7]).Common));
-
-        KvCache Filled(int positions)
-        {
-            KvCache filled = new(config, 64);
-            for (int i = 0; i < positions; i++)
-                filled.Advance();
-            return filled;
-        }
     }
 
     [Fact]
