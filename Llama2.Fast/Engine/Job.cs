@@ -37,18 +37,11 @@ internal abstract class Job(Config config, IReadOnlyList<int> tokens, Cancellati
     {
         if (_firstToken == 0 && !IsPrefill)
             _firstToken = Stopwatch.GetTimestamp();
-        try
-        {
-            error = null;
-            return TakeResults();
-        }
-        catch (Exception e)
-        {
-            error = new RequestFailedException(e);
-            return true;
-        }
+        error = Failure is { } failure ? new RequestFailedException(failure) : null;
+        return error is not null || TakeResults();
     }
 
+    protected virtual Exception? Failure => null; // of what the request brought along
     protected abstract bool TakeResults();
 
     /// <summary>Tells the reader that it has ended: the last thing that happens to it.</summary>

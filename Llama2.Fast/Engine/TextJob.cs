@@ -1,4 +1,3 @@
-using System.Runtime.ExceptionServices;
 using System.Threading.Channels;
 using Llama2.Simple.Generation;
 using Llama2.Simple.Generation.Speculation;
@@ -66,10 +65,10 @@ internal sealed class TextJob : Job
         _taken.Add(new(token, Sequence.NewText, Sequence.End, logProbs));
     }
 
+    protected override Exception? Failure => _guard.Failure;
+
     protected override bool TakeResults()
     {
-        if (_guard.Failure is { } failure)
-            ExceptionDispatchInfo.Throw(failure);
         (SampledTokens, Ending) = (Sequence.Sampled, Sequence.End); // before the tokens are published, so that their reader sees both
         foreach (GeneratedToken token in _taken)
             Output.Writer.TryWrite(token);
