@@ -16,29 +16,10 @@ namespace Llama2.Cli.Server;
 /// Kestrel, which listens and hands requests to <see cref="Routes"/>. It goes without ASP.NET's host, whose dependency injection,
 /// configuration and pages about errors are as large as Kestrel, and take longer to start.
 /// </summary>
-internal sealed class LlamaServer : IDisposable
+/// <exception cref="UsageException">There is no such host.</exception>
+internal sealed class LlamaServer(Service service) : IDisposable
 {
-    private readonly KestrelServer _kestrel;
-    private readonly Application _application;
-    private readonly (string Host, int Port) _address;
-
-    /// <summary>A server that does not listen yet.</summary>
-    /// <exception cref="UsageException">There is no such host.</exception>
-    public LlamaServer(Service service)
-    {
-        KestrelServerOptions options = new() { AddServerHeader = false };
-        _address = (service.Options.Host, service.Options.Port);
-        SetLimits(options.Limits, service.Options);
-        options.Listen(Address(service.Options.Host), service.Options.Port, listen =>
-        {
-            listen.Protocols = HttpProtocols.Http1;
-            listen.Use(next => ConnectionLimit.Count(next, service.Options.MaxConnections));
-        });
-        NullLoggerFactory log = NullLoggerFactory.Instance; // RequestLog says what there is to say
-        SocketTransportFactory transport = new(MsOptions.Create(new SocketTransportOptions()), log);
-        _kestrel = new KestrelServer(MsOptions.Create(options), transport, log);
-        _application = new Application(new Routes(service));
-    }
+    private readonly KestrelServer _kestrel = Create(service.Options);
 
     /// <summary>Where it listens: http://ADDRESS:PORT.</summary>
     public string Url => _kestrel.Features.Get<IServerAddressesFeature>()!.Addresses.First();
@@ -50,11 +31,11 @@ internal sealed class LlamaServer : IDisposable
     {
         try
         {
-            await _kestrel.StartAsync(_application, CancellationToken.None);
+            await _kestrel.StartAsync(new Application(new Routes(service)), CancellationToken.None);
         }
         catch (SocketException e)
         {
-            throw new UsageException($"--host {_address.Host}, --port {_address.Port}: {e.Message}");
+            throw new UsageException($"--host {service.Options.Host}, --port {service.Options.Port}: {e.Message}");
         }
     }
 
@@ -66,6 +47,20 @@ internal sealed class LlamaServer : IDisposable
     }
 
     public void Dispose() => _kestrel.Dispose();
+
+    private static KestrelServer Create(ServerOptions server)
+    {
+        KestrelServerOptions options = new() { AddServerHeader = false };
+        SetLimits(options.Limits, server);
+        options.Listen(Address(server.Host), server.Port, listen =>
+        {
+            listen.Protocols = HttpProtocols.Http1;
+            listen.Use(next => ConnectionLimit.Count(next, server.MaxConnections));
+        });
+        NullLoggerFactory log = NullLoggerFactory.Instance; // RequestLog says what there is to say
+        SocketTransportFactory transport = new(MsOptions.Create(new SocketTransportOptions()), log);
+        return new KestrelServer(MsOptions.Create(options), transport, log);
+    }
 
     private static void SetLimits(KestrelServerLimits limits, ServerOptions options)
     {
