@@ -15,7 +15,6 @@ internal sealed record ModelFacts(long Bytes, DateTime Modified, string Format, 
 /// <summary>What the server needs to know of a model to understand a request.</summary>
 /// <param name="Name">The id that clients see.</param>
 /// <param name="Config">Its shape.</param>
-/// <param name="Tokenizer">Its tokenizer.</param>
 /// <param name="Template">How a conversation becomes a prompt.</param>
 /// <param name="CreateSampler">A sampler of a temperature, a top-p and a seed.</param>
 /// <param name="MaxTexts">Texts that one request may ask for.</param>
