@@ -18,7 +18,10 @@ internal static class AtomicFile
     /// stay.
     /// </summary>
     /// <param name="mode">The permissions of a new file; null for the usual ones.</param>
-    /// <param name="cancellation">Gives up a pipe that nobody reads; a file is written to its end. Cancelled before, it is ignored.</param>
+    /// <param name="cancellation">
+    /// Gives up a pipe that nobody reads; a file is written to its end. Cancelled before, a pipe's reader has a second to open it.
+    /// </param>
+    /// <exception cref="OperationCanceledException">It was cancelled; a pipe has not all of it.</exception>
     /// <exception cref="OutputException">The file cannot be written.</exception>
     public static void Write(string path, Action<Stream> write, UnixFileMode? mode = null, CancellationToken cancellation = default)
     {
@@ -26,24 +29,27 @@ internal static class AtomicFile
         {
             string target = RealPath(path);
             if (IsDevice(path))
-            {
-                Input.Wait(WriteInPlace, cancellation.IsCancellationRequested ? default : cancellation);
-            }
+                WriteInPlace(path, write, cancellation);
             else
-            {
                 WriteBeside(target, write, mode);
-            }
         }
         catch (Exception e) when (OutputException.IsOfDisk(e))
         {
             throw new OutputException(path, e);
         }
+    }
 
-        bool WriteInPlace()
+    private static void WriteInPlace(string path, Action<Stream> write, CancellationToken cancellation)
+    {
+        bool isLate = cancellation.IsCancellationRequested; // what there is is still wanted, but nobody presses again
+        using CancellationTokenSource second = new(TimeSpan.FromSeconds(1));
+        FileStream device = Input.Wait(() => new FileStream(path, FileMode.Open, FileAccess.Write), isLate ? second.Token : cancellation);
+        Input.Wait(Write, isLate ? default : cancellation);
+
+        bool Write()
         {
-            // opening a named pipe blocks until a reader opens it
-            using FileStream device = new(path, FileMode.Open, FileAccess.Write);
-            write(device);
+            using (device)
+                write(device);
             return true;
         }
     }

@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using Deque.AxeCore.Commons;
 using Deque.AxeCore.Playwright;
 using Microsoft.Playwright;
 using static Microsoft.Playwright.Assertions;
@@ -126,7 +127,8 @@ public sealed partial class PageTests(StoryServer story, Chromium chromium) : IC
         async Task CheckAsync()
         {
             Assert.InRange(await page.EvaluateAsync<int>("document.documentElement.scrollWidth"), 1, 360);
-            Assert.Empty((await page.RunAxe()).Violations.Select(one => $"{one.Id}: {string.Join(' ', one.Nodes.Select(node => node.Html))}"));
+            AxeResult result = await page.RunAxe();
+            Assert.Empty(result.Violations.Select(one => $"{one.Id}: {string.Join(' ', one.Nodes.Select(node => node.Html))}"));
         }
     }
 
