@@ -113,7 +113,10 @@ public sealed partial class PageTests(StoryServer story, Chromium chromium) : IC
     {
         BrowserNewContextOptions telephone = new()
         {
-            ViewportSize = new() { Width = 360, Height = 640 }, IsMobile = true, HasTouch = true, ColorScheme = scheme,
+            ViewportSize = new() { Width = 360, Height = 640 },
+            IsMobile = true,
+            HasTouch = true,
+            ColorScheme = scheme,
         };
         await using IBrowserContext user = await NewUserOfShortAnswersAsync(telephone);
         IPage page = await user.NewPageAsync();
